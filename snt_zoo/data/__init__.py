@@ -1,0 +1,27 @@
+"""Labelled images, from where people have them, as one type of dataset.
+
+`open_dataset` reads a folder of class folders, an `.npz` in MedMNIST's layout, or a name with a
+prefix (`hf:`, `torchvision:`, `sklearn:`). A reader is one file in `readers/` that registers
+itself; `splits` makes the splits that a source lacks, and `batches` feeds a network.
+"""
+
+from snt_zoo.data.augmentation import Augmentation
+from snt_zoo.data.batches import batches
+from snt_zoo.data.dataset import ImageDataset, ImageStore, Split
+from snt_zoo.data.decoding import decode_image
+from snt_zoo.data.normalisation import Normalisation
+from snt_zoo.data.opening import open_dataset
+from snt_zoo.data.reader import list_readers, register_reader
+
+__all__ = [
+    "Augmentation",
+    "ImageDataset",
+    "ImageStore",
+    "Normalisation",
+    "Split",
+    "batches",
+    "decode_image",
+    "list_readers",
+    "open_dataset",
+    "register_reader",
+]

@@ -1,0 +1,171 @@
+"""The one type of dataset that the rest of snt-zoo sees.
+
+A dataset is three splits; a split is a store of images, read at any size as uint8, and a label for
+each. Pixels stay uint8 until they are on the device that uses them: a quarter of the memory and of
+the transfer of float32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+# Above this many bytes a split is streamed instead of being held in memory as one tensor.
+IN_MEMORY_LIMIT = 2 * 2**30
+
+# Training and sketching read a split at two sizes at most; more would only hold memory.
+CACHED_SIZES = 2
+
+
+@runtime_checkable
+class ImageStore(Protocol):
+    """Images that can be read by index, at any size."""
+
+    def __len__(self) -> int: ...
+
+    def read(self, indices: Tensor, size: int) -> Tensor:
+        """Reads some images, squashed to a square so that no pixel is lost; grey becomes RGB.
+
+        Args:
+            indices: int64 ``(n,)``, each in ``0 … len − 1``; repeats are allowed.
+            size: The side of the square, in pixels.
+
+        Returns:
+            uint8 ``(n, 3, size, size)`` on the CPU.
+        """
+        ...
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Split:
+    """Images with their labels.
+
+    Args:
+        images: The store of ``n`` images.
+        labels: int64 ``(n,)``, the index of each image's class.
+    """
+
+    images: ImageStore
+    labels: Tensor
+    _cache: dict[tuple[int, str], Tensor] = field(default_factory=dict, init=False)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __repr__(self) -> str:
+        return f"Split({len(self)} images)"
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A pickled split goes to a worker process, which reads what it needs: pixels stay behind.
+        return {**self.__dict__, "_cache": {}}
+
+    def subset(self, indices: Tensor) -> Split:
+        """A view of some of the images, in the order of ``indices`` (int64 ``(m,)``)."""
+        indices = indices.to("cpu", torch.int64)
+        return Split(SubsetStore(self, indices), self.labels[indices])
+
+    def fits(self, size: int) -> bool:
+        """Whether the split at ``size`` pixels a side is small enough to be held in memory."""
+        return len(self) * 3 * size * size <= IN_MEMORY_LIMIT
+
+    def cached(self, size: int) -> Tensor | None:
+        """The tensor of the whole split on the CPU, if an earlier call has made it."""
+        return self._cache.get((size, "cpu"))
+
+    def tensor(self, size: int, *, device: torch.device | str = "cpu") -> Tensor:
+        """The whole split as one tensor, kept for the next call (the last two sizes are kept).
+
+        Args:
+            size: The side of the images, in pixels.
+            device: Where the tensor shall lie.
+
+        Returns:
+            uint8 ``(n, 3, size, size)``; do not write into it. A split that does not fit in memory
+            by `fits` is read, but not kept.
+        """
+        key = (size, str(device))
+        kept = self._cache.pop(key, None)
+        if kept is None:
+            if torch.device(device).type == "cpu":
+                kept = self.images.read(torch.arange(len(self)), size)
+            else:
+                kept = self.tensor(size).to(device)
+        if self.fits(size):
+            self._cache[key] = kept  # dicts keep insertion order: the last is the latest used
+            self._forget_old_sizes()
+        return kept
+
+    def _forget_old_sizes(self) -> None:
+        latest_first: Iterator[int] = (size for size, _ in reversed(list(self._cache)))
+        keep = list(dict.fromkeys(latest_first))[:CACHED_SIZES]
+        for key in [key for key in self._cache if key[0] not in keep]:
+            self._cache.pop(key, None)
+
+
+@dataclass(frozen=True, eq=False)
+class SubsetStore:
+    """Some images of a split, by index, in a new order.
+
+    Args:
+        split: The split that holds the images.
+        indices: int64 ``(m,)`` into it.
+    """
+
+    split: Split
+    indices: Tensor
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def read(self, indices: Tensor, size: int) -> Tensor:
+        """See `ImageStore.read`; takes pixels that the split holds in memory already."""
+        wanted = self.indices[indices]
+        held = self.split.cached(size)
+        return self.split.images.read(wanted, size) if held is None else held[wanted]
+
+    def digests(self, indices: Tensor) -> list[bytes]:
+        """See `fingerprint.DigestStore.digests`."""
+        from snt_zoo.data.fingerprint import digests
+
+        return digests(self.split.images, self.indices[indices])
+
+
+@dataclass(frozen=True, eq=False)
+class ImageDataset:
+    """A labelled image dataset with all three splits.
+
+    Args:
+        name: A short name for people: the folder's or the file's, or the registered one.
+        class_names: The name of each class; a label is an index into it.
+        train: What a network learns from; holds at least one image of each class.
+        val: What choices are made on.
+        test: What is reported.
+        skipped: Unreadable files that were left out because the caller asked for it.
+    """
+
+    name: str
+    class_names: tuple[str, ...]
+    train: Split
+    val: Split
+    test: Split
+    skipped: tuple[str, ...] = ()
+
+    @property
+    def num_classes(self) -> int:
+        """The number of classes."""
+        return len(self.class_names)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A sha256 in hex that names the content: class names, and in each split images and labels.
+
+        The order of the images within a split does not matter.
+        """
+        from snt_zoo.data.fingerprint import fingerprint
+
+        return fingerprint(self)

@@ -1,0 +1,142 @@
+"""What a dataset reader is, and how it is found.
+
+A reader turns a reference into the splits that the source itself has; `splits` makes those that are
+missing. Readers live in `readers/`, one a file, and register themselves by name.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from snt_zoo.data.dataset import Split
+from snt_zoo.data.decoding import MAX_PIXELS
+from snt_zoo.errors import UnknownComponentError
+
+SplitName = Literal["train", "val", "test"]
+OnBadImage = Literal["refuse", "skip"]
+SPLIT_NAMES: tuple[SplitName, ...] = ("train", "val", "test")
+
+_ALIASES: dict[str, SplitName] = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "test": "test",
+    "testing": "test",
+}
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """What the caller of `open_dataset` asks of every reader.
+
+    Args:
+        on_bad_image: Whether an unreadable or oversized image is refused or left out.
+        max_pixels: Most pixels of one image.
+    """
+
+    on_bad_image: OnBadImage = "refuse"
+    max_pixels: int = MAX_PIXELS
+
+
+@dataclass(frozen=True, eq=False)
+class RawDataset:
+    """What a source holds, before it is checked and completed.
+
+    Args:
+        name: A short name for people.
+        class_names: The name of each class, in the order of the labels.
+        splits: At least "train"; labels may still be out of range.
+        skipped: Unreadable files that were left out.
+    """
+
+    name: str
+    class_names: tuple[str, ...]
+    splits: Mapping[SplitName, Split]
+    skipped: tuple[str, ...] = ()
+
+
+ReadFunction = Callable[[str, ReadOptions], RawDataset]
+
+
+@dataclass(frozen=True)
+class Reader:
+    """A registered reader.
+
+    Args:
+        name: Its name, and the prefix of its references unless it reads paths.
+        read: Takes the path, or what follows ``name:``, and the options.
+        matches: For a reader of paths, whether it reads this one.
+    """
+
+    name: str
+    read: ReadFunction
+    matches: Callable[[Path], bool] | None = None
+
+
+_READERS: dict[str, Reader] = {}
+
+
+def register_reader(
+    name: str, *, matches: Callable[[Path], bool] | None = None
+) -> Callable[[ReadFunction], ReadFunction]:
+    """Registers the function below it as the reader of that name.
+
+    Args:
+        name: The prefix by which references name it, as ``hf`` in ``hf:mnist``.
+        matches: Makes it a reader of paths instead: whether it reads an existing path.
+
+    Raises:
+        ValueError: The name is taken.
+    """
+
+    def register(read: ReadFunction) -> ReadFunction:
+        if name in _READERS:
+            raise ValueError(f"a dataset reader named {name!r} is registered already")
+        _READERS[name] = Reader(name, read, matches)
+        return read
+
+    return register
+
+
+def list_readers() -> tuple[str, ...]:
+    """The names of all readers, sorted."""
+    return tuple(sorted(_readers()))
+
+
+def prefixed_reader(name: str) -> Reader:
+    """The reader for references that start with ``name:``.
+
+    Raises:
+        UnknownComponentError: There is none.
+    """
+    known = {reader.name: reader for reader in _readers().values() if reader.matches is None}
+    if name not in known:
+        prefixes = ", ".join(f"{prefix}:" for prefix in sorted(known))
+        raise UnknownComponentError(
+            f"no dataset reader is named {name!r}; there are {prefixes} and paths to a folder of "
+            "class folders or an .npz file"
+        )
+    return known[name]
+
+
+def path_reader(path: Path) -> Reader | None:
+    """The reader of an existing path, if there is one."""
+    readers = (reader for reader in _readers().values() if reader.matches is not None)
+    return next((reader for reader in readers if reader.matches and reader.matches(path)), None)
+
+
+def split_name(name: str) -> SplitName | None:
+    """The split that a folder or a part of that name holds, by the usual names."""
+    return _ALIASES.get(name.casefold())
+
+
+def _readers() -> dict[str, Reader]:
+    # Imported on first use: the readers import this module.
+    importlib.import_module("snt_zoo.data.readers")
+    return _READERS

@@ -1,0 +1,137 @@
+"""Every error that snt-zoo raises on purpose, by cause.
+
+`SntZooError` is the base: catch it to catch them all. A subclass also inherits from the built-in
+error of its kind, so that code which knows nothing of snt-zoo can handle it. A message says what was
+expected, what was found and what to do next; the command line prints it as one line and exits with 1.
+"""
+
+from __future__ import annotations
+
+
+class SntZooError(Exception):
+    """Base of every error that snt-zoo raises on purpose."""
+
+
+class UnknownComponentError(SntZooError, LookupError):
+    """No component (search space, reader, backbone, …) is registered under that name."""
+
+
+class DeviceError(SntZooError, RuntimeError):
+    """The device that was asked for is not there."""
+
+
+class BudgetError(SntZooError, ValueError):
+    """A budget that cannot be read (`10m`, `90s`, `1h30m`) or that is too small for the work."""
+
+
+# ---- data ---------------------------------------------------------------------------------------
+
+
+class DatasetError(SntZooError, ValueError):
+    """A dataset cannot be used as it is."""
+
+
+class DatasetNotFoundError(DatasetError, FileNotFoundError):
+    """The path or the name leads to no dataset."""
+
+
+class UnknownFormatError(DatasetError):
+    """The path exists, but is in no format that snt-zoo reads."""
+
+
+class TooFewClassesError(DatasetError):
+    """A classification task needs at least two classes."""
+
+
+class TooFewImagesError(DatasetError):
+    """A class, or the dataset, has too few images to be split."""
+
+
+class EmptySplitError(DatasetError):
+    """A split is there, but holds no image."""
+
+
+class LabelError(DatasetError):
+    """Labels are missing, out of range, not whole numbers, or not one for each image."""
+
+
+class UnreadableImageError(DatasetError):
+    """A file that should be an image cannot be decoded."""
+
+
+class OversizedImageError(DatasetError):
+    """An image has more pixels, or a file more bytes, than the limit allows."""
+
+
+class ReaderUnavailableError(DatasetError, ImportError):
+    """A reader needs a package or a download that is not to be had here."""
+
+
+# ---- bundles and the registry -------------------------------------------------------------------
+
+
+class BundleError(SntZooError, ValueError):
+    """A bundle is refused."""
+
+
+class MissingFileError(BundleError):
+    """A bundle lacks a file that it must hold."""
+
+
+class ForbiddenFileError(BundleError):
+    """A bundle holds a file that it must not hold (a pickle, a script, a link out of the folder)."""
+
+
+class IntegrityError(BundleError):
+    """A file of a bundle differs from what its manifest says."""
+
+
+class ConfigError(BundleError):
+    """`config.json` or `manifest.json` is not what format 1 says."""
+
+
+class TensorError(BundleError):
+    """The tensors in a bundle do not fit the network that its config describes."""
+
+
+class NonFiniteError(TensorError):
+    """A tensor in a bundle holds NaN or infinity."""
+
+
+class RegistryError(SntZooError):
+    """The registry cannot do what was asked."""
+
+
+class NotInRegistryError(RegistryError, LookupError):
+    """No supernet of that id is in the registry, or the prefix fits several."""
+
+
+class AlreadyInRegistryError(RegistryError):
+    """That supernet is in the registry already."""
+
+
+class IndexMismatchError(RegistryError):
+    """Vectors of different backbones or encoders would be compared."""
+
+
+class NoMatchError(RegistryError):
+    """No supernet in the registry meets the query's constraints."""
+
+
+# ---- search -------------------------------------------------------------------------------------
+
+
+class SearchError(SntZooError):
+    """Pretraining, finetuning or deriving cannot go on."""
+
+
+class ResumeError(SearchError):
+    """There is nothing to resume, or it belongs to another run."""
+
+
+class DivergenceError(SearchError, ArithmeticError):
+    """The loss is no longer a number."""
+
+
+class ModelFolderError(SntZooError, ValueError):
+    """A folder is not a saved model that snt-zoo can load."""
