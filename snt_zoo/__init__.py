@@ -1,0 +1,70 @@
+"""snt-zoo: a zoo of pretrained supernets.
+
+Given labelled images it finds the supernet that was trained on the most similar data, and adapts both its
+weights and its architecture to the task.
+
+    import snt_zoo
+    zoo = snt_zoo.Zoo.open()
+    data = snt_zoo.open_dataset("photos/")
+    matches = zoo.query(data, k=5)
+    result = zoo.finetune(matches[0], data, budget="10m")
+    result.save("out/")
+
+Names are imported when they are first used, so that `import snt_zoo` costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from snt_zoo.data import ImageDataset, open_dataset
+    from snt_zoo.errors import SntZooError
+    from snt_zoo.search.budget import Budget
+    from snt_zoo.search.derived import DerivedModel
+    from snt_zoo.search.genotype import Genotype
+    from snt_zoo.search.model_folder import load_model
+    from snt_zoo.search.supernet import Supernet
+    from snt_zoo.zoo import Match, QueryResult, Zoo
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Budget": "snt_zoo.search.budget",
+    "DerivedModel": "snt_zoo.search.derived",
+    "Genotype": "snt_zoo.search.genotype",
+    "ImageDataset": "snt_zoo.data",
+    "Match": "snt_zoo.zoo",
+    "QueryResult": "snt_zoo.zoo",
+    "SntZooError": "snt_zoo.errors",
+    "Supernet": "snt_zoo.search.supernet",
+    "Zoo": "snt_zoo.zoo",
+    "load_model": "snt_zoo.search.model_folder",
+    "open_dataset": "snt_zoo.data",
+}
+
+__all__ = [
+    "Budget",
+    "DerivedModel",
+    "Genotype",
+    "ImageDataset",
+    "Match",
+    "QueryResult",
+    "SntZooError",
+    "Supernet",
+    "Zoo",
+    "__version__",
+    "load_model",
+    "open_dataset",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'snt_zoo' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,149 @@
+"""Frozen image backbones, found by name.
+
+A backbone turns images into features that were learned elsewhere (ImageNet); nothing of it is trained
+here. The default ships inside the package and needs no network. `timm:NAME` takes any model of timm,
+with its own input size and normalisation.
+
+Features of different backbones are never compared: every sketch carries the id of the one that made it.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import resources
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from snt_zoo.data import Normalisation
+from snt_zoo.errors import UnknownComponentError
+
+DEFAULT_BACKBONE = "mobilenet_v2"
+IMAGENET = Normalisation(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+
+
+@dataclass(frozen=True, eq=False)
+class Backbone:
+    """A frozen network with what it needs to know of its input.
+
+    Args:
+        id: name that is stored with everything made by it.
+        network: ``batch x 3 x size x size`` to ``batch x dim``, in eval mode.
+        dim: number of features.
+        size: side of the input, in pixels.
+        normalisation: of the input.
+    """
+
+    id: str
+    network: nn.Module
+    dim: int
+    size: int
+    normalisation: Normalisation
+
+    @torch.no_grad()
+    def features(self, images: Tensor, *, batch_size: int = 64) -> Tensor:
+        """Features of a batch of images.
+
+        Args:
+            images: uint8, ``n x 3 x size x size``.
+            batch_size: images in one pass.
+
+        Returns:
+            float32 on the CPU, ``n x dim``.
+        """
+        device = next(self.network.parameters()).device
+        outputs = []
+        for part in torch.split(images, batch_size):
+            x = self.normalisation(part.to(device)).contiguous(memory_format=torch.channels_last)
+            outputs.append(self.network(x).float().cpu())
+        return torch.cat(outputs) if outputs else torch.empty(0, self.dim)
+
+
+_BUILDERS: dict[str, Callable[[], Backbone]] = {}
+
+
+def register_backbone(name: str) -> Callable[[Callable[[], Backbone]], Callable[[], Backbone]]:
+    """Make a backbone known under a name; raises `ValueError` if the name is taken."""
+
+    def register(build: Callable[[], Backbone]) -> Callable[[], Backbone]:
+        if name in _BUILDERS:
+            raise ValueError(f"backbone {name!r} is registered already: choose another name")
+        _BUILDERS[name] = build
+        return build
+
+    return register
+
+
+def list_backbones() -> list[str]:
+    """Names of the backbones that need no network; any `timm:NAME` works besides."""
+    return sorted(_BUILDERS)
+
+
+@functools.lru_cache(maxsize=2)
+def get_backbone(name: str = DEFAULT_BACKBONE) -> Backbone:
+    """A backbone by name; the last two are kept in memory.
+
+    Example:
+        >>> get_backbone().dim
+        1280
+
+    Raises:
+        UnknownComponentError: no such backbone, here or in timm, or its weights cannot be had.
+    """
+    if name.startswith("timm:"):
+        return _from_timm(name)
+    if name not in _BUILDERS:
+        raise UnknownComponentError(
+            f"no backbone {name!r}: choose one of {', '.join(list_backbones())}, or timm:NAME for a "
+            "model of timm"
+        )
+    return _BUILDERS[name]()
+
+
+@register_backbone("mobilenet_v2")
+def _mobilenet_v2() -> Backbone:
+    """MobileNetV2 (Sandler et al. 2018, arXiv 1801.04381) at 96 pixels, float16 on disk, 4.5 MB."""
+    from torchvision.models import mobilenet_v2
+
+    with torch.device("meta"):
+        trunk = mobilenet_v2().features
+    path = resources.files("snt_zoo.encoders") / "assets" / "mobilenet_v2_features.safetensors"
+    with resources.as_file(path) as file:
+        weights = {name: tensor.float() for name, tensor in load_file(file).items()}
+    trunk.to_empty(device="cpu")
+    missing, unexpected = trunk.load_state_dict(weights, strict=False)
+    # The counters of batches are not in the file; nothing in eval mode reads them.
+    assert not unexpected and all(name.endswith("num_batches_tracked") for name in missing)
+    network = nn.Sequential(trunk, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    return Backbone("mobilenet_v2", _frozen(network), 1280, 96, IMAGENET)
+
+
+def _from_timm(name: str) -> Backbone:
+    import timm
+    from timm.data.config import resolve_model_data_config
+
+    try:
+        network = timm.create_model(name.removeprefix("timm:"), pretrained=True, num_classes=0)
+    except RuntimeError as error:  # an unknown name, or one without pretrained weights
+        raise UnknownComponentError(
+            f"timm cannot make {name!r} with pretrained weights ({error}): see timm.list_pretrained()"
+        ) from error
+    except Exception as error:  # the Hub's client raises errors of many kinds
+        raise UnknownComponentError(
+            f"the weights of {name!r} cannot be downloaded ({type(error).__name__}): check the network, "
+            f"or use the backbone that ships with the package, {DEFAULT_BACKBONE}"
+        ) from error
+    config = resolve_model_data_config(network)  # type: ignore[no-untyped-call]
+    normalisation = Normalisation(mean=tuple(config["mean"]), std=tuple(config["std"]))
+    network, size = _frozen(network), int(config["input_size"][-1])
+    with torch.no_grad():  # a model's num_features is not always the width of what it gives
+        dim = network(torch.zeros(1, 3, size, size)).shape[1]
+    return Backbone(name, network, dim, size, normalisation)
+
+
+def _frozen(network: nn.Module) -> nn.Module:
+    network = network.eval().requires_grad_(False)
+    return network.to(memory_format=torch.channels_last)

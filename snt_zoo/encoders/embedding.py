@@ -1,0 +1,34 @@
+"""The first dataset embedding: a fixed function of the sketch, for the shortlist.
+
+Untrained. The mean of all features and the spread of the class means around it, each scaled to unit
+length: what the images look like as a whole, and along which directions the classes differ.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from snt_zoo.encoders.projection import DIM
+from snt_zoo.encoders.sketch import Sketch
+
+ENCODER_ID = "moments-v1"
+EMBEDDING_DIM = 2 * DIM
+
+
+def embed(sketch: Sketch) -> Tensor:
+    """The embedding of a sketch.
+
+    Args:
+        sketch: of a dataset.
+
+    Returns:
+        float32 ``EMBEDDING_DIM``, of unit length, so that an inner product is a cosine.
+    """
+    frequencies = sketch.frequencies[:, None]
+    means = sketch.means.double()
+    centre = (frequencies * means).sum(0)
+    spread = (frequencies * (means - centre).square()).sum(0).sqrt()
+    parts = [functional.normalize(centre, dim=0), functional.normalize(spread, dim=0)]
+    return functional.normalize(torch.cat(parts), dim=0).float()

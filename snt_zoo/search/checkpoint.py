@@ -1,0 +1,90 @@
+"""Checkpoints of a run: one safetensors file, replaced in one step, so that it is old or new, never half.
+
+Tensors go in as they are; everything else (counters, history, settings) as JSON in the file's metadata.
+No pickle: a checkpoint can be opened without running code.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from snt_zoo.errors import ResumeError
+
+CHECKPOINT = "checkpoint.safetensors"
+
+
+def save_checkpoint(folder: Path, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> None:
+    """Write `folder/checkpoint.safetensors` atomically.
+
+    Args:
+        folder: made if it is not there.
+        tensors: state by name.
+        meta: JSON-ready data.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    partial = folder / f".{CHECKPOINT}.{os.getpid()}"
+    # Clones: safetensors refuses tensors that share memory, and strided ones.
+    plain = {
+        name: t.detach().cpu().clone(memory_format=torch.contiguous_format) for name, t in tensors.items()
+    }
+    save_file(plain, partial, metadata={"run": json.dumps(dict(meta))})
+    partial.replace(folder / CHECKPOINT)
+
+
+def load_checkpoint(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors and the data of the checkpoint in a folder.
+
+    Raises:
+        ResumeError: there is none, or it cannot be read.
+    """
+    path = folder / CHECKPOINT
+    if not path.is_file():
+        raise ResumeError(f"nothing to resume in {folder}: it holds no {CHECKPOINT}; leave out --resume")
+    try:
+        with safe_open(path, framework="pt") as file:
+            meta = json.loads(file.metadata()["run"])
+            return {name: file.get_tensor(name) for name in file.keys()}, meta  # noqa: SIM118
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise ResumeError(
+            f"the checkpoint {path} cannot be read ({error}): delete it and start again"
+        ) from error
+
+
+def nest(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Put a prefix before every name."""
+    return {f"{prefix}.{name}": tensor for name, tensor in tensors.items()}
+
+
+def unnest(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Those tensors whose names have the prefix, without it."""
+    start = f"{prefix}."
+    return {name[len(start) :]: t for name, t in tensors.items() if name.startswith(start)}
+
+
+def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """The state of an optimizer as named tensors."""
+    return {
+        f"{index}.{key}": value
+        for index, state in optimizer.state_dict()["state"].items()
+        for key, value in state.items()
+        if isinstance(value, Tensor)
+    }
+
+
+def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """The inverse of `optimizer_tensors`, for an optimizer over the same parameters."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, value in tensors.items():
+        index, _, key = name.partition(".")
+        state.setdefault(int(index), {})[key] = value
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": state, "param_groups": groups})

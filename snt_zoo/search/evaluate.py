@@ -1,0 +1,147 @@
+"""Accuracy, predictions, features, size and cost of a network."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from snt_zoo.data import Split, batches
+from snt_zoo.search.derived import DerivedModel
+from snt_zoo.search.device import mixed_precision
+from snt_zoo.search.supernet import IN_CHANNELS, NetworkConfig, Supernet
+
+Network = Supernet | DerivedModel
+EVALUATION_BATCH = 256
+
+
+@contextlib.contextmanager
+def evaluation_mode(network: nn.Module) -> Iterator[None]:
+    """Eval mode and no gradients; the mode before comes back."""
+    training = network.training
+    network.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        network.train(training)
+
+
+def network_batches(network: Network, split: Split) -> Iterator[tuple[Tensor, Tensor]]:
+    """A split as the network wants it, in order: normalised images and labels on its device."""
+    return batches(
+        split,
+        size=network.config.input_size,
+        batch_size=EVALUATION_BATCH,
+        normalisation=network.config.normalisation,
+        device=next(network.parameters()).device,
+    )
+
+
+def evaluate(network: Network, split: Split, *, mixed: bool = False) -> float:
+    """Share of the split's images, from 0 to 1, whose largest logit is at their label.
+
+    Args:
+        network: a derived model, or a supernet, which is run along the path of its genotype.
+        split: labelled images.
+        mixed: run a supernet with all its operations mixed by its alphas instead.
+
+    Example:
+        >>> from snt_zoo import open_dataset
+        >>> evaluate(model, open_dataset("sklearn:digits").test)  # doctest: +SKIP
+        0.98
+    """
+    device = next(network.parameters()).device
+    correct = torch.zeros((), device=device, dtype=torch.int64)
+    with evaluation_mode(network), mixed_precision(device):
+        options = {"mixture": network.mixture()} if mixed and isinstance(network, Supernet) else {}
+        for images, labels in network_batches(network, split):
+            correct += (network(images, **options).argmax(1) == labels).sum()
+    return int(correct) / max(len(split), 1)
+
+
+def features(network: Network, split: Split) -> tuple[Tensor, Tensor]:
+    """Features ``n x feature_dim`` and labels ``n`` of a split, on the CPU."""
+    outputs, labels = [], []
+    device = next(network.parameters()).device
+    with evaluation_mode(network), mixed_precision(device):
+        for images, target in network_batches(network, split):
+            outputs.append(network.features(images).float())
+            labels.append(target)
+    return torch.cat(outputs).cpu(), torch.cat(labels).cpu()
+
+
+def predict(network: Network, images: Tensor) -> Tensor:
+    """Probabilities of the classes.
+
+    Args:
+        network: a supernet or a derived model.
+        images: uint8, ``batch x 3 x size x size`` with the network's input size.
+
+    Returns:
+        ``batch x num_classes``, float32, rows sum to 1.
+    """
+    device = next(network.parameters()).device
+    with evaluation_mode(network):
+        x = network.config.normalisation(images.to(device))
+        out: Tensor = network(x.contiguous(memory_format=torch.channels_last)).softmax(1).cpu()
+    return out
+
+
+def count_parameters(network: Network) -> int:
+    """Number of weights, alphas not counted."""
+    return sum(p.numel() for p in (*network.trunk.parameters(), *network.head.parameters()))
+
+
+def count_macs(network: Network) -> int:
+    """Multiply-accumulates of one image through convolutions and the head (half of the FLOPs).
+
+    Of a supernet those of all its operations.
+    """
+    config: NetworkConfig = network.config
+    with torch.device("meta"):
+        image = torch.empty(1, IN_CHANNELS, config.input_size, config.input_size)
+        if isinstance(network, Supernet):
+            supernet = Supernet(config).eval()
+            forward = functools.partial(supernet, mixture=supernet.mixture())
+        else:
+            forward = functools.partial(DerivedModel(config, network.genotype).eval())
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        forward(image)
+    return int(counter.get_total_flops()) // 2
+
+
+@torch.no_grad()
+def recalibrate(network: Network, split: Split, *, max_images: int = 2048) -> None:
+    """Measure the batch-norm statistics anew on a split's images, without changing a weight.
+
+    A derived network inherits statistics that were measured on many paths, and a transferred one those
+    of its source; both are wrong until they are measured again. Of a supernet only the norms on the path
+    of its genotype are measured.
+
+    Args:
+        network: changed in place.
+        split: training images.
+        max_images: at most so many are used, evenly spaced.
+    """
+    norms = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
+    momenta = [norm.momentum for norm in norms]
+    training = network.training
+    step = max(1, -(-len(split) // max_images))
+    part = split.subset(torch.arange(0, len(split), step))
+    network.train()
+    try:
+        with mixed_precision(next(network.parameters()).device):
+            for index, (images, _) in enumerate(network_batches(network, part)):
+                for norm in norms:
+                    norm.momentum = 1 / (index + 1)  # a plain average over the batches
+                if len(images) > 1:
+                    network(images)
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+        network.train(training)

@@ -1,0 +1,70 @@
+"""A head for a new task in one pass over the data: logistic regression on the trunk's features.
+
+The first stage of finetuning. Training the head by steps costs a pass through the whole network for each;
+with the trunk frozen the features do not change, so they are computed once and the convex problem is
+solved on them to the end.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from snt_zoo.data import Split
+from snt_zoo.search.evaluate import features
+from snt_zoo.search.supernet import Supernet
+
+L2 = 1e-3  # on standardised features; see docs/decisions.md
+MAX_IMAGES = 8192  # of the training split, evenly spaced
+
+
+def fit_head(network: Supernet, split: Split) -> None:
+    """Set the network's head to the regularised maximum-likelihood one for its features.
+
+    Args:
+        network: changed in place (the head only).
+        split: training images.
+    """
+    step = max(1, -(-len(split) // MAX_IMAGES))
+    x, labels = features(network, split.subset(torch.arange(0, len(split), step)))
+    weight, bias = logistic_regression(x, labels, network.config.num_classes, l2=L2)
+    with torch.no_grad():
+        network.head.weight.copy_(weight)
+        network.head.bias.copy_(bias)
+
+
+def logistic_regression(
+    x: Tensor, labels: Tensor, num_classes: int, *, l2: float, iterations: int = 60
+) -> tuple[Tensor, Tensor]:
+    """Multinomial logistic regression by L-BFGS, on features that are standardised inside.
+
+    Args:
+        x: features, ``n x d``.
+        labels: ``n``.
+        num_classes: K.
+        l2: penalty on the weights of the standardised features, for a mean (not summed) loss.
+        iterations: of L-BFGS.
+
+    Returns:
+        Weight ``K x d`` and bias ``K`` for the features as they came.
+    """
+    mean, std = x.mean(0), x.std(0, correction=0).clamp_min(1e-4)
+    z = (x - mean) / std
+    weight = nn.Parameter(torch.zeros(num_classes, x.shape[1]))
+    bias = nn.Parameter(torch.zeros(num_classes))
+    solver = torch.optim.LBFGS([weight, bias], max_iter=iterations, line_search_fn="strong_wolfe")
+
+    def closure() -> Tensor:
+        solver.zero_grad()
+        loss = (
+            functional.cross_entropy(functional.linear(z, weight, bias), labels)
+            + 0.5 * l2 * weight.square().sum()
+        )
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss
+
+    with torch.enable_grad():
+        solver.step(closure)  # type: ignore[no-untyped-call]
+    scaled = weight.detach() / std
+    return scaled, bias.detach() - scaled @ mean

@@ -1,0 +1,29 @@
+"""Fresh weights, drawn from a generator that is passed in and from nothing else."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+
+@torch.no_grad()
+def initialise(network: nn.Module, *, generator: torch.Generator) -> None:
+    """Set every parameter and buffer of a network on the CPU.
+
+    Convolutions: He et al. 2015 (fan-out, as torchvision does); linear layers: uniform in ±1/√fan-in;
+    batch norms: the identity. Alphas: 10⁻³ times a standard normal (Liu et al. 2019, their code).
+    """
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu", generator=generator)
+            if module.bias is not None:
+                module.bias.zero_()
+        elif isinstance(module, nn.Linear):
+            bound = module.in_features**-0.5
+            module.weight.uniform_(-bound, bound, generator=generator)
+            module.bias.zero_()
+        elif isinstance(module, nn.BatchNorm2d):
+            module.reset_parameters()
+        elif isinstance(module, nn.ParameterDict):
+            for alpha in module.values():
+                alpha.normal_(0.0, 1e-3, generator=generator)

@@ -1,0 +1,22 @@
+"""Search spaces, found by name: `get_space("nas_bench_201")`. One file each."""
+
+from snt_zoo.search.spaces import darts, nas_bench_201
+from snt_zoo.search.spaces.base import (
+    Choice,
+    SearchSpace,
+    SupernetTrunk,
+    get_space,
+    list_spaces,
+    register_space,
+)
+
+__all__ = [
+    "Choice",
+    "SearchSpace",
+    "SupernetTrunk",
+    "darts",
+    "get_space",
+    "list_spaces",
+    "nas_bench_201",
+    "register_space",
+]

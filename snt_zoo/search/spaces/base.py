@@ -1,0 +1,150 @@
+"""What a search space is, and where the spaces are found by name.
+
+A space is a frozen dataclass of its hyperparameters. It says which operations and edges there are,
+builds the trunk of the supernet (every operation of every edge) and the trunk of a derived network
+(the one operation of each edge that a genotype kept), and moves the weights from the one to the other.
+A new space is one file with one decorated class; see `docs/spaces.md`.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, fields
+from typing import Any, ClassVar, TypeVar
+
+from torch import Tensor, nn
+
+from snt_zoo.errors import ConfigError, UnknownComponentError
+from snt_zoo.search.genotype import Genotype
+
+Choice = Mapping[str, Sequence[int]]
+"""For each kind of cell, the index of the chosen operation of each edge."""
+
+
+class SupernetTrunk(nn.Module, abc.ABC):
+    """Everything of a supernet but its alphas and its classifier."""
+
+    @abc.abstractmethod
+    def forward(
+        self,
+        x: Tensor,
+        mixture: Mapping[str, Tensor] | None = None,
+        choice: Choice | None = None,
+    ) -> Tensor:
+        """Features of a batch: of all operations mixed, or along one path.
+
+        Args:
+            x: images, ``batch x in_channels x height x width``.
+            mixture: for each kind of cell, weights of shape ``edges x operations``.
+            choice: with it only the chosen operation of each edge is computed, times its weight in
+                the mixture if there is one.
+
+        Returns:
+            Features, ``batch x feature_dim``.
+        """
+
+    @abc.abstractmethod
+    def inherit(self, derived: nn.Module, genotype: Genotype) -> None:
+        """Copy the weights of the operations that the genotype kept into a derived trunk."""
+
+
+class SearchSpace(abc.ABC):
+    """A search space with its hyperparameters; subclasses are frozen dataclasses."""
+
+    name: ClassVar[str]
+    operations: ClassVar[tuple[str, ...]]
+    """Names of the operations, in the order of the columns of the alphas."""
+    edges: ClassVar[Mapping[str, tuple[tuple[int, int], ...]]]
+    """For each kind of cell its edges (source node, target node), in the order of the rows."""
+    bounds: ClassVar[Mapping[str, tuple[int, int]]]
+    """Smallest and largest allowed value of each hyperparameter: a config from outside is not
+    trusted to be of a sane size."""
+
+    def validate(self) -> None:
+        """Raise `ConfigError` if a hyperparameter is out of its bounds."""
+        for field, (low, high) in self.bounds.items():
+            value = getattr(self, field)
+            if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+                raise ConfigError(
+                    f"search space {self.name}: {field} must be a whole number from {low} to {high}, "
+                    f"got {value!r}; correct it in the config"
+                )
+
+    def hyperparameters(self) -> dict[str, int]:
+        """The hyperparameters as plain data."""
+        return asdict(self)  # type: ignore[call-overload, no-any-return]  # subclasses are dataclasses
+
+    @property
+    @abc.abstractmethod
+    def feature_dim(self) -> int:
+        """Dimension of the features that a trunk gives."""
+
+    @abc.abstractmethod
+    def build_supernet_trunk(self, in_channels: int) -> SupernetTrunk:
+        """The trunk that holds every operation of every edge."""
+
+    @abc.abstractmethod
+    def build_derived_trunk(self, genotype: Genotype, in_channels: int) -> nn.Module:
+        """The trunk of a genotype: ``batch x in_channels x h x w`` to ``batch x feature_dim``."""
+
+    @abc.abstractmethod
+    def discretise(self, mixture: Mapping[str, Tensor]) -> Genotype:
+        """The genotype of a mixture, by the rule of the paper that defined the space."""
+
+    def choice(self, genotype: Genotype) -> Choice:
+        """The genotype as a path through the supernet: an edge that it does not keep has `none`."""
+        path = {}
+        for kind, edges in self.edges.items():
+            kept = {(e.source, e.target): e.operation for e in genotype.cells[kind]}
+            path[kind] = [self.operations.index(kept.get(edge, "none")) for edge in edges]
+        return path
+
+
+_SPACES: dict[str, type[SearchSpace]] = {}
+
+_S = TypeVar("_S", bound=type[SearchSpace])
+
+
+def register_space(name: str) -> Callable[[_S], _S]:
+    """Make a space known under a name; raises `ValueError` if the name is taken."""
+
+    def register(cls: _S) -> _S:
+        if name in _SPACES:
+            raise ValueError(f"search space {name!r} is registered already: choose another name")
+        cls.name = name
+        _SPACES[name] = cls
+        return cls
+
+    return register
+
+
+def list_spaces() -> list[str]:
+    """Names of the search spaces, sorted."""
+    return sorted(_SPACES)
+
+
+def get_space(name: str, **hyperparameters: Any) -> SearchSpace:
+    """A search space by name.
+
+    Example:
+        >>> get_space("nas_bench_201", channels=16).feature_dim
+        64
+
+    Raises:
+        UnknownComponentError: no space of that name.
+        ConfigError: an unknown hyperparameter, or one out of its bounds.
+    """
+    if name not in _SPACES:
+        raise UnknownComponentError(f"no search space {name!r}: choose one of {', '.join(list_spaces())}")
+    cls = _SPACES[name]
+    known = {field.name for field in fields(cls)}  # type: ignore[arg-type]  # subclasses are dataclasses
+    unknown = sorted(set(hyperparameters) - known)
+    if unknown:
+        raise ConfigError(
+            f"search space {name} has no hyperparameter {', '.join(map(repr, unknown))}: "
+            f"it has {', '.join(sorted(known))}"
+        )
+    space = cls(**hyperparameters)
+    space.validate()
+    return space

@@ -1,0 +1,170 @@
+"""The supernet: a trunk that holds every operation of a search space, alphas that mix them, a head.
+
+The alphas are registered parameters, so a saved supernet keeps its architecture prior (in the original
+DARTS code they were plain tensors outside `state_dict()`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from snt_zoo.data import Normalisation
+from snt_zoo.errors import ConfigError
+from snt_zoo.search.genotype import Genotype
+from snt_zoo.search.initialise import initialise
+from snt_zoo.search.spaces import Choice, SearchSpace, get_space
+
+MAX_CLASSES = 100_000
+IN_CHANNELS = 3  # grey images are read as three equal channels
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """All that is needed to build a supernet, or with a genotype a derived network.
+
+    Args:
+        space: name of the search space.
+        hyperparameters: of the space.
+        num_classes: outputs of the head.
+        input_size: side of the square input, in pixels.
+        normalisation: what turns uint8 images into inputs.
+    """
+
+    space: str = "nas_bench_201"
+    hyperparameters: Mapping[str, int] = field(default_factory=dict)
+    num_classes: int = 2
+    input_size: int = 32
+    normalisation: Normalisation = field(default_factory=Normalisation)
+
+    def __post_init__(self) -> None:
+        if not 2 <= self.num_classes <= MAX_CLASSES:
+            raise ConfigError(f"num_classes must be 2 to {MAX_CLASSES}, got {self.num_classes}")
+        if not 8 <= self.input_size <= 512:
+            raise ConfigError(f"input_size must be 8 to 512 pixels, got {self.input_size}")
+
+    def build_space(self) -> SearchSpace:
+        """The search space that the config names."""
+        return get_space(self.space, **self.hyperparameters)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data, with every hyperparameter spelled out."""
+        data = asdict(self)
+        data["hyperparameters"] = self.build_space().hyperparameters()
+        data["normalisation"] = {k: list(v) for k, v in data["normalisation"].items()}
+        return data
+
+
+class Supernet(nn.Module):
+    """An over-parameterised network that holds every architecture of a search space.
+
+    Build one with `Supernet.create` (fresh weights) or from a bundle.
+
+    Args:
+        config: space, its hyperparameters, classes and input.
+
+    Example:
+        >>> net = Supernet.create(NetworkConfig(num_classes=10), generator=torch.Generator())
+        >>> net(torch.zeros(2, 3, 32, 32)).shape
+        torch.Size([2, 10])
+    """
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.space = config.build_space()
+        self.trunk = self.space.build_supernet_trunk(IN_CHANNELS)
+        self.head = nn.Linear(self.space.feature_dim, config.num_classes)
+        self.alphas = nn.ParameterDict(
+            {
+                kind: nn.Parameter(torch.zeros(len(edges), len(self.space.operations)))
+                for kind, edges in self.space.edges.items()
+            }
+        )
+
+    @classmethod
+    def create(
+        cls,
+        config: NetworkConfig,
+        *,
+        generator: torch.Generator,
+        device: torch.device | str = "cpu",
+    ) -> Supernet:
+        """A supernet with fresh weights, drawn from `generator` alone.
+
+        Raises:
+            ConfigError: a hyperparameter is out of its bounds.
+        """
+        with torch.device("meta"):
+            net = cls(config)
+        net.to_empty(device="cpu")
+        initialise(net, generator=generator)
+        return net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+    def mixture(self) -> dict[str, Tensor]:
+        """For each kind of cell the softmax of its alphas: ``edges x operations``, rows sum to 1."""
+        return {kind: alpha.softmax(dim=-1) for kind, alpha in self.alphas.items()}
+
+    def features(
+        self,
+        x: Tensor,
+        mixture: Mapping[str, Tensor] | None = None,
+        choice: Choice | None = None,
+    ) -> Tensor:
+        """``batch x 3 x size x size`` to ``batch x feature_dim``; see `forward`."""
+        if mixture is None and choice is None:
+            choice = self.choice()
+        out: Tensor = self.trunk(x, mixture, choice)
+        return out
+
+    def forward(
+        self,
+        x: Tensor,
+        mixture: Mapping[str, Tensor] | None = None,
+        choice: Choice | None = None,
+    ) -> Tensor:
+        """Logits, along the path of the genotype unless told otherwise.
+
+        Args:
+            x: normalised images, ``batch x 3 x size x size``.
+            mixture: weights of the operations, ``edges x operations`` for each kind of cell: all
+                operations are computed and mixed.
+            choice: the operation of each edge: only that path is computed (with a mixture too: times
+                its weights).
+
+        Returns:
+            ``batch x num_classes``.
+        """
+        out: Tensor = self.head(self.features(x, mixture, choice))
+        return out
+
+    def choice(self) -> Choice:
+        """The path of the genotype."""
+        return self.space.choice(self.genotype())
+
+    @torch.no_grad()
+    def genotype(self) -> Genotype:
+        """The architecture that the alphas stand for now."""
+        return self.space.discretise(self.mixture())
+
+    def entropy(self) -> float:
+        """Mean entropy of the mixtures as a share of the largest possible, from 0 (decided) to 1."""
+        with torch.no_grad():
+            rows = torch.cat(list(self.mixture().values()))
+            entropy = -(rows * rows.clamp_min(1e-12).log()).sum(1).mean()
+        return float(entropy / torch.tensor(float(rows.shape[1])).log())
+
+    def weights(self) -> list[nn.Parameter]:
+        """The parameters that are not alphas."""
+        return [*self.trunk.parameters(), *self.head.parameters()]
+
+    def with_head(self, num_classes: int, *, generator: torch.Generator) -> Supernet:
+        """A copy with the same trunk and alphas and a fresh head, for another task."""
+        net = Supernet.create(replace(self.config, num_classes=num_classes), generator=generator)
+        net.trunk.load_state_dict(self.trunk.state_dict())
+        net.alphas.load_state_dict(self.alphas.state_dict())
+        return net

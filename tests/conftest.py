@@ -1,0 +1,58 @@
+"""Fixtures that several rooms' tests share: small real images and tiny networks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from snt_zoo.data import ImageDataset, open_dataset
+from snt_zoo.search.supernet import NetworkConfig, Supernet
+
+torch.set_num_threads(1)  # repeats to the bit whatever the machine, and never fights another test run
+
+
+@pytest.fixture(scope="session")
+def digits() -> ImageDataset:
+    """scikit-learn's 1,797 handwritten digits, 8 × 8 pixels: real images that ship with a dependency."""
+    return open_dataset("sklearn:digits")
+
+
+@pytest.fixture(scope="session")
+def few_digits(digits: ImageDataset) -> ImageDataset:
+    """The first 200, 60 and 60 of them: enough to train a tiny network in a second."""
+    return ImageDataset(
+        "few-digits",
+        digits.class_names,
+        digits.train.subset(torch.arange(200)),
+        digits.val.subset(torch.arange(60)),
+        digits.test.subset(torch.arange(60)),
+    )
+
+
+TINY = {
+    "nas_bench_201": NetworkConfig("nas_bench_201", {"channels": 4, "stem_stride": 2}, 10, 16),
+    "darts": NetworkConfig("darts", {"channels": 4, "cells": 3, "stem_multiplier": 1}, 10, 16),
+}
+
+
+@pytest.fixture(params=sorted(TINY))
+def tiny_config(request: pytest.FixtureRequest) -> NetworkConfig:
+    """A network of a few thousand weights, of each search space in turn."""
+    return TINY[request.param]
+
+
+@pytest.fixture
+def make_supernet() -> Callable[..., Supernet]:
+    """Builds a supernet whose alphas are spread out, so that its genotype is no accident of ties."""
+
+    def make(config: NetworkConfig, *, seed: int = 0) -> Supernet:
+        generator = torch.Generator().manual_seed(seed)
+        net = Supernet.create(config, generator=generator)
+        with torch.no_grad():
+            for alpha in net.alphas.values():
+                alpha.normal_(0.0, 1.0, generator=generator)
+        return net
+
+    return make

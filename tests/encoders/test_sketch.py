@@ -1,0 +1,178 @@
+"""A sketch is small, does not depend on order, and survives a file."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save
+from sklearn.covariance import empirical_covariance
+
+from snt_zoo.data import ImageDataset, Split
+from snt_zoo.data.stores import ArrayStore
+from snt_zoo.encoders.backbone import get_backbone, list_backbones, register_backbone
+from snt_zoo.encoders.embedding import EMBEDDING_DIM, embed
+from snt_zoo.encoders.projection import DIM, project, projection
+from snt_zoo.encoders.sketch import COVARIANCE_DIM, SIZE_LIMIT, Sketch, _covariances, sketch
+from snt_zoo.errors import ConfigError, TensorError, UnknownComponentError
+from tests.encoders.making import cheap_backbone, random_sketch, relabelled
+
+
+def equal(left: Sketch, right: Sketch) -> bool:
+    names = ("counts", "means", "covariances", "samples", "sample_labels")
+    return (left.name, left.backbone, left.class_names) == (
+        right.name,
+        right.backbone,
+        right.class_names,
+    ) and all(torch.equal(getattr(left, n), getattr(right, n)) for n in names)
+
+
+def test_the_order_of_the_images_changes_nothing(digits: ImageDataset) -> None:
+    first = sketch(digits, backbone=cheap_backbone())
+    for seed in range(3):
+        order = torch.randperm(len(digits.train), generator=torch.Generator().manual_seed(seed))
+        again = sketch(relabelled(digits, order, range(10)), backbone=cheap_backbone())
+        torch.testing.assert_close(again.means, first.means, atol=2e-3, rtol=0)  # float16's last bit
+        torch.testing.assert_close(again.covariances, first.covariances, atol=1e-3, rtol=2e-3)
+        assert torch.equal(again.counts, first.counts)
+
+
+def test_the_order_of_the_classes_only_renumbers_them(digits: ImageDataset) -> None:
+    first = sketch(digits, backbone=cheap_backbone())
+    classes = [3, 1, 4, 0, 5, 9, 2, 6, 8, 7]
+    again = sketch(relabelled(digits, torch.arange(len(digits.train)), classes), backbone=cheap_backbone())
+    assert again.class_names == tuple(first.class_names[i] for i in classes)
+    torch.testing.assert_close(again.means, first.means[classes], atol=2e-3, rtol=0)
+    torch.testing.assert_close(embed(again), embed(first), atol=1e-3, rtol=0)
+
+
+def test_the_same_seed_draws_the_same_images(digits: ImageDataset) -> None:
+    backbone = cheap_backbone()
+    assert equal(sketch(digits, backbone=backbone), sketch(digits, backbone=backbone))
+    assert not equal(sketch(digits, backbone=backbone), sketch(digits, backbone=backbone, seed=1))
+
+
+def test_moments_equal_those_of_all_images_where_all_are_drawn(digits: ImageDataset) -> None:
+    part = ImageDataset(
+        "part", digits.class_names, digits.train.subset(torch.arange(150)), digits.val, digits.test
+    )
+    backbone = cheap_backbone()
+    made = sketch(part, backbone=backbone)
+    features = project(backbone.features(part.train.tensor(backbone.size))).double().numpy()
+    labels = part.train.labels.numpy()
+    own = [features[labels == k] for k in range(10)]
+    means = np.stack([x.mean(0) for x in own])
+    np.testing.assert_allclose(made.means.numpy(), means, atol=2e-3)
+    # Shrinkage by hand: n / (n + 32) of a class's own covariance, the rest of the pooled one.
+    covariances = [empirical_covariance(x[:, :COVARIANCE_DIM]) for x in own]
+    pooled = sum(len(x) * c for x, c in zip(own, covariances, strict=True)) / (150 - 10)
+    for k, (x, c) in enumerate(zip(own, covariances, strict=True)):
+        expected = (len(x) * c + COVARIANCE_DIM * pooled) / (len(x) + COVARIANCE_DIM)
+        np.testing.assert_allclose(made.covariances[k].numpy(), expected, atol=1e-3)
+
+
+def test_a_class_with_one_drawn_image_has_the_common_covariance() -> None:
+    features = torch.randn(41, DIM, generator=torch.Generator().manual_seed(0))
+    labels = torch.tensor([0] * 40 + [1])
+    found = _covariances(features, labels, 2)
+    pooled = torch.from_numpy(np.cov(features[:40, :COVARIANCE_DIM].double().numpy(), rowvar=False)).float()
+    torch.testing.assert_close(found[1], pooled * COVARIANCE_DIM / (COVARIANCE_DIM + 1))
+    assert float(torch.linalg.eigvalsh(found).min()) > -1e-5
+
+
+def many_classes(classes: int, each: int, name_length: int) -> ImageDataset:
+    count = classes * each
+    pixels = torch.randint(0, 256, (count, 8, 8), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
+    split = Split(ArrayStore(pixels), torch.arange(count) % classes)
+    names = tuple(f"{i:05d}" + "ß" * name_length for i in range(classes))
+    return ImageDataset("many", names, split, split, split)
+
+
+@pytest.mark.parametrize(
+    ("classes", "each", "name_length"), [(2, 400, 3), (46, 20, 9), (97, 4, 0), (1200, 2, 60)]
+)
+def test_a_sketch_stays_under_200_kilobytes(classes: int, each: int, name_length: int) -> None:
+    made = sketch(many_classes(classes, each, name_length), backbone=cheap_backbone())
+    assert len(save(made.to_tensors(), metadata={"sketch": made.to_meta()})) <= SIZE_LIMIT
+    assert len(made.class_names) == min(classes, 1000)
+    assert made.covariances.dim() == (3 if classes <= 96 else 2)
+    assert equal(Sketch.from_tensors(made.to_tensors(), made.to_meta()), made)
+
+
+def test_a_damaged_sketch_is_refused() -> None:
+    good = random_sketch(3)
+    tensors, meta = good.to_tensors(), good.to_meta()
+    assert Sketch.from_tensors(tensors, meta).class_names == good.class_names
+    with pytest.raises(TensorError, match="must hold"):
+        Sketch.from_tensors({k: v for k, v in tensors.items() if k != "means"}, meta)
+    with pytest.raises(TensorError, match="must hold"):
+        Sketch.from_tensors(tensors | {"means": tensors["means"][:, :3]}, meta)
+    with pytest.raises(TensorError, match="must hold"):
+        Sketch.from_tensors(tensors | {"counts": tensors["counts"].float()}, meta)
+    nan = tensors["means"].clone()
+    nan[0, 0] = float("nan")
+    with pytest.raises(TensorError, match="NaN or infinity in 'means'"):
+        Sketch.from_tensors(tensors | {"means": nan}, meta)
+    with pytest.raises(TensorError, match="counts below 1"):
+        Sketch.from_tensors(tensors | {"counts": torch.tensor([1, 0, 2])}, meta)
+    for wrong in ("", "[]", "{}", '{"name": 3, "backbone": "b", "class_names": ["a"]}', "[" * 100_000):
+        with pytest.raises(ConfigError, match="metadata of a sketch"):
+            Sketch.from_tensors(tensors, wrong)
+
+
+def test_the_projection_keeps_squared_distances_in_expectation() -> None:
+    x = torch.randn(200, 1280, generator=torch.Generator().manual_seed(0))
+    unit = torch.nn.functional.normalize(x, dim=1)
+    before, after = torch.pdist(unit).square(), torch.pdist(project(x)).square()
+    assert float((after / before).mean()) == pytest.approx(1.0, abs=0.02)
+    assert float((after / before).std()) == pytest.approx((2 / DIM) ** 0.5, rel=0.1)
+
+
+def test_the_projection_never_changes() -> None:
+    # Sketches that lie in other people's bundles were made with it; the values are the stream's first.
+    first = np.random.RandomState(20260101).standard_normal(3) / 8
+    np.testing.assert_array_equal(projection(1280)[0, :3].numpy(), first.astype(np.float32))
+
+
+def test_an_embedding_has_unit_length() -> None:
+    vector = embed(random_sketch(7))
+    assert vector.shape == (EMBEDDING_DIM,) and vector.dtype == torch.float32
+    assert float(vector.norm()) == pytest.approx(1.0, abs=1e-6)
+
+
+def test_the_default_backbone_needs_no_network_and_sees(digits: ImageDataset) -> None:
+    backbone = get_backbone()
+    assert backbone.dim == 1280 and not any(p.requires_grad for p in backbone.network.parameters())
+    part = digits.train.subset(torch.arange(120))
+    features = backbone.features(part.tensor(backbone.size))
+    assert features.shape == (120, 1280)
+    # Leave-one-out nearest neighbour on ImageNet features: far over chance (0.1) on digits.
+    distances = torch.cdist(features, features)
+    distances.fill_diagonal_(float("inf"))
+    hits = part.labels[distances.argmin(1)] == part.labels
+    assert float(hits.double().mean()) > 0.7
+
+
+def test_backbones_are_found_by_name() -> None:
+    assert "mobilenet_v2" in list_backbones()
+    with pytest.raises(UnknownComponentError, match="timm:NAME"):
+        get_backbone("resnet")
+    with pytest.raises(UnknownComponentError, match=r"timm\.list_pretrained"):
+        get_backbone("timm:no_such_model")
+    with pytest.raises(ValueError, match="registered already"):
+        register_backbone("mobilenet_v2")(cheap_backbone)
+
+
+def test_a_timm_model_makes_a_backbone(monkeypatch: pytest.MonkeyPatch) -> None:
+    import timm
+
+    create = timm.create_model
+    # The network is timm's own; only the download of its weights is left out.
+    monkeypatch.setattr(
+        timm, "create_model", lambda name, pretrained, **k: create(name, pretrained=False, **k)
+    )
+    backbone = get_backbone("timm:mobilenetv3_small_050")
+    images = torch.zeros(2, 3, backbone.size, backbone.size, dtype=torch.uint8)
+    assert backbone.id == "timm:mobilenetv3_small_050"
+    assert backbone.features(images).shape == (2, backbone.dim) == (2, 1024)
+    get_backbone.cache_clear()

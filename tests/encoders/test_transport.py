@@ -1,0 +1,120 @@
+"""The class-level distance as a metric, against closed forms, scipy and a linear programme."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.linalg import sqrtm
+from scipy.optimize import linprog
+
+from snt_zoo.encoders.projection import DIM
+from snt_zoo.encoders.sketch import COVARIANCE_DIM, Sketch
+from snt_zoo.encoders.transport import bures_wasserstein, class_distance
+from snt_zoo.errors import IndexMismatchError
+from tests.encoders.making import random_sketch
+
+SCALE = DIM / COVARIANCE_DIM
+SIZES = st.integers(1, 6)
+SEEDS = st.integers(0, 10_000)
+
+
+def test_ground_cost_equals_the_formula_with_matrix_square_roots() -> None:
+    left, right = random_sketch(3, seed=1), random_sketch(4, seed=2)
+    costs = bures_wasserstein(left, right)
+    for i in range(3):
+        for j in range(4):
+            a, b = left.covariances[i].double().numpy(), right.covariances[j].double().numpy()
+            root = sqrtm(a)
+            bures = np.trace(a) + np.trace(b) - 2 * np.trace(sqrtm(root @ b @ root)).real
+            shift = (left.means[i] - right.means[j]).double().square().sum()
+            assert float(costs[i, j]) == pytest.approx(float(shift) + SCALE * bures, rel=1e-6)
+
+
+def test_many_classes_use_variances_with_the_same_formula() -> None:
+    full, other = random_sketch(3, seed=1), random_sketch(2, seed=2)
+    variances = full.covariances.diagonal(dim1=1, dim2=2)
+    diagonal = replace(full, covariances=variances.diag_embed())
+    plain = replace(other, covariances=other.covariances.diagonal(dim1=1, dim2=2).diag_embed())
+    packed = replace(full, covariances=variances)
+    torch.testing.assert_close(bures_wasserstein(packed, plain), bures_wasserstein(diagonal, plain))
+
+
+@settings(max_examples=25, deadline=None)
+@given(SIZES, SIZES, SEEDS)
+def test_transport_equals_a_linear_programme(k: int, m: int, seed: int) -> None:
+    left, right = random_sketch(k, seed=seed), random_sketch(m, seed=seed + 1)
+    found = class_distance(left, right)
+    rows = np.kron(np.eye(k), np.ones((1, m)))
+    columns = np.kron(np.ones((1, k)), np.eye(m))
+    marginals = np.concatenate([left.frequencies.numpy(), right.frequencies.numpy()])
+    programme = linprog(
+        found.costs.numpy().ravel(), A_eq=np.vstack([rows, columns]), b_eq=marginals, method="highs"
+    )
+    assert found.distance**2 == pytest.approx(programme.fun, rel=1e-6, abs=1e-9)
+    torch.testing.assert_close(found.coupling.sum(1), left.frequencies)
+    torch.testing.assert_close(found.coupling.sum(0), right.frequencies)
+
+
+@settings(max_examples=25, deadline=None)
+@given(SIZES, SIZES, SIZES, SEEDS)
+def test_it_is_a_metric(k: int, m: int, n: int, seed: int) -> None:
+    a, b, c = (random_sketch(size, seed=seed + i) for i, size in enumerate((k, m, n)))
+    ab, bc, ac = class_distance(a, b).distance, class_distance(b, c).distance, class_distance(a, c).distance
+    assert class_distance(b, a).distance == pytest.approx(ab, rel=1e-6)
+    assert class_distance(a, a).distance == pytest.approx(0.0, abs=1e-3)
+    assert ac <= ab + bc + 1e-6
+
+
+def test_relabelling_the_classes_changes_nothing() -> None:
+    a, b = random_sketch(5, seed=1), random_sketch(4, seed=2)
+    order = torch.tensor([3, 0, 4, 1, 2])
+    turned = replace(
+        a,
+        class_names=tuple(a.class_names[i] for i in order),
+        counts=a.counts[order],
+        means=a.means[order],
+        covariances=a.covariances[order],
+    )
+    assert class_distance(turned, b).distance == pytest.approx(class_distance(a, b).distance, rel=1e-9)
+    pairs = {(m.target, m.source_class) for m in class_distance(a, b).matches}
+    assert {(m.target, m.source_class) for m in class_distance(turned, b).matches} == pairs
+
+
+def test_counting_every_image_twice_changes_nothing() -> None:
+    a, b = random_sketch(5, seed=1), random_sketch(4, seed=2)
+    assert class_distance(replace(a, counts=2 * a.counts), b).distance == pytest.approx(
+        class_distance(a, b).distance, rel=1e-9
+    )
+
+
+def test_matches_name_the_nearest_class() -> None:
+    source = random_sketch(4, seed=3, name="source")
+    order = torch.tensor([2, 0, 3, 1])
+    moved: Sketch = replace(
+        source,
+        name="target",
+        class_names=tuple(f"my {source.class_names[i]}" for i in order),
+        counts=source.counts[order],
+        means=source.means[order] + 0.01,
+        covariances=source.covariances[order],
+    )
+    for match in class_distance(moved, source).matches:
+        assert match.target == f"my {match.source_class}"
+        assert match.mass == pytest.approx(1.0)
+        assert match.distance == pytest.approx(0.01 * DIM**0.5, rel=1e-3)
+
+
+def test_matches_come_nearest_first() -> None:
+    matches = class_distance(random_sketch(6, seed=1), random_sketch(5, seed=2)).matches
+    assert len(matches) == 6
+    assert [m.distance for m in matches] == sorted(m.distance for m in matches)
+
+
+def test_sketches_of_different_backbones_are_not_compared() -> None:
+    with pytest.raises(IndexMismatchError, match="sketch both with the same one"):
+        class_distance(random_sketch(2), replace(random_sketch(2), backbone="other"))

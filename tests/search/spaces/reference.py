@@ -1,0 +1,148 @@
+"""Slow and obvious implementations of the search spaces, to hold the fast ones to.
+
+They compute edge by edge, each operation anew, straight from the papers' definitions, and take their
+weights from the fast network by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from snt_zoo.search.spaces import darts, nas_bench_201
+
+
+def _norm(x: Tensor, norm: nn.BatchNorm2d, rows: slice = slice(None)) -> Tensor:
+    """Batch norm written out: by the batch's moments in train mode, by the stored ones in eval mode."""
+    if norm.training:
+        mean = x.mean((0, 2, 3))
+        var = x.var((0, 2, 3), correction=0)
+    else:
+        mean, var = norm.running_mean[rows], norm.running_var[rows]
+    shape = (1, -1, 1, 1)
+    out = (x - mean.view(shape)) / torch.sqrt(var.view(shape) + norm.eps)
+    if norm.affine:
+        out = out * norm.weight.view(shape) + norm.bias.view(shape)
+    return out
+
+
+def _average_pool(x: Tensor, stride: int) -> Tensor:
+    """Mean of the pixels under a 3×3 window that lie inside the image."""
+    ones = torch.ones_like(x[:, :1])
+    kernel = torch.ones(x.shape[1], 1, 3, 3, dtype=x.dtype)
+    total = functional.conv2d(x, kernel, stride=stride, padding=1, groups=x.shape[1])
+    count = functional.conv2d(ones, kernel[:1], stride=stride, padding=1)
+    return total / count
+
+
+def nas_bench_201_features(trunk: nn.Module, x: Tensor, mixture: Tensor) -> Tensor:
+    """Features of a NAS-Bench-201 supernet, ``batch x 4C``, for ``6 x 5`` weights."""
+    x = _norm(
+        functional.conv2d(x, trunk.stem[0].weight, stride=trunk.stem[0].stride, padding=1), trunk.stem[1]
+    )
+    for index, cell in enumerate(trunk.cells):
+        x = _nas_bench_201_cell(cell, x, mixture)
+        if (index + 1) % trunk.cells_per_stage == 0 and index + 1 < len(trunk.cells):
+            block = trunk.reductions[(index + 1) // trunk.cells_per_stage - 1]
+            body = block.body
+            y = _norm(functional.conv2d(functional.relu(x), body[1].weight, stride=2, padding=1), body[2])
+            y = _norm(functional.conv2d(functional.relu(y), body[4].weight, padding=1), body[5])
+            # The mean of each 2×2 block; at an odd edge, of the pixels that are there.
+            pooled = functional.avg_pool2d(x, 2, 2, ceil_mode=True, count_include_pad=False)
+            x = y + functional.conv2d(pooled, block.shortcut[1].weight)
+    return functional.relu(_norm(x, trunk.norm)).mean((2, 3))
+
+
+def _nas_bench_201_cell(cell: nn.Module, x: Tensor, mixture: Tensor) -> Tensor:
+    states = [x]
+    for target in range(1, 4):
+        total = torch.zeros_like(x)
+        for source in range(target):
+            weights = mixture[nas_bench_201.EDGES.index((source, target))]
+            state = states[source]
+            width = state.shape[1]
+            rows = slice((target - source - 1) * width, (target - source) * width)
+            outputs = [torch.zeros_like(state), state]
+            for group, padding in ((cell.conv_1x1, 0), (cell.conv_3x3, 1)):
+                conv, norm = group[source].conv, group[source].norm
+                out = functional.conv2d(functional.relu(state), conv.weight[rows], padding=padding)
+                outputs.append(_norm(out, norm, rows))
+            outputs.append(_average_pool(state, 1))
+            for weight, output in zip(weights, outputs, strict=True):
+                total = total + weight * output
+        states.append(total)
+    return states[3]
+
+
+def darts_features(trunk: nn.Module, x: Tensor, mixture: Mapping[str, Tensor]) -> Tensor:
+    """Features of a DARTS supernet, ``batch x 16C``, for ``14 x 8`` weights of each kind of cell."""
+    before = last = _norm(functional.conv2d(x, trunk.stem[0].weight, padding=1), trunk.stem[1])
+    for kind, cell in zip(trunk.kinds, trunk.cells, strict=True):
+        before, last = last, _darts_cell(cell, before, last, mixture[kind], kind == "reduce")
+    return last.mean((2, 3))
+
+
+def _darts_cell(cell: nn.Module, before: Tensor, last: Tensor, mixture: Tensor, reduce: bool) -> Tensor:
+    if isinstance(cell.before, darts._FactorisedReduction):
+        states = [_factorised(cell.before, before)]
+    else:
+        states = [_relu_conv_norm(cell.before, before)]
+    states.append(_relu_conv_norm(cell.last, last))
+    for target in range(2, 6):
+        total: Tensor | float = 0.0
+        for source in range(target):
+            weights = mixture[darts.EDGES.index((source, target))]
+            stride = 2 if reduce and source < 2 else 1
+            for name, weight in zip(darts.OPERATIONS, weights, strict=True):
+                if name != "none":  # which adds zero
+                    total = total + weight * _darts_operation(
+                        cell, source, target, name, states[source], stride
+                    )
+        states.append(total)
+    return torch.cat(states[2:], dim=1)
+
+
+def _darts_operation(cell: nn.Module, source: int, target: int, name: str, x: Tensor, stride: int) -> Tensor:
+    if name == "max_pool_3x3":
+        return _norm(functional.max_pool2d(x, 3, stride, 1), cell.pools[str(source)][name][1])
+    if name == "avg_pool_3x3":
+        return _norm(_average_pool(x, stride), cell.pools[str(source)][name][1])
+    module = cell.mixed[f"{source}_{target}"][name]
+    if name == "skip_connect":
+        return x if stride == 1 else _factorised(module, x)
+    kernel = int(name[-1])
+    if name.startswith("dil"):
+        x = functional.conv2d(
+            functional.relu(x),
+            module[1].weight,
+            stride=stride,
+            padding=kernel - 1,
+            dilation=2,
+            groups=x.shape[1],
+        )
+        return _norm(functional.conv2d(x, module[2].weight), module[3])
+    for start, step in ((0, stride), (4, 1)):
+        x = functional.conv2d(
+            functional.relu(x), module[start + 1].weight, stride=step, padding=kernel // 2, groups=x.shape[1]
+        )
+        x = _norm(functional.conv2d(x, module[start + 2].weight), module[start + 3])
+    return x
+
+
+def _relu_conv_norm(module: nn.Module, x: Tensor) -> Tensor:
+    return _norm(functional.conv2d(functional.relu(x), module[1].weight), module[2])
+
+
+def _factorised(module: nn.Module, x: Tensor) -> Tensor:
+    """Every second pixel, and every second pixel of the image shifted by one; zeros beyond its edge."""
+    x = functional.relu(x)
+    height, width = -(-x.shape[2] // 2), -(-x.shape[3] // 2)
+    shifted = torch.zeros(*x.shape[:2], height, width, dtype=x.dtype)
+    odd = x[:, :, 1::2, 1::2]
+    shifted[:, :, : odd.shape[2], : odd.shape[3]] = odd
+    even = torch.einsum("nchw,dc->ndhw", x[:, :, ::2, ::2], module.even.weight[:, :, 0, 0])
+    out = torch.cat([even, torch.einsum("nchw,dc->ndhw", shifted, module.odd.weight[:, :, 0, 0])], 1)
+    return _norm(out, module.norm)
