@@ -99,7 +99,8 @@ class Sketch:
             ConfigError: the metadata is not what `to_meta` gives.
         """
         name, backbone, class_names = _parse_meta(meta)
-        k, m = len(class_names), len(tensors.get("samples", ()))
+        drawn = tensors.get("samples")
+        k, m = len(class_names), 0 if drawn is None or drawn.dim() == 0 else len(drawn)
         packed = COVARIANCE_DIM * (COVARIANCE_DIM + 1) // 2
         width = packed if k <= FULL_COVARIANCES else COVARIANCE_DIM // 2
         expected: dict[str, tuple[torch.dtype, tuple[int, ...]]] = {

@@ -59,6 +59,11 @@ def load_checkpoint(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         ) from error
 
 
+def remove_checkpoint(folder: Path) -> None:
+    """The run is over: its checkpoint is no longer needed."""
+    (folder / CHECKPOINT).unlink(missing_ok=True)
+
+
 def nest(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Put a prefix before every name."""
     return {f"{prefix}.{name}": tensor for name, tensor in tensors.items()}

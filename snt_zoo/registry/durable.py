@@ -1,0 +1,24 @@
+"""Writes that survive a power cut: fsync of files and of the folder that names them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def sync_folder(folder: Path, *, files: bool = True) -> None:
+    """Force a folder, and by default the files in it, to the disk."""
+    if files:
+        for path in folder.iterdir():
+            _sync(path)
+    if os.name == "posix":  # Windows cannot open a folder, and needs no fsync of it
+        _sync(folder)
+
+
+def _sync(path: Path) -> None:
+    # Windows wants a descriptor that may write.
+    descriptor = os.open(path, os.O_RDONLY if os.name == "posix" else os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,175 @@
+"""A query: shortlist from the index, filter by constraints, re-rank by Optimal Transport.
+
+The shortlist is one call of FAISS over embeddings; the re-ranking compares the sketches class by class and
+says which of the target's classes lie near which of a source's.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, overload
+
+from snt_zoo.encoders.embedding import ENCODER_ID, embed
+from snt_zoo.encoders.sketch import Sketch
+from snt_zoo.encoders.transport import Transport, class_distance
+from snt_zoo.errors import NoMatchError
+from snt_zoo.registry.registry import Record, Registry
+
+SHORTLIST = 32  # supernets that are re-ranked; more where more answers are asked for
+
+
+class ClassPair(NamedTuple):
+    """A class of the target and its nearest class in the zoo's supernet."""
+
+    target: str
+    source: str
+    source_class: str
+    distance: float
+
+
+@dataclass(frozen=True)
+class Match:
+    """One answer of a query.
+
+    Args:
+        id: of the supernet.
+        space: its search space.
+        sources: names of the datasets it was trained on.
+        score: what ranks the matches, from 0 to 1, larger is nearer: 1 / (1 + distance).
+        distance: Optimal Transport between the target's classes and those of the nearest source.
+        predicted_accuracy: None until a predictor is there.
+        params: weights of the network that the supernet's genotype derives to.
+        macs: its multiply-accumulates for one image.
+        class_matches: for each class of the target its counterpart, nearest first.
+    """
+
+    id: str
+    space: str
+    sources: tuple[str, ...]
+    score: float
+    distance: float
+    predicted_accuracy: float | None
+    params: int
+    macs: int
+    class_matches: tuple[ClassPair, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data with the keys of the command line's contract."""
+        return {
+            "id": self.id,
+            "space": self.space,
+            "sources": list(self.sources),
+            "score": self.score,
+            "distance": self.distance,
+            "predicted_accuracy": self.predicted_accuracy,
+            "params": self.params,
+            "macs": self.macs,
+            "class_matches": [pair._asdict() for pair in self.class_matches],
+        }
+
+
+@dataclass(frozen=True)
+class QueryResult(Sequence[Match]):
+    """The matches of a query, nearest first.
+
+    Args:
+        matches: at least one.
+        close: whether anything is close at all; None until abstention is calibrated.
+        seconds: time of each stage.
+    """
+
+    matches: tuple[Match, ...]
+    close: bool | None
+    seconds: Mapping[str, float]
+
+    @overload
+    def __getitem__(self, index: int) -> Match: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Match]: ...
+    def __getitem__(self, index: int | slice) -> Match | Sequence[Match]:
+        return self.matches[index]
+
+    def __len__(self) -> int:
+        return len(self.matches)
+
+    def __iter__(self) -> Iterator[Match]:
+        return iter(self.matches)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data with the keys of the command line's contract."""
+        return {
+            "matches": [match.to_json() for match in self.matches],
+            "close": self.close,
+            "seconds": dict(self.seconds),
+        }
+
+
+def retrieve(
+    registry: Registry,
+    target: Sketch,
+    *,
+    k: int,
+    keep: Callable[[Record], bool] = lambda record: True,
+    seconds: Mapping[str, float] | None = None,
+) -> QueryResult:
+    """The k nearest supernets of a registry.
+
+    Args:
+        registry: where to look.
+        target: sketch of the user's data.
+        k: how many answers, at least 1.
+        keep: constraint on the candidates.
+        seconds: of the stages before, for the answer.
+
+    Raises:
+        NoMatchError: the registry is empty, or nothing meets the constraint.
+        IndexMismatchError: the registry was made with another backbone.
+    """
+    start = time.perf_counter()
+    records = {record.id: record for record in registry.list()}
+    if not records:
+        raise NoMatchError("the registry holds no supernet: add one with `snt-zoo add DIR`")
+    allowed = {id for id, record in records.items() if keep(record)}
+    if not allowed:
+        raise NoMatchError(
+            f"none of the {len(records)} supernets in the registry meets the constraints: raise "
+            "--max-params or --max-macs, or drop --space or --exclude"
+        )
+    shortlist = registry.search(
+        embed(target),
+        max(k, SHORTLIST),
+        backbone=target.backbone,
+        encoder=ENCODER_ID,
+        allowed=allowed,
+    )
+    listed = time.perf_counter()
+    matches = sorted(
+        (_match(registry, records[id], target) for id, _ in shortlist),
+        key=lambda match: (match.distance, match.id),
+    )
+    ranked = time.perf_counter()
+    times = dict(seconds or {}) | {"shortlist": listed - start, "rerank": ranked - listed}
+    return QueryResult(tuple(matches[:k]), None, times)
+
+
+def _match(registry: Registry, record: Record, target: Sketch) -> Match:
+    compared: list[tuple[Sketch, Transport]] = [
+        (source, class_distance(target, source)) for source in registry.sketches(record.id)
+    ]
+    nearest, transport = min(compared, key=lambda pair: pair[1].distance)
+    return Match(
+        id=record.id,
+        space=record.space,
+        sources=record.sources,
+        score=1.0 / (1.0 + transport.distance),
+        distance=transport.distance,
+        predicted_accuracy=None,
+        params=record.params,
+        macs=record.macs,
+        class_matches=tuple(
+            ClassPair(match.target, nearest.name, match.source_class, match.distance)
+            for match in transport.matches
+        ),
+    )

@@ -1,0 +1,126 @@
+"""The report of a run: as JSON for programs, as one HTML file for people.
+
+The page needs no network and no scripts. Names of classes and sources come from outside: the templates
+escape whatever they are given.
+"""
+
+from __future__ import annotations
+
+import platform
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from markupsafe import Markup
+
+from snt_zoo import __version__
+from snt_zoo.search.drawing import STAGES, TEMPLATES, draw_genotype, draw_history, stage_colour
+
+if TYPE_CHECKING:
+    from snt_zoo.search.finetune import FinetuneResult
+    from snt_zoo.search.run import EpochRecord
+
+_STEPS = {
+    "supernet": "adapted supernet, along the path of its genotype",
+    "inherited": "derived network with the supernet's weights",
+    "recalibrated": "batch norms measured again",
+    "finetuned": "trained for the rest of the budget",
+}
+_FOLDED = 60  # a list with more entries is folded up
+
+
+def report_json(result: FinetuneResult, *, out: str | Path | None = None) -> dict[str, Any]:
+    """What `snt-zoo finetune --json` prints.
+
+    Args:
+        result: of the run.
+        out: where the model was saved.
+
+    Returns:
+        Plain data. Accuracies are from 0 to 1, times in seconds, `date` is UTC in ISO 8601.
+    """
+    return {
+        "from": result.source,
+        "genotype": result.genotype.to_json(),
+        "accuracy": dict(result.accuracy),
+        "params": result.params,
+        "macs": result.macs,
+        "history": [asdict(record) for record in result.history],
+        "seconds": result.seconds,
+        "out": None if out is None else str(out),
+        "steps": dict(result.steps),
+        "class_names": list(result.class_names),
+        "settings": dict(result.settings),
+        "versions": _versions(),
+        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+    }
+
+
+def report_html(
+    result: FinetuneResult,
+    *,
+    out: str | Path | None = None,
+    others: Mapping[str, Sequence[EpochRecord]] | None = None,
+) -> str:
+    """The report as one self-contained HTML page.
+
+    Args:
+        result: of the run.
+        out: where the model was saved, for the lines that load it.
+        others: histories of runs to compare with, by name.
+
+    Example:
+        >>> Path("report.html").write_text(report_html(result))  # doctest: +SKIP
+    """
+    folder = "path/to/this/folder" if out is None else str(out)
+    return TEMPLATES.get_template("report.html.j2").render(
+        result=result,
+        python_folder=repr(folder),
+        shell_folder=shlex.quote(folder),
+        tiles=[
+            ("test accuracy", _percent(result.accuracy["test"])),
+            ("validation accuracy", _percent(result.accuracy["val"])),
+            ("parameters", f"{result.params:,}"),
+            ("multiply-accumulates per image", f"{result.macs:,}"),
+        ],
+        # Both are made by templates that escape: they go in as they are.
+        curve=Markup(draw_history(result.history, others=others)),
+        cells=Markup(draw_genotype(result.genotype)),
+        steps=[
+            (name, _STEPS.get(name, ""), _percent(accuracy), accuracy)
+            for name, accuracy in result.steps.items()
+        ],
+        history=[(r, STAGES.get(r.stage, (r.stage,))[0], stage_colour(r.stage)) for r in result.history],
+        settings=_flat(result.settings),
+        versions=_versions(),
+        date=datetime.now(timezone.utc).strftime("%d %B %Y, %H:%M UTC"),
+        folded=_FOLDED,
+    )
+
+
+def _versions() -> dict[str, str]:
+    return {
+        "snt-zoo": __version__,
+        "torch": str(torch.__version__),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+    }
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Nested settings as one table: `budget.seconds`."""
+    rows: dict[str, str] = {}
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            rows |= _flat(value, f"{prefix}{key}.")
+        elif value is not None:
+            rows[f"{prefix}{key}"] = str(value)
+    return rows

@@ -1,0 +1,191 @@
+"""Small bundles, and ways to spoil them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from safetensors import safe_open
+from torch import Tensor
+
+from snt_zoo.encoders.sketch import COVARIANCE_DIM, FULL_COVARIANCES, Sketch
+from snt_zoo.registry import BundleConfig, Registry, describe, write_bundle
+from snt_zoo.registry.weights import DtypeName
+from snt_zoo.search.supernet import NetworkConfig, Supernet
+
+BACKBONE = "tiny/gauss-64"
+ENCODER = "means-v1"
+
+
+def network(*, seed: int = 0, classes: int = 3, channels: int = 2, space: str = "nas_bench_201") -> Supernet:
+    """A supernet with random weights, in which no tensor is all zeros or ones."""
+    hyperparameters = {"channels": channels} | ({"cells": 3} if space == "darts" else {})
+    config = NetworkConfig(space=space, hyperparameters=hyperparameters, num_classes=classes, input_size=16)
+    generator = torch.Generator().manual_seed(seed)
+    net = Supernet.create(config, generator=generator)
+    for tensor in net.state_dict().values():
+        if tensor.is_floating_point():
+            tensor.copy_(torch.rand(tensor.shape, generator=generator) + 0.5)
+        else:
+            tensor.fill_(7)
+    return net
+
+
+def sketch(*, seed: int = 0, classes: int = 3, backbone: str = BACKBONE, name: str = "shapes") -> Sketch:
+    """A sketch of random features, as a reader of a file sees it."""
+    generator = torch.Generator().manual_seed(seed)
+    factors = torch.randn(classes, COVARIANCE_DIM, COVARIANCE_DIM, generator=generator)
+    covariances = factors @ factors.mT
+    if classes > FULL_COVARIANCES:
+        covariances = covariances.diagonal(dim1=1, dim2=2)
+    made = Sketch(
+        name=name,
+        backbone=backbone,
+        class_names=tuple(f"class {i}" for i in range(classes)),
+        counts=torch.randint(1, 90, (classes,), generator=generator),
+        means=torch.randn(classes, 64, generator=generator),
+        covariances=covariances,
+        samples=torch.randn(4, 64, generator=generator),
+        sample_labels=torch.randint(0, classes, (4,), generator=generator),
+    )
+    return Sketch.from_tensors(made.to_tensors(), made.to_meta())
+
+
+def embed(sketch: Sketch) -> Tensor:
+    """A vector of 64 numbers, not of unit length."""
+    return sketch.means.mean(0)
+
+
+def source(name: str = "shapes", **changes: Any) -> dict[str, Any]:
+    """The entry of a dataset."""
+    return {
+        "name": name,
+        "source": "sklearn:digits",
+        "licence": "CC0-1.0",
+        "licence_url": None,
+        "classes": 3,
+        "train_images": 90,
+        "fingerprint": "0123456789abcdef",
+        **changes,
+    }
+
+
+_DESCRIBED: dict[str, dict[str, Any]] = {}
+
+
+def _describe(net: Supernet, dtype: DtypeName) -> dict[str, Any]:
+    # Kept, as counting MACs takes longer than everything else in these tests.
+    alphas = [alpha.tolist() for alpha in net.alphas.values()]
+    key = json.dumps([net.config.to_json(), alphas, dtype])
+    if key not in _DESCRIBED:
+        _DESCRIBED[key] = describe(net, dtype=dtype)
+    return dict(_DESCRIBED[key])
+
+
+def config_data(net: Supernet, **changes: Any) -> dict[str, Any]:
+    """Everything of a `config.json` for a supernet."""
+    return {
+        **_describe(net, changes.get("dtype") or "float32"),
+        "name": "shapes",
+        "description": "Circles, squares and stars.",
+        "class_names": [f"class {i}" for i in range(net.config.num_classes)],
+        "metrics": {"val_accuracy": 0.75, "test_accuracy": None, "seconds_per_image": 0.5},
+        "training": {
+            "datasets": [source()],
+            "epochs": 2,
+            "seconds": 1.5,
+            "seed": 0,
+            "code_version": "0.1.0",
+            "torch_version": "2.14.1",
+            "date": "2026-11-01T12:00:00Z",
+            "recipe": {"lr": 0.1, "batch": 32, "nesterov": True, "schedule": "cosine"},
+            "parent": None,
+        },
+        "licence": "Apache-2.0",
+        "tags": ["tiny"],
+        "backbone": BACKBONE,
+        "encoder": ENCODER,
+        **changes,
+    }
+
+
+def make_bundle(
+    folder: Path,
+    *,
+    seed: int = 0,
+    sketches: list[Sketch] | None = None,
+    net: Supernet | None = None,
+    **changes: Any,
+) -> Path:
+    """Write a good bundle."""
+    net = network(seed=seed) if net is None else net
+    config = BundleConfig.from_data(config_data(net, **changes))
+    return write_bundle(folder, supernet=net, config=config, sketches=sketches or [sketch(seed=seed)])
+
+
+def remanifest(folder: Path) -> None:
+    """Write a manifest that fits the files, so that only the next guard can refuse them."""
+    files = {}
+    for path in sorted(folder.iterdir()):
+        if path.name in ("README.md", "config.json", "dataset.safetensors", "model.safetensors"):
+            raw = path.read_bytes()
+            files[path.name] = {"sha256": hashlib.sha256(raw).hexdigest(), "size": len(raw)}
+    (folder / "manifest.json").write_text(json.dumps({"format_version": 1, "files": files}))
+
+
+def edit_config(folder: Path, edit: Callable[[dict[str, Any]], object]) -> None:
+    """Change `config.json`, with a manifest that fits."""
+    path = folder / "config.json"
+    data = json.loads(path.read_text("utf-8"))
+    edit(data)
+    path.write_text(json.dumps(data), "utf-8")
+    remanifest(folder)
+
+
+def edit_tensors(folder: Path, name: str, edit: Callable[[dict[str, Tensor]], object]) -> None:
+    """Change a safetensors file by means of the library, with a manifest that fits."""
+    path = folder / name
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata()
+        tensors = {key: file.get_tensor(key).clone() for key in file.keys()}  # noqa: SIM118
+    edit(tensors)
+    path.write_bytes(safetensors.torch.save(tensors, metadata))
+    remanifest(folder)
+
+
+def edit_header(folder: Path, name: str, edit: Callable[[bytes], bytes]) -> None:
+    """Change the text of a safetensors header and its length, with a manifest that fits."""
+    path = folder / name
+    raw = path.read_bytes()
+    length = int.from_bytes(raw[:8], "little")
+    header = edit(raw[8 : 8 + length])
+    path.write_bytes(len(header).to_bytes(8, "little") + header + raw[8 + length :])
+    remanifest(folder)
+
+
+def snapshot(registry: Registry) -> dict[str, Any]:
+    """All that a registry holds, seen without its code: files, rows, and what a search answers."""
+    home = registry.home
+    with sqlite3.connect(home / "catalog.sqlite") as connection:
+        tables = ("bundles", "vectors", "seeded", "state")
+        rows = {table: connection.execute(f"SELECT * FROM {table}").fetchall() for table in tables}
+    connection.close()
+    query = torch.ones(64)
+    return {
+        "files": {
+            str(path.relative_to(home)): path.read_bytes()
+            for folder in ("bundles", "incoming")
+            for path in sorted((home / folder).rglob("*"))
+            if path.is_file()
+        },
+        "folders": sorted(path.name for path in (home / "bundles").iterdir()),
+        "rows": rows,
+        "list": registry.list(),
+        "search": registry.search(query, 99, backbone=BACKBONE, encoder=ENCODER),
+    }
