@@ -1,0 +1,1 @@
+"""Programs that print measured figures as one JSON document each; see the README's table."""

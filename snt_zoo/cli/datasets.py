@@ -1,0 +1,26 @@
+"""Reads the DATASET of a command, and tells what was left out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from snt_zoo.cli.output import note
+from snt_zoo.cli.progress import waiting
+
+if TYPE_CHECKING:
+    from snt_zoo.data import ImageDataset
+
+_NAMED = 3  # skipped files that are named
+
+
+def read_dataset(ref: str, on_bad_image: Any) -> ImageDataset:
+    """Open a dataset; its splits are always the same, so that a later `evaluate` sees the same test part."""
+    with waiting(f"reading {ref}"):
+        from snt_zoo import open_dataset
+
+        data = open_dataset(ref, on_bad_image=on_bad_image)
+    if data.skipped:
+        named = ", ".join(data.skipped[:_NAMED])
+        more = ", ..." if len(data.skipped) > _NAMED else ""
+        note(f"left out {len(data.skipped)} unreadable images: {named}{more}")
+    return data

@@ -1,0 +1,79 @@
+"""`snt-zoo demo`: the main job, from nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from snt_zoo.cli.output import fields, note, percent, prints
+from snt_zoo.cli.parameters import FOLDER, device_option, duration, home_option, seed_option
+from snt_zoo.cli.progress import epoch_line, waiting
+from snt_zoo.cli.query import show_matches
+from snt_zoo.cli.runs import run_folder
+
+if TYPE_CHECKING:
+    from snt_zoo.search.run import EpochRecord
+
+
+def _show(document: Mapping[str, Any]) -> None:
+    show_matches(document["query"])
+    click.echo()
+    reached = document["scratch_accuracy_reached_after_seconds"]
+    lines = {
+        "left out, as they show digits": ", ".join(document["left_out"]) or "none",
+        "from the best match": _summary(document["transferred"]),
+        "from scratch": _summary(document["scratch"]),
+        "scratch's accuracy reached after": "not reached" if reached is None else f"{reached:.1f} s",
+        "report": document["report"],
+    }
+    fields(lines)
+
+
+def _summary(run: Mapping[str, Any]) -> str:
+    accuracy = run["accuracy"]
+    return (
+        f"test {percent(accuracy['test'])}, validation {percent(accuracy['val'])}, "
+        f"{run['params']:,} parameters, {run['seconds']:.1f} s"
+    )
+
+
+def _tell_epoch(record: EpochRecord) -> None:
+    click.echo(epoch_line(record), err=True)
+
+
+@click.command("demo")
+@click.option("--budget", type=duration, default="60s", show_default=True, help="Time for each of two runs.")
+@seed_option
+@click.option("--out", type=FOLDER, help="Where the models go.  [default: runs/demo-N]")
+@device_option
+@home_option
+@prints(_show)
+def demo_command(budget: str, seed: int, out: Path | None, device: str, home: Path | None) -> dict[str, Any]:
+    """Show the main job on handwritten digits.
+
+    The digits ship with scikit-learn. Supernets that were trained on digits are left out. The best of the
+    others is finetuned, and for the same time a network is searched from scratch. Needs no network and
+    no data of yours.
+
+    \b
+    Example:
+      snt-zoo demo --budget 60s --out demo/
+    """
+    with run_folder(out, "demo") as folder:
+        with waiting("opening the registry"):
+            from snt_zoo import Zoo
+            from snt_zoo.demo import run_demo
+
+            zoo = Zoo.open(home)
+        return run_demo(
+            zoo,
+            out=folder,
+            budget=budget,
+            seed=seed,
+            device=device,
+            on_stage=note,
+            on_epoch=_tell_epoch,
+        ).to_json()

@@ -1,0 +1,117 @@
+"""`snt-zoo finetune`: a network for your data, from the best supernet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from snt_zoo.cli.datasets import read_dataset
+from snt_zoo.cli.output import fields, note, percent, prints
+from snt_zoo.cli.parameters import (
+    FOLDER,
+    bad_image_option,
+    device_option,
+    duration,
+    exclude_option,
+    format_size,
+    home_option,
+    one_budget,
+    training_options,
+)
+from snt_zoo.cli.progress import epochs as epoch_progress
+from snt_zoo.cli.progress import waiting
+from snt_zoo.cli.runs import run_folder
+
+
+def show_run(document: Mapping[str, Any]) -> None:
+    """Print the summary of a run for people."""
+    accuracy = document["accuracy"]
+    cells = document["genotype"]["cells"].items()
+    genotype = "; ".join(
+        f"{kind}: " + ", ".join(f"{op}({source}>{target})" for source, target, op in edges)
+        for kind, edges in cells
+    )
+    fields(
+        {
+            "source": document["from"],
+            "genotype": genotype,
+            "accuracy": f"test {percent(accuracy['test'])}, validation {percent(accuracy['val'])}",
+            "size": f"{document['params']:,} parameters, {format_size(document['macs'])} MACs",
+            "time": f"{document['seconds']:.1f} s",
+            "model": document["out"],
+            "report": Path(document["out"]) / "report.html",
+        }
+    )
+
+
+@click.command("finetune")
+@click.argument("dataset")
+@click.option(
+    "--from",
+    "source",
+    default="auto",
+    show_default=True,
+    metavar="ID|auto|scratch",
+    help="A supernet, the best match, or a search from fresh weights.",
+)
+@click.option("--budget", type=duration, help="Time for the whole run, as 10m.  [default: 10m]")
+@training_options
+@click.option("--out", type=FOLDER, help="Where the model goes.  [default: runs/DATASET-N]")
+@exclude_option
+@bad_image_option
+@device_option
+@home_option
+@prints(show_run)
+def finetune_command(
+    dataset: str,
+    source: str,
+    budget: str | None,
+    epochs: int | None,
+    seed: int,
+    resume: bool,
+    out: Path | None,
+    exclude: tuple[str, ...],
+    on_bad_image: str,
+    device: str,
+    home: Path | None,
+) -> dict[str, Any]:
+    """Make a network for your data from a supernet.
+
+    Both the supernet's weights and its architecture are adapted. The folder that is written holds the
+    model, its architecture and a report. A run with --epochs repeats to the bit; one with --budget depends
+    on the machine.
+
+    \b
+    Example:
+      snt-zoo finetune photos/ --budget 10m
+      snt-zoo finetune photos/ --from scratch --epochs 20 --out model/
+    """
+    one_budget(budget, epochs)
+    data = read_dataset(dataset, on_bad_image)
+    with run_folder(out, data.name, resume=resume) as folder:
+        with waiting("opening the registry"):
+            from snt_zoo import Budget, Zoo
+            from snt_zoo.search.report import report_json
+            from snt_zoo.zoo import DEFAULT_BUDGET
+
+            zoo = Zoo.open(home)
+        note(f"writing to {folder}")
+        seconds = None if epochs else Budget.parse(budget or DEFAULT_BUDGET).seconds
+        with epoch_progress(seconds=seconds, count=None if epochs is None else 2 * epochs) as tell:
+            result = zoo.finetune(
+                source,
+                data,
+                budget=budget,
+                epochs=epochs,
+                seed=seed,
+                device=device,
+                out=folder,
+                resume=resume,
+                exclude=exclude,
+                on_source=lambda id: note(f"from {id}"),
+                on_epoch=tell,
+            )
+        return report_json(result, out=folder)

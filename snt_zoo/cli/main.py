@@ -1,0 +1,130 @@
+"""The entry point: finds commands by name, imports only what is called, turns errors into exit codes."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import importlib
+import sys
+import traceback
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from snt_zoo import __version__
+from snt_zoo.cli.output import DEBUG, RESUME, printable
+from snt_zoo.errors import SntZooError
+
+_COMMANDS = {
+    "demo": "snt_zoo.cli.demo",
+    "query": "snt_zoo.cli.query",
+    "finetune": "snt_zoo.cli.finetune",
+    "predict": "snt_zoo.cli.model",
+    "evaluate": "snt_zoo.cli.model",
+    "pretrain": "snt_zoo.cli.pretrain",
+    "list": "snt_zoo.cli.registry",
+    "show": "snt_zoo.cli.registry",
+    "add": "snt_zoo.cli.registry",
+    "remove": "snt_zoo.cli.registry",
+}
+"""Each command's module, in the order of the help; its function is called `NAME_command`."""
+
+
+class Failure(click.ClickException):
+    """One line on stderr, and an exit code."""
+
+    def __init__(self, message: object) -> None:
+        super().__init__(printable(message))
+
+    def show(self, file: Any = None) -> None:
+        click.echo(f"error: {self.message}", file=file or sys.stderr)
+
+
+class WrongUsage(Failure):
+    """The command was not written as its help says."""
+
+    exit_code = 2
+
+
+class Interrupted(Failure):
+    """The user pressed Ctrl-C."""
+
+    exit_code = 130  # as a shell reports it: 128 and the number of SIGINT
+
+
+class CommandLine(click.Group):
+    """A group that imports a command's module when it is needed."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        module = importlib.import_module(_COMMANDS[cmd_name])
+        command: click.Command = getattr(module, f"{cmd_name}_command")
+        return command
+
+    def make_context(
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: click.Context | None = None,
+        **extra: Any,
+    ) -> click.Context:
+        with _as_exit_codes():
+            return super().make_context(info_name, args, parent, **extra)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with _as_exit_codes(ctx):
+            return super().invoke(ctx)
+
+
+@contextlib.contextmanager
+def _as_exit_codes(ctx: click.Context | None = None) -> Iterator[None]:
+    """Make one line and an exit code of whatever goes wrong inside."""
+    meta = {} if ctx is None else ctx.meta
+    try:
+        yield
+    except click.UsageError as error:
+        if isinstance(error, click.exceptions.NoArgsIsHelpError):
+            raise
+        path = "snt-zoo" if error.ctx is None else error.ctx.command_path
+        message = error.format_message().rstrip(".")
+        raise WrongUsage(f"{message}; see `{path} --help`") from error
+    except (click.ClickException, click.exceptions.Exit, click.Abort):
+        raise
+    except KeyboardInterrupt as error:
+        how = meta[RESUME]() if RESUME in meta else ""
+        raise Interrupted(f"interrupted{f'; go on with {how}' if how else ''}") from error
+    except SntZooError as error:
+        _trace(meta)
+        raise Failure(error) from error
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno == errno.EPIPE:
+            raise  # the reader of a pipe has gone: click ends in silence
+        _trace(meta)
+        hint = "" if meta.get(DEBUG) else "; run again with --debug for the traceback"
+        raise Failure(f"{type(error).__name__}: {error}{hint}") from error
+
+
+def _trace(meta: dict[str, Any]) -> None:
+    if meta.get(DEBUG):
+        click.echo(traceback.format_exc(), err=True)
+
+
+@click.command(cls=CommandLine, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, package_name="snt-zoo", prog_name="snt-zoo")
+def main() -> None:
+    """Find the supernet that was trained on data like yours, and adapt it to your task.
+
+    DATASET is a folder of class folders (optionally under train/, val/ and test/), an .npz in
+    MedMNIST's layout, or hf:NAME, torchvision:NAME, sklearn:digits.
+
+    \b
+    Example:
+      snt-zoo demo
+      snt-zoo query photos/
+      snt-zoo finetune photos/ --budget 10m
+    """

@@ -1,0 +1,150 @@
+"""Kinds of values on the command line, and options that several commands share."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+_SIZE = re.compile(r"(\d{1,18}(?:\.\d{1,18})?)\s*([kmgb]?)", re.IGNORECASE | re.ASCII)
+_FACTORS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "b": 10**9}
+
+
+def parse_size(text: str) -> int:
+    """A count with an optional k, M or G (or B).
+
+    Example:
+        >>> parse_size("1.5M")
+        1500000
+
+    Raises:
+        ValueError: it is no whole number of at least 1.
+    """
+    found = _SIZE.fullmatch(text.strip())
+    if found is None:
+        raise ValueError(f"{text!r} is not a count: write it as 2M, 500k, 1.5G or 2000000")
+    exact = Decimal(found[1]) * _FACTORS[found[2].lower()]
+    if exact != int(exact) or exact < 1:
+        raise ValueError(f"{text!r} is not a whole number of at least 1")
+    return int(exact)
+
+
+def format_size(number: int) -> str:
+    """A count for people, with three digits: `1.23M`."""
+    for factor, suffix in ((10**9, "G"), (10**6, "M"), (10**3, "k")):
+        if number >= 0.9995 * factor:
+            return f"{float(f'{number / factor:.3g}'):g}{suffix}"
+    return str(number)
+
+
+def count(text: str) -> int:
+    """Type of an option that takes a count; see `parse_size`."""
+    try:
+        return parse_size(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+
+
+def duration(text: str) -> str:
+    """Type of an option that takes a time, as `10m`; it is read where it is used."""
+    from snt_zoo.errors import BudgetError
+    from snt_zoo.search.budget import Budget
+
+    try:
+        Budget.parse(text)
+    except BudgetError as error:
+        raise click.BadParameter(str(error)) from error
+    return text
+
+
+def setting(text: str) -> tuple[str, int]:
+    """Type of an option that takes `key=value` with a whole number."""
+    key, equals, number = text.partition("=")
+    if not (key.strip() and equals and re.fullmatch(r"\s*-?\d{1,18}\s*", number, re.ASCII)):
+        raise click.BadParameter(f"{text!r} is no setting: write it as channels=16")
+    return key.strip(), int(number)
+
+
+FOLDER = click.Path(path_type=Path, file_okay=False)
+
+
+def home_option(function: _F) -> _F:
+    """`--home`: the registry."""
+    return click.option(
+        "--home",
+        type=FOLDER,
+        help="Folder of the registry.  [default: $SNT_ZOO_HOME, else the user's data folder]",
+    )(function)
+
+
+def device_option(function: _F) -> _F:
+    """`--device`: where to compute."""
+    return click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps.")(
+        function
+    )
+
+
+def bad_image_option(function: _F) -> _F:
+    """`--on-bad-image`: what becomes of an unreadable file."""
+    return click.option(
+        "--on-bad-image",
+        type=click.Choice(["refuse", "skip"]),
+        default="refuse",
+        show_default=True,
+        help="Whether an unreadable image ends the command or is left out.",
+    )(function)
+
+
+def constraint_options(function: _F) -> _F:
+    """`--max-params`, `--max-macs`, `--space`."""
+    for option in (
+        click.option("--space", help="Only supernets of this search space."),
+        click.option("--max-macs", type=count, help="Most multiply-accumulates, as 100M."),
+        click.option("--max-params", type=count, help="Most parameters, as 2M."),
+    ):
+        function = option(function)
+    return function
+
+
+def exclude_option(function: _F) -> _F:
+    """`--exclude`: supernets that shall not be used."""
+    return click.option(
+        "--exclude",
+        multiple=True,
+        metavar="ID_OR_TAG",
+        help="Leave out a supernet, or all with a tag; may be repeated.",
+    )(function)
+
+
+def seed_option(function: _F) -> _F:
+    """`--seed`: of the run's generator."""
+    return click.option(
+        "--seed",
+        type=click.IntRange(0, 2**63 - 1),
+        default=0,
+        show_default=True,
+        help="Decides everything that is random.",
+    )(function)
+
+
+def training_options(function: _F) -> _F:
+    """`--seed`, `--resume` and the two kinds of budget; see `one_budget`."""
+    for option in (
+        click.option("--resume", is_flag=True, help="Go on with an interrupted run."),
+        seed_option,
+        click.option("--epochs", type=click.IntRange(min=1), help="Epochs, in place of a time."),
+    ):
+        function = option(function)
+    return function
+
+
+def one_budget(budget: str | None, epochs: int | None) -> None:
+    """Refuse a budget in time and in epochs at once."""
+    if budget is not None and epochs is not None:
+        raise click.UsageError("give --budget or --epochs, not both")

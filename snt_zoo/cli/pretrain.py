@@ -1,0 +1,120 @@
+"""`snt-zoo pretrain`: a new supernet for the zoo."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from snt_zoo.cli.datasets import read_dataset
+from snt_zoo.cli.output import fields, note, percent, prints
+from snt_zoo.cli.parameters import (
+    FOLDER,
+    bad_image_option,
+    device_option,
+    duration,
+    home_option,
+    one_budget,
+    setting,
+    training_options,
+)
+from snt_zoo.cli.progress import epochs as epoch_progress
+from snt_zoo.cli.progress import waiting
+from snt_zoo.cli.runs import run_folder
+
+
+def _show(document: Mapping[str, Any]) -> None:
+    metrics = {
+        name.replace("_", " "): percent(value)
+        for name, value in document["metrics"].items()
+        if isinstance(value, float)
+    }
+    fields(
+        {
+            "id": document["id"],
+            "parameters": f"{document['params']:,}",
+            **metrics,
+            "time": f"{document['seconds']:.1f} s",
+            "bundle": document["out"],
+            "registry": "added" if document["added"] else f"snt-zoo add {document['out']}",
+        }
+    )
+
+
+@click.command("pretrain")
+@click.argument("datasets", nargs=-1, required=True, metavar="DATASET...")
+@click.option("--space", default="nas_bench_201", show_default=True, help="Search space.")
+@click.option(
+    "--set",
+    "settings",
+    type=setting,
+    multiple=True,
+    help="A hyperparameter of the space, as channels=16; may be repeated.",
+)
+@click.option("--budget", type=duration, help="Time, as 10m.  [default: 60 epochs]")
+@training_options
+@click.option("--name", help="Of the supernet.  [default: made of the space and the datasets]")
+@click.option("--licence", default="not stated", show_default=True, help="Of the supernet.")
+@click.option("--tag", "tags", multiple=True, help="A word to find it by; may be repeated.")
+@click.option("--out", type=FOLDER, help="Where the bundle goes.  [default: runs/NAME-N]")
+@click.option("--add", is_flag=True, help="Put it into the registry.")
+@bad_image_option
+@device_option
+@home_option
+@prints(_show)
+def pretrain_command(
+    datasets: tuple[str, ...],
+    space: str,
+    settings: tuple[tuple[str, int], ...],
+    budget: str | None,
+    epochs: int | None,
+    seed: int,
+    resume: bool,
+    name: str | None,
+    licence: str,
+    tags: tuple[str, ...],
+    out: Path | None,
+    add: bool,
+    on_bad_image: str,
+    device: str,
+    home: Path | None,
+) -> dict[str, Any]:
+    """Pretrain a supernet and write its bundle.
+
+    The classes of several datasets are joined.
+
+    \b
+    Example:
+      snt-zoo pretrain photos/ --space nas_bench_201 --set channels=16 --epochs 60 --add
+    """
+    one_budget(budget, epochs)
+    sources = [read_dataset(dataset, on_bad_image) for dataset in datasets]
+    default = "-".join([space, *(data.name for data in sources)])
+    with run_folder(out, name or default, resume=resume) as folder:
+        with waiting("opening the registry"):
+            from snt_zoo import Budget, Zoo
+
+            zoo = Zoo.open(home)
+        note(f"writing to {folder}")
+        seconds = None if budget is None else Budget.parse(budget).seconds
+        with epoch_progress(seconds=seconds, count=epochs) as tell:
+            made = zoo.pretrain(
+                sources,
+                out=folder,
+                space=space,
+                hyperparameters=dict(settings),
+                budget=budget,
+                epochs=epochs,
+                name=name,
+                licence=licence,
+                tags=tags,
+                seed=seed,
+                device=device,
+                resume=resume,
+                on_epoch=tell,
+            )
+        if add:
+            zoo.add(folder)
+        return made.to_json() | {"added": add}

@@ -1,0 +1,74 @@
+"""Progress on stderr: a spinner while one waits, a line for each epoch, a bar on a terminal."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import click
+
+from snt_zoo.cli.output import percent, printable
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from snt_zoo.search.run import EpochRecord
+
+Tell = Callable[[str], None]
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console(stderr=True, markup=False, emoji=False, highlight=False)
+
+
+@contextlib.contextmanager
+def waiting(text: str) -> Iterator[Tell]:
+    """A spinner with a text, on a terminal; yields what changes the text."""
+    if not sys.stderr.isatty():
+        yield lambda text: None
+        return
+    from rich.markup import escape
+
+    with _console().status(escape(printable(text))) as status:
+        yield lambda text: status.update(escape(printable(text)))
+
+
+@contextlib.contextmanager
+def epochs(
+    *, seconds: float | None = None, count: int | None = None
+) -> Iterator[Callable[[EpochRecord], None]]:
+    """Yields what is called with each epoch's record: it prints a line, and on a terminal moves a bar.
+
+    Args:
+        seconds: the budget, if it is in time.
+        count: the number of epochs, if that is known.
+    """
+    if not sys.stderr.isatty():
+        yield lambda record: click.echo(epoch_line(record), err=True)
+        return
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=_console(), transient=True) as progress:
+        task = progress.add_task("starting", total=seconds if count is None else count)
+        trained = 0
+
+        def tell(record: EpochRecord) -> None:
+            nonlocal trained
+            trained += record.stage != "head"  # the head is fitted in no epoch
+            done = trained if seconds is None else min(record.seconds, seconds)
+            progress.console.print(epoch_line(record))
+            progress.update(task, completed=done, description=record.stage)
+
+        yield tell
+
+
+def epoch_line(record: EpochRecord) -> str:
+    """An epoch on one line."""
+    loss = "" if record.loss is None else f"  loss {record.loss:.3f}"
+    accuracy = percent(record.val_accuracy)
+    return f"{record.stage:<8} {record.epoch:>4}  {record.seconds:>8.1f} s  val {accuracy:>7}{loss}"

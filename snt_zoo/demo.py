@@ -1,0 +1,122 @@
+"""The main job from nothing: scikit-learn's handwritten digits, which the zoo has not seen.
+
+Query, explain, finetune the best match, search from scratch for the same time, compare. Supernets whose
+sources show digits are left out of the answer (tag `digits`), so that the demo shows transfer from other
+concepts and not recognition of the same one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from snt_zoo.data import open_dataset
+from snt_zoo.search.finetune import FinetuneResult
+from snt_zoo.search.report import report_html, report_json
+from snt_zoo.search.run import EpochRecord, OnEpoch
+from snt_zoo.zoo import QueryResult, Zoo
+
+DATASET = "sklearn:digits"
+EXCLUDED = ("digits",)
+
+
+@dataclass(frozen=True, eq=False)
+class DemoResult:
+    """What the demo found.
+
+    Args:
+        dataset: what was asked about.
+        excluded: tags of the supernets that were left out of the answer.
+        left_out: their ids.
+        matches: the answer of the query.
+        transferred: the run from the best match.
+        scratch: the run from fresh weights.
+        report: the page with both curves.
+    """
+
+    dataset: str
+    excluded: tuple[str, ...]
+    left_out: tuple[str, ...]
+    matches: QueryResult
+    transferred: FinetuneResult
+    scratch: FinetuneResult
+    report: Path
+
+    @property
+    def scratch_reached_after(self) -> float | None:
+        """Seconds after which the transferred run had the scratch run's best validation accuracy."""
+        goal = self.scratch.accuracy["val"]
+        return next((r.seconds for r in self.transferred.history if r.val_accuracy >= goal), None)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data."""
+        folder = self.report.parent
+        return {
+            "dataset": self.dataset,
+            "excluded": list(self.excluded),
+            "left_out": list(self.left_out),
+            "query": self.matches.to_json(),
+            "transferred": report_json(self.transferred, out=folder / "transferred"),
+            "scratch": report_json(self.scratch, out=folder / "scratch"),
+            "scratch_accuracy_reached_after_seconds": self.scratch_reached_after,
+            "report": str(self.report),
+        }
+
+
+def run_demo(
+    zoo: Zoo,
+    *,
+    out: str | Path,
+    budget: str | float = "60s",
+    seed: int = 0,
+    device: str = "auto",
+    on_stage: Callable[[str], None] | None = None,
+    on_matches: Callable[[QueryResult], None] | None = None,
+    on_epoch: OnEpoch | None = None,
+) -> DemoResult:
+    """Run the demo.
+
+    Args:
+        zoo: where to look.
+        out: folder for the two models (`transferred/`, `scratch/`) and the page with both curves.
+        budget: wall clock of each of the two runs.
+        seed: of both.
+        device: `auto`, `cpu`, `cuda`, ….
+        on_stage: called with a line of text as each part begins.
+        on_matches: called with the answer of the query.
+        on_epoch: called with the record of each epoch of both runs.
+    """
+    tell = on_stage or (lambda text: None)
+    out = Path(out)
+    data = open_dataset(DATASET)
+    left_out = tuple(r.id for r in zoo.list() if any(tag in r.tags for tag in EXCLUDED))
+    tell(f"query: {data.name}, {data.num_classes} classes, {len(data.train)} training images")
+    matches = zoo.query(data, exclude=EXCLUDED)
+    if on_matches is not None:
+        on_matches(matches)
+    tell(f"finetune {matches[0].id} for {budget}")
+    transferred = zoo.finetune(
+        matches[0],
+        data,
+        budget=budget,
+        seed=seed,
+        device=device,
+        out=out / "transferred",
+        on_epoch=on_epoch,
+    )
+    tell(f"search from scratch for {budget}")
+    scratch = zoo.finetune(
+        "scratch",
+        data,
+        budget=budget,
+        seed=seed,
+        device=device,
+        out=out / "scratch",
+        on_epoch=on_epoch,
+    )
+    others: dict[str, tuple[EpochRecord, ...]] = {"from scratch": scratch.history}
+    report = out / "report.html"
+    report.write_text(report_html(transferred, out=out / "transferred", others=others), encoding="utf-8")
+    return DemoResult(data.name, EXCLUDED, left_out, matches, transferred, scratch, report)
