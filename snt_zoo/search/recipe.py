@@ -51,4 +51,4 @@ class Recipe:
     @classmethod
     def for_transfer(cls) -> Recipe:
         """For a supernet that comes with weights and alphas: small steps, and soon derived."""
-        return cls(weight_lr=0.02, warmup_share=0.0, search_share=0.15)
+        return cls(weight_lr=0.02, warmup_share=0.0, search_share=0.1)

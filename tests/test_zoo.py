@@ -1,0 +1,193 @@
+"""The facade with the starter zoo that ships: real supernets, real images."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from snt_zoo.data import ImageDataset, open_dataset
+from snt_zoo.errors import BudgetError, ConfigError, NoMatchError, NotInRegistryError
+from snt_zoo.registry.bundle import read_bundle, read_header
+from snt_zoo.search.evaluate import evaluate, recalibrate
+from snt_zoo.search.head import fit_head
+from snt_zoo.search.recipe import Recipe
+from snt_zoo.search.supernet import Supernet
+from snt_zoo.zoo import STARTER_NETWORK, Zoo, starter_bundles
+
+SAMPLES = Path(__file__).parent / "samples"
+
+
+@pytest.fixture(scope="module")
+def zoo(tmp_path_factory: pytest.TempPathFactory) -> Zoo:
+    return Zoo.open(tmp_path_factory.mktemp("home"))
+
+
+def test_the_starter_zoo_is_whole(zoo: Zoo) -> None:
+    records = zoo.list()
+    assert len(records) == len(starter_bundles()) >= 12
+    assert len({record.sources for record in records}) == len(records)
+    size = sum(file.stat().st_size for folder in starter_bundles() for file in folder.iterdir())
+    assert size < 48e6
+    for folder in starter_bundles():
+        config, sketches, _ = read_header(folder)
+        assert config.licence and config.tags and config.description
+        assert all(source.licence and source.source for source in config.training.datasets)
+        assert config.metrics.val_accuracy is not None and config.metrics.test_accuracy is not None
+        # Better than guessing by far, on images that trained nothing.
+        assert config.metrics.test_accuracy > 2 / config.network.num_classes or config.network.num_classes < 4
+        assert [sketch.name for sketch in sketches] == [d.name for d in config.training.datasets]
+
+
+def test_accuracy_on_a_card_is_what_the_bundle_has() -> None:
+    folder = next(f for f in starter_bundles() if f.name == "nb201-font-arabic")
+    bundle = read_bundle(folder)
+    # All images of the sample file: its own splits do not matter here.
+    data = open_dataset(SAMPLES / "font_arabic.npz")
+    right = sum(evaluate(bundle.supernet, part) * len(part) for part in (data.train, data.val, data.test))
+    total = len(data.train) + len(data.val) + len(data.test)
+    stated = bundle.config.metrics.test_accuracy
+    assert stated is not None
+    # 168 of the 500 test images that the card speaks of: within 3 standard errors.
+    assert right / total == pytest.approx(stated, abs=3 * (stated * (1 - stated) / total) ** 0.5 + 0.01)
+
+
+@pytest.mark.parametrize("name", ["font_arabic", "icon_files", "textile_sim"])
+def test_held_out_images_of_a_source_find_its_supernet(zoo: Zoo, name: str) -> None:
+    matches = zoo.query(open_dataset(SAMPLES / f"{name}.npz"), k=3)
+    assert matches[0].sources == (name,)
+    assert [m.distance for m in matches] == sorted(m.distance for m in matches)
+    assert [m.score for m in matches] == sorted((m.score for m in matches), reverse=True)
+    # Each class lies nearest to the one of its own name, for most classes.
+    pairs = matches[0].class_matches
+    assert len(pairs) == open_dataset(SAMPLES / f"{name}.npz").num_classes
+    assert sum(pair.target == pair.source_class for pair in pairs) > len(pairs) / 2
+
+
+def test_a_sketch_finds_itself_at_no_distance(zoo: Zoo) -> None:
+    for record in zoo.list():
+        first = zoo.query(zoo.registry.sketches(record.id)[0], k=1)[0]
+        assert first.id == record.id
+        assert first.distance == pytest.approx(0.0, abs=1e-2)
+
+
+def test_a_query_gives_the_documented_json(zoo: Zoo, digits: ImageDataset) -> None:
+    found = json.loads(json.dumps(zoo.query(digits, k=2).to_json(), allow_nan=False))
+    assert set(found) == {"matches", "close", "seconds"}
+    assert found["close"] is None
+    assert set(found["seconds"]) == {"sketch", "shortlist", "rerank"}
+    assert len(found["matches"]) == 2
+    expected = "id space sources score distance predicted_accuracy params macs class_matches"
+    for match in found["matches"]:
+        assert list(match) == expected.split()
+        assert match["predicted_accuracy"] is None
+        for pair in match["class_matches"]:
+            assert list(pair) == ["target", "source", "source_class", "distance"]
+            assert pair["source"] in match["sources"]
+
+
+def test_constraints_filter_and_an_empty_answer_says_what_to_do(zoo: Zoo, digits: ImageDataset) -> None:
+    sketch = zoo.sketch(digits)
+    everything = zoo.query(sketch, k=100)
+    assert len(everything) == len(zoo.list())
+    limit = sorted(match.params for match in everything)[len(everything) // 2]
+    small = zoo.query(sketch, k=100, max_params=limit)
+    assert [m.id for m in small] == [m.id for m in everything if m.params <= limit]
+    without = zoo.query(sketch, k=100, exclude=["digits", everything[1].id])
+    left_out = {r.id for r in zoo.list(tag="digits")} | {everything[1].id}
+    assert [m.id for m in without] == [m.id for m in everything if m.id not in left_out]
+    for impossible in ({"max_params": 10}, {"max_macs": 10}, {"space": "darts"}):
+        with pytest.raises(NoMatchError, match="raise --max-params or --max-macs"):
+            zoo.query(sketch, **impossible)  # type: ignore[arg-type]
+
+
+def test_transfer_from_other_concepts_beats_fresh_weights_at_once(zoo: Zoo, digits: ImageDataset) -> None:
+    """The point of it all: with the trunk frozen, a pretrained one separates unseen digits better."""
+    best = zoo.query(digits, k=1, exclude=["digits"])[0]
+    accuracies = []
+    for start in (zoo.registry.get(best.id).supernet, None):
+        generator = torch.Generator().manual_seed(0)
+        if start is None:
+            net = Supernet.create(replace(STARTER_NETWORK, num_classes=10), generator=generator)
+        else:
+            net = start.with_head(10, generator=generator)
+        recalibrate(net, digits.train)
+        fit_head(net, digits.train)
+        accuracies.append(evaluate(net, digits.val))
+    assert accuracies[0] > accuracies[1] + 0.02
+
+
+def test_finetune_takes_a_match_an_id_auto_or_scratch(
+    zoo: Zoo, few_digits: ImageDataset, tmp_path: Path
+) -> None:
+    match = zoo.query(few_digits, k=1)[0]
+    told: list[str] = []
+    for source, expected in ((match, match.id), (match.id[:-4], match.id), ("auto", match.id)):
+        result = zoo.finetune(source, few_digits, epochs=1, on_source=told.append, device="cpu")
+        assert result.source == told.pop() == expected
+    scratch = zoo.finetune("scratch", few_digits, epochs=1, out=tmp_path / "model", device="cpu")
+    assert scratch.source == "scratch"
+    files = {"config.json", "model.safetensors", "genotype.json", "report.json", "report.html"}
+    assert {path.name for path in (tmp_path / "model").iterdir()} == files  # the checkpoint is gone
+    with pytest.raises(NotInRegistryError):
+        zoo.finetune("no-such-supernet", few_digits, epochs=1)
+    with pytest.raises(BudgetError, match="not both"):
+        zoo.finetune("scratch", few_digits, epochs=1, budget="1m")
+
+
+def test_pretrain_add_query_remove(tmp_path: Path, few_digits: ImageDataset) -> None:
+    zoo = Zoo.open(tmp_path / "home", starter=False)
+    made = Zoo.pretrain(
+        [few_digits],
+        out=tmp_path / "bundle",
+        hyperparameters={"channels": 4, "stem_stride": 2},
+        epochs=2,
+        name="tiny-digits",
+        tags=["digits"],
+        licence="BSD-3-Clause",
+        device="cpu",
+        recipe=Recipe(batch_size=64),
+    )
+    assert set(made.to_json()) >= {"id", "params", "metrics", "seconds", "out"}
+    assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []  # nothing is left over
+    record = zoo.add(tmp_path / "bundle")
+    assert record.id == made.id and zoo.show("tiny").id == made.id
+    assert zoo.query(few_digits)[0].id == made.id
+    assert zoo.remove("tiny-digits") == made.id
+    assert zoo.list() == []
+    with pytest.raises(NoMatchError, match="snt-zoo add"):
+        zoo.query(few_digits)
+
+
+def test_several_sources_make_one_supernet(tmp_path: Path, few_digits: ImageDataset) -> None:
+    other = open_dataset(SAMPLES / "textile_sim.npz")
+    made = Zoo.pretrain(
+        [few_digits, other],
+        out=tmp_path / "bundle",
+        hyperparameters={"channels": 2, "stem_stride": 2},
+        epochs=1,
+        device="cpu",
+    )
+    config, sketches, _ = read_header(made.out)
+    assert config.network.num_classes == 10 + other.num_classes
+    assert [sketch.name for sketch in sketches] == ["few-digits", "textile_sim"]
+    zoo = Zoo.open(tmp_path / "home", starter=False)
+    zoo.add(made.out)
+    match = zoo.query(other)[0]
+    assert match.sources == ("few-digits", "textile_sim")
+    assert {pair.source for pair in match.class_matches} == {"textile_sim"}  # the nearer of the two
+    assert match.distance == pytest.approx(0.0, abs=1e-2)
+
+
+def test_what_the_format_refuses_shows_before_any_training(tmp_path: Path, few_digits: ImageDataset) -> None:
+    with pytest.raises(ConfigError):
+        Zoo.pretrain([few_digits], out=tmp_path / "b", name="Not A Slug!", epochs=10_000)
+
+
+def test_a_removed_starter_supernet_stays_away(tmp_path: Path) -> None:
+    zoo = Zoo.open(tmp_path)
+    gone = zoo.remove(zoo.list()[0].id)
+    assert gone not in [record.id for record in Zoo.open(tmp_path).list()]
