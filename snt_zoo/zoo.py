@@ -2,88 +2,28 @@
 
 from __future__ import annotations
 
-import functools
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from datetime import datetime, timezone
+from collections.abc import Callable, Collection
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
-import torch
-
-from snt_zoo import __version__
+from snt_zoo.bundling import Pretrained, Provenance, pretrain_bundle
 from snt_zoo.data import ImageDataset
-from snt_zoo.data.joining import join
 from snt_zoo.encoders.backbone import DEFAULT_BACKBONE
 from snt_zoo.encoders.embedding import ENCODER_ID, embed
 from snt_zoo.encoders.sketch import Sketch, sketch
-from snt_zoo.errors import BudgetError
-from snt_zoo.registry.bundle import read_bundle, write_bundle
 from snt_zoo.registry.registry import Record, Registry
 from snt_zoo.registry.retrieval import ClassPair, Match, QueryResult, retrieve
-from snt_zoo.registry.schema import BundleConfig
-from snt_zoo.registry.weights import DtypeName, as_stored, describe
 from snt_zoo.search.budget import Budget
 from snt_zoo.search.checkpoint import remove_checkpoint
-from snt_zoo.search.evaluate import evaluate
 from snt_zoo.search.finetune import FinetuneResult, finetune
-from snt_zoo.search.pretrain import PretrainResult, pretrain, untrained
 from snt_zoo.search.recipe import Recipe
-from snt_zoo.search.run import EpochRecord, OnEpoch
+from snt_zoo.search.run import OnEpoch
 from snt_zoo.search.supernet import NetworkConfig, Supernet
 
 __all__ = ["ClassPair", "Match", "Pretrained", "Provenance", "QueryResult", "Zoo"]
 
 DEFAULT_BUDGET = "10m"
-
-
-@dataclass(frozen=True)
-class Provenance:
-    """Where a source comes from.
-
-    Args:
-        source: place or package.
-        licence: SPDX identifier or a line of text.
-        licence_url: where the licence can be read.
-    """
-
-    source: str = "not stated"
-    licence: str = "not stated"
-    licence_url: str | None = None
-
-
-@dataclass(frozen=True)
-class Pretrained:
-    """A new bundle.
-
-    Args:
-        id: that it has in any registry.
-        out: its folder.
-        params: weights of the supernet.
-        metrics: validation and test accuracy along the path of its genotype.
-        history: a record for each epoch.
-        seconds: wall clock of the training.
-    """
-
-    id: str
-    out: Path
-    params: int
-    metrics: Mapping[str, float]
-    history: tuple[EpochRecord, ...]
-    seconds: float
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain data with the keys of the command line's contract."""
-        return {
-            "id": self.id,
-            "params": self.params,
-            "metrics": dict(self.metrics),
-            "seconds": self.seconds,
-            "out": str(self.out),
-            "history": [asdict(record) for record in self.history],
-        }
 
 
 class Zoo:
@@ -210,7 +150,7 @@ class Zoo:
             BudgetError: a budget in time and in epochs at once, or one that cannot be read.
             ResumeError: nothing to resume, or another run's checkpoint.
         """
-        limit = _budget(budget, epochs)
+        limit = Budget.of(budget, epochs, default=DEFAULT_BUDGET)
         start, source_id = self._source(source, data, exclude)
         if on_source is not None:
             on_source(source_id)
@@ -231,98 +171,7 @@ class Zoo:
             remove_checkpoint(Path(out))
         return result
 
-    @staticmethod
-    def pretrain(
-        datasets: Sequence[ImageDataset],
-        *,
-        out: str | Path,
-        space: str = "nas_bench_201",
-        hyperparameters: Mapping[str, int] | None = None,
-        epochs: int | None = None,
-        budget: str | float | None = None,
-        name: str | None = None,
-        description: str = "",
-        licence: str = "not stated",
-        provenance: Sequence[Provenance] | None = None,
-        tags: Sequence[str] = (),
-        dtype: DtypeName = "float32",
-        seed: int = 0,
-        device: str = "auto",
-        resume: bool = False,
-        recipe: Recipe | None = None,
-        backbone: str = DEFAULT_BACKBONE,
-        on_epoch: OnEpoch | None = None,
-    ) -> Pretrained:
-        """Pretrain a supernet on one or several datasets and write its bundle.
-
-        Args:
-            datasets: the sources; of several the classes are joined.
-            out: folder of the bundle; must not exist, or be empty.
-            space: search space.
-            hyperparameters: of the space, where they differ from its defaults.
-            epochs: of training; 60 if neither epochs nor budget are given.
-            budget: wall clock in place of epochs.
-            name: of the supernet; by default made of the space's and the sources' names.
-            description: a sentence for the card.
-            licence: of the bundle.
-            provenance: of each source.
-            tags: words to find it by.
-            dtype: of the stored weights, `float32` or `float16`.
-            seed: decides everything that is random.
-            device: `auto`, `cpu`, `cuda`, ….
-            resume: go on from an interrupted run with the same `out`.
-            recipe: hyperparameters of training.
-            backbone: makes the sketches.
-            on_epoch: called with the record of each epoch.
-
-        Raises:
-            BundleError: `out` is in use, or the bundle cannot be written.
-        """
-        out = Path(out)
-        working = out.parent / f".{out.name}.run"  # a bundle's folder holds the bundle's files only
-        config = NetworkConfig(space=space, hyperparameters=dict(hyperparameters or {}))
-        data = join(datasets)
-        sketches = tuple(sketch(source, backbone=backbone) for source in datasets)
-        config_of = functools.partial(
-            _bundle_config,
-            datasets=datasets,
-            sketches=sketches,
-            name=name or _slug(f"{space}-{'-'.join(source.name for source in datasets)}"),
-            description=description,
-            licence=licence,
-            provenance=provenance or [Provenance()] * len(datasets),
-            tags=tags,
-            dtype=dtype,
-        )
-        config_of(untrained(data, config))  # what the format refuses shows now, not after the training
-        trained = pretrain(
-            data,
-            config,
-            budget=_budget(budget, epochs, default=Budget(epochs=60)),
-            recipe=recipe,
-            seed=seed,
-            device=device,
-            folder=working,
-            resume=resume,
-            on_epoch=on_epoch,
-        )
-        trained = _as_stored(trained, data, dtype)
-        bundle_config = config_of(trained)
-        write_bundle(out, supernet=trained.supernet, config=bundle_config, sketches=sketches)
-        remove_checkpoint(working)
-        if working.is_dir():
-            working.rmdir()
-        return Pretrained(
-            id=read_bundle(out).id,
-            out=out,
-            params=bundle_config.supernet_params,
-            metrics={
-                "val_accuracy": trained.val_accuracy,
-                "test_accuracy": trained.test_accuracy,
-            },
-            history=trained.history,
-            seconds=trained.seconds,
-        )
+    pretrain = staticmethod(pretrain_bundle)
 
     # ---- the registry ---------------------------------------------------------------------------
 
@@ -386,83 +235,3 @@ def starter_bundles() -> list[Path]:
     """Folders of the bundles that ship with the package."""
     home = Path(str(resources.files("snt_zoo"))) / "starter"
     return sorted(path.parent for path in home.glob("*/manifest.json"))
-
-
-def _bundle_config(
-    trained: PretrainResult,
-    *,
-    datasets: Sequence[ImageDataset],
-    sketches: Sequence[Sketch],
-    name: str,
-    description: str,
-    licence: str,
-    provenance: Sequence[Provenance],
-    tags: Sequence[str],
-    dtype: DtypeName,
-) -> BundleConfig:
-    """The `config.json` of a newly pretrained supernet; raises `ConfigError`."""
-    sources = [
-        {
-            "name": data.name,
-            "source": origin.source,
-            "licence": origin.licence,
-            "licence_url": origin.licence_url,
-            "classes": data.num_classes,
-            "train_images": len(data.train),
-            "fingerprint": data.fingerprint,
-        }
-        for data, origin in zip(datasets, provenance, strict=True)
-    ]
-    recipe: dict[str, Any] = {}
-    for key, value in asdict(trained.recipe).items():
-        recipe[key] = " ".join(map(str, value)) if isinstance(value, tuple) else value
-    return BundleConfig.from_data(
-        {
-            **describe(trained.supernet, dtype=dtype),
-            "name": name,
-            "description": description,
-            "class_names": list(join(datasets).class_names),
-            "metrics": {"val_accuracy": trained.val_accuracy, "test_accuracy": trained.test_accuracy},
-            "training": {
-                "datasets": sources,
-                "epochs": trained.epochs,
-                "seconds": round(trained.seconds, 1),
-                "seed": trained.seed,
-                "code_version": __version__,
-                "torch_version": str(torch.__version__),
-                "date": datetime.now(timezone.utc).date().isoformat(),
-                "recipe": recipe,
-                "parent": None,
-            },
-            "licence": licence,
-            "tags": list(tags),
-            "backbone": sketches[0].backbone,
-            "encoder": ENCODER_ID,
-        }
-    )
-
-
-def _as_stored(trained: PretrainResult, data: ImageDataset, dtype: DtypeName) -> PretrainResult:
-    """What a reader of the bundle will have: weights rounded to its type, and their accuracies."""
-    stored = as_stored(trained.supernet, dtype)
-    return replace(
-        trained,
-        supernet=stored,
-        val_accuracy=evaluate(stored, data.val),
-        test_accuracy=evaluate(stored, data.test),
-    )
-
-
-def _budget(budget: str | float | None, epochs: int | None, *, default: Budget | None = None) -> Budget:
-    if budget is not None and epochs is not None:
-        raise BudgetError("give a budget in time or in epochs, not both")
-    if epochs is not None:
-        return Budget(epochs=epochs)
-    if budget is None and default is not None:
-        return default
-    return Budget.parse(DEFAULT_BUDGET if budget is None else budget)
-
-
-def _slug(text: str) -> str:
-    kept = "".join(c if c.isalnum() and c.isascii() else "-" for c in text.lower())
-    return "-".join(part for part in kept.split("-") if part)[:64].rstrip("-") or "supernet"

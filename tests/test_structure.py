@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "snt_zoo"
-TRAINING = {"learners", "finetune", "pretrain", "run", "recipe", "checkpoint", "budget", "head"}
+TRAINING = {"learners", "searchers", "finetune", "pretrain", "run", "recipe", "checkpoint", "budget", "head"}
 
 # A room may import itself, errors, and what stands here.
 ALLOWED = {

@@ -50,16 +50,16 @@ def build(recipe: ZooRecipe, data: Path, out: Path, threads: int) -> dict[str, A
     """Pretrain one supernet and write its bundle; returns a row of the summary."""
     import torch
 
+    from snt_zoo.bundling import Provenance, pretrain_bundle
     from snt_zoo.data import open_dataset
     from snt_zoo.registry.bundle import read_header
     from snt_zoo.search.checkpoint import CHECKPOINT
-    from snt_zoo.zoo import Provenance, Zoo
 
     folder = out / recipe.name
     if not (folder / "manifest.json").is_file():
         torch.set_num_threads(threads)
         datasets = [open_dataset(data / f"{source['dataset']}.npz") for source in recipe.sources]
-        Zoo.pretrain(
+        pretrain_bundle(
             datasets,
             out=folder,
             space=recipe.space,

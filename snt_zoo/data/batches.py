@@ -7,6 +7,7 @@ images in the same order, and change and normalise them on the device.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -31,7 +32,7 @@ def batches(
     shuffle: bool = False,
     drop_last: bool = False,
     augment: Augmentation | None = None,
-    workers: int = 0,
+    workers: int | None = None,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Goes once through a split.
 
@@ -49,7 +50,7 @@ def batches(
             one batch is still given, whole.
         augment: Changes to the training images; none if not given.
         workers: Worker processes that read a split which does not fit in memory; with 0 it is read
-            in this process.
+            in this process. By default one for each core, at most four.
 
     Yields:
         float32 ``(b, 3, size, size)`` in channels_last, and int64 ``(b,)``.
@@ -58,6 +59,8 @@ def batches(
         ValueError: ``batch_size`` or ``size`` is below 1, or ``workers`` is below 0.
         UnreadableImageError: A file turns out to be damaged when it is decoded.
     """
+    if workers is None:
+        workers = min(4, os.cpu_count() or 1)
     if batch_size < 1 or size < 1 or workers < 0:
         raise ValueError(
             "expected batch_size and size of at least 1 and workers of at least 0, "

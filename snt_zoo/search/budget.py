@@ -53,6 +53,21 @@ class Budget:
             return cls(seconds=sum(float(number or 0) * unit for number, unit in parts))
         return cls(seconds=float(text))
 
+    @classmethod
+    def of(cls, time: str | float | None, epochs: int | None, *, default: str | Budget) -> Budget:
+        """The budget that a caller gave in time or in epochs, or else the default.
+
+        Raises:
+            BudgetError: both were given, or one that cannot be read.
+        """
+        if time is not None and epochs is not None:
+            raise BudgetError("give a budget in time or in epochs, not both")
+        if epochs is not None:
+            return cls(epochs=epochs)
+        if time is not None:
+            return cls.parse(time)
+        return default if isinstance(default, Budget) else cls.parse(default)
+
     def __str__(self) -> str:
         return f"{self.seconds:g} s" if self.seconds is not None else f"{self.epochs} epochs"
 

@@ -27,9 +27,10 @@ from snt_zoo.search.device import resolve_device
 from snt_zoo.search.evaluate import count_macs, count_parameters, evaluate, recalibrate
 from snt_zoo.search.genotype import Genotype
 from snt_zoo.search.head import fit_head
-from snt_zoo.search.learners import WeightLearner, get_searcher
+from snt_zoo.search.learners import WeightLearner
 from snt_zoo.search.recipe import Recipe
 from snt_zoo.search.run import EpochRecord, OnEpoch, Run
+from snt_zoo.search.searchers import get_searcher
 from snt_zoo.search.supernet import NetworkConfig, Supernet
 
 

@@ -1,15 +1,12 @@
-"""What one epoch of training is: of weights alone, or of weights and alphas by a searcher.
+"""What one epoch of training weights is: SGD on a cosine, cut short when the budget is spent.
 
-A searcher is first-order bilevel training (Liu et al. 2019, algorithm 1 with ξ = 0) with its own way of
-running the supernet; searchers register under a name. All share the weight step. The mean loss is read
-once an epoch, so that no step waits for it.
+The mean loss is read once an epoch, so that no step waits for it. Searchers, which train alphas too, build
+on it (`snt_zoo.search.searchers`).
 """
 
 from __future__ import annotations
 
-import itertools
 import math
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 
 import torch
@@ -17,13 +14,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from snt_zoo.data import Augmentation, Split, batches
-from snt_zoo.errors import DivergenceError, UnknownComponentError
+from snt_zoo.errors import DivergenceError
 from snt_zoo.search.checkpoint import nest, optimizer_tensors, restore_optimizer, unnest
 from snt_zoo.search.derived import DerivedModel
 from snt_zoo.search.device import mixed_precision
 from snt_zoo.search.evaluate import evaluate
 from snt_zoo.search.recipe import Recipe
-from snt_zoo.search.spaces import Choice
 from snt_zoo.search.supernet import Supernet
 
 Progress = Callable[[], float]
@@ -140,156 +136,3 @@ class WeightLearner:
     def load_state(self, tensors: Mapping[str, Tensor]) -> None:
         """The inverse of `state`."""
         restore_optimizer(self.optimizer, unnest("weights", tensors))
-
-
-class Searcher(WeightLearner, ABC):
-    """First-order bilevel training of a supernet.
-
-    In each step the alphas move on a batch of `alpha_split`, then the weights on a batch of the weights'
-    split. Before `recipe.warmup_share` of the stage only the weights move: alphas that are trained on
-    random weights prefer operations without any.
-
-    Args:
-        network: the supernet.
-        split: images that train the weights.
-        alpha_split: images that train the alphas.
-        recipe: hyperparameters.
-        generator: on the CPU; decides order, augmentation and sampled paths.
-        peak_lr: rate of the weights at progress 0.
-    """
-
-    def __init__(
-        self,
-        network: Supernet,
-        split: Split,
-        alpha_split: Split,
-        *,
-        recipe: Recipe,
-        generator: torch.Generator,
-        peak_lr: float,
-    ) -> None:
-        super().__init__(network, split, recipe=recipe, generator=generator, peak_lr=peak_lr)
-        self.supernet = network
-        self.alpha_split = alpha_split
-        self.alphas = list(network.alphas.values())
-        self.alpha_optimizer = torch.optim.Adam(
-            self.alphas,
-            lr=recipe.alpha_lr,
-            betas=recipe.alpha_betas,
-            weight_decay=recipe.alpha_weight_decay,
-        )
-        self._alpha_batches: Iterator[tuple[Tensor, Tensor]] = iter(())
-
-    @abstractmethod
-    def alpha_outputs(self, images: Tensor) -> Tensor:
-        """Logits of an alpha step, ``batch x num_classes``, differentiable in the alphas."""
-
-    def epoch(self, progress: Progress) -> float:
-        # As many passes over the alphas' images as the epoch needs, begun anew with every epoch: so an
-        # epoch depends on nothing that a checkpoint between epochs does not hold.
-        self._alpha_batches = itertools.chain.from_iterable(
-            self.loader(self.alpha_split) for _ in itertools.count()
-        )
-        return super().epoch(progress)
-
-    def step(self, images: Tensor, labels: Tensor, progress: float) -> Tensor:
-        if progress >= self.recipe.warmup_share:
-            self._alpha_step(*next(self._alpha_batches))
-        return super().step(images, labels, progress)
-
-    def _alpha_step(self, images: Tensor, labels: Tensor) -> None:
-        with mixed_precision(self.device):
-            loss = functional.cross_entropy(self.alpha_outputs(images), labels)
-        # Only the alphas' gradients are asked for, so that no weight gradient is computed.
-        gradients = torch.autograd.grad(loss, self.alphas, allow_unused=True)
-        for alpha, gradient in zip(self.alphas, gradients, strict=True):
-            alpha.grad = gradient
-        self.alpha_optimizer.step()
-        self.alpha_optimizer.zero_grad(set_to_none=True)
-
-    def state(self) -> dict[str, Tensor]:
-        return super().state() | nest("alphas", optimizer_tensors(self.alpha_optimizer))
-
-    def load_state(self, tensors: Mapping[str, Tensor]) -> None:
-        super().load_state(tensors)
-        restore_optimizer(self.alpha_optimizer, unnest("alphas", tensors))
-
-
-_SEARCHERS: dict[str, type[Searcher]] = {}
-
-
-def register_searcher(name: str) -> Callable[[type[Searcher]], type[Searcher]]:
-    """Make a searcher known under a name; raises `ValueError` if the name is taken."""
-
-    def register(cls: type[Searcher]) -> type[Searcher]:
-        if name in _SEARCHERS:
-            raise ValueError(f"searcher {name!r} is registered already: choose another name")
-        _SEARCHERS[name] = cls
-        return cls
-
-    return register
-
-
-def list_searchers() -> list[str]:
-    """Names of the searchers, sorted."""
-    return sorted(_SEARCHERS)
-
-
-def get_searcher(name: str) -> type[Searcher]:
-    """A searcher by name.
-
-    Raises:
-        UnknownComponentError: no searcher of that name.
-    """
-    if name not in _SEARCHERS:
-        raise UnknownComponentError(f"no searcher {name!r}: choose one of {', '.join(list_searchers())}")
-    return _SEARCHERS[name]
-
-
-@register_searcher("darts")
-class MixtureSearcher(Searcher):
-    """DARTS (Liu et al. 2019): every step computes all operations, mixed by the softmax of the alphas."""
-
-    def outputs(self, images: Tensor) -> Tensor:
-        with torch.no_grad():
-            mixture = self.supernet.mixture()
-        out: Tensor = self.supernet(images, mixture)
-        return out
-
-    def alpha_outputs(self, images: Tensor) -> Tensor:
-        out: Tensor = self.supernet(images, self.supernet.mixture())
-        return out
-
-    def evaluate(self, split: Split) -> float:
-        return evaluate(self.supernet, split, mixed=True)
-
-
-@register_searcher("gdas")
-class PathSearcher(Searcher):
-    """GDAS (Dong and Yang 2019, arXiv 1910.04465): every step computes one sampled architecture.
-
-    Gumbel noise on the alphas gives an architecture drawn from the softmax; a weight step trains that
-    path alone, an alpha step passes gradients to the alphas through the soft sample (straight through).
-    A step costs what the derived network costs, and the weights learn to work in a path of their own, so
-    that a derived network inherits accuracy and not only weights.
-    """
-
-    def outputs(self, images: Tensor) -> Tensor:
-        _, choice = self._sample()
-        out: Tensor = self.supernet(images, None, choice)
-        return out
-
-    def alpha_outputs(self, images: Tensor) -> Tensor:
-        soft, choice = self._sample()
-        hard = {kind: weights - weights.detach() + 1.0 for kind, weights in soft.items()}
-        out: Tensor = self.supernet(images, hard, choice)
-        return out
-
-    def _sample(self) -> tuple[dict[str, Tensor], Choice]:
-        """Soft Gumbel-softmax weights for each kind of cell, and the path of their genotype."""
-        soft = {}
-        for kind, alpha in self.supernet.alphas.items():
-            noise = torch.empty(alpha.shape).exponential_(generator=self.generator).log().neg()
-            soft[kind] = (alpha + noise.to(alpha.device)).softmax(dim=-1)
-        space = self.supernet.space
-        return soft, space.choice(space.discretise(soft))

@@ -16,9 +16,9 @@ from snt_zoo.search.budget import Budget
 from snt_zoo.search.device import resolve_device
 from snt_zoo.search.evaluate import evaluate, recalibrate
 from snt_zoo.search.finetune import bilevel_parts
-from snt_zoo.search.learners import get_searcher
 from snt_zoo.search.recipe import Recipe
 from snt_zoo.search.run import EpochRecord, OnEpoch, Run
+from snt_zoo.search.searchers import get_searcher
 from snt_zoo.search.supernet import NetworkConfig, Supernet
 
 

@@ -10,7 +10,7 @@ class Recipe:
     """How weights and alphas are trained.
 
     Args:
-        searcher: name of the searcher (`snt_zoo.search.learners`).
+        searcher: name of the searcher (`snt_zoo.search.searchers`).
         batch_size: images in a step.
         weight_lr: peak rate of SGD on the weights; falls to zero on a cosine over the run.
         momentum: of SGD (Nesterov).

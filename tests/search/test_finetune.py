@@ -151,6 +151,18 @@ def test_weights_and_alphas_learn_from_separate_images(digits: ImageDataset) -> 
     assert set(weights.labels.tolist()) == set(alphas.labels.tolist()) == set(range(10))
 
 
+def test_data_that_do_not_fit_in_memory_train_to_the_same_bits(
+    monkeypatch: pytest.MonkeyPatch, make_supernet: MakeSupernet, few_digits: ImageDataset
+) -> None:
+    from snt_zoo.data import dataset
+
+    source = make_supernet(CONFIG)
+    held = run(few_digits, source, epochs=1)
+    monkeypatch.setattr(dataset, "IN_MEMORY_LIMIT", 0)
+    streamed = run(few_digits, source, epochs=1)
+    assert same_weights(held.model, streamed.model) and held.accuracy == streamed.accuracy
+
+
 def test_one_image_a_class_trains_both(digits: ImageDataset) -> None:
     first = torch.stack([(digits.train.labels == label).nonzero()[0, 0] for label in range(10)])
     split = digits.train.subset(first)

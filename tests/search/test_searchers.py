@@ -9,8 +9,9 @@ import torch
 
 from snt_zoo.data import ImageDataset
 from snt_zoo.errors import DivergenceError, UnknownComponentError
-from snt_zoo.search.learners import PathSearcher, Searcher, get_searcher, list_searchers, register_searcher
 from snt_zoo.search.recipe import Recipe
+from snt_zoo.search.searchers import Searcher, get_searcher, list_searchers, register_searcher
+from snt_zoo.search.searchers.gdas import PathSearcher
 from snt_zoo.search.supernet import NetworkConfig, Supernet
 from tests.conftest import TINY
 

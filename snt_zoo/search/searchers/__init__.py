@@ -1,0 +1,9 @@
+"""Searchers, found by name: `get_searcher("gdas")`. One file each.
+
+A searcher trains weights and alphas together; all share the weight step of `snt_zoo.search.learners`.
+"""
+
+from snt_zoo.search.searchers import darts, gdas
+from snt_zoo.search.searchers.base import Searcher, get_searcher, list_searchers, register_searcher
+
+__all__ = ["Searcher", "darts", "gdas", "get_searcher", "list_searchers", "register_searcher"]

@@ -1,0 +1,125 @@
+"""What a searcher is, and where the searchers are found by name."""
+
+from __future__ import annotations
+
+import itertools
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from snt_zoo.data import Split
+from snt_zoo.errors import UnknownComponentError
+from snt_zoo.search.checkpoint import nest, optimizer_tensors, restore_optimizer, unnest
+from snt_zoo.search.device import mixed_precision
+from snt_zoo.search.learners import Progress, WeightLearner
+from snt_zoo.search.recipe import Recipe
+from snt_zoo.search.supernet import Supernet
+
+
+class Searcher(WeightLearner, ABC):
+    """First-order bilevel training of a supernet (Liu et al. 2019, algorithm 1 with ξ = 0).
+
+    A subclass says how the supernet is run in a weight step and in an alpha step.
+
+    In each step the alphas move on a batch of `alpha_split`, then the weights on a batch of the weights'
+    split. Before `recipe.warmup_share` of the stage only the weights move: alphas that are trained on
+    random weights prefer operations without any.
+
+    Args:
+        network: the supernet.
+        split: images that train the weights.
+        alpha_split: images that train the alphas.
+        recipe: hyperparameters.
+        generator: on the CPU; decides order, augmentation and sampled paths.
+        peak_lr: rate of the weights at progress 0.
+    """
+
+    def __init__(
+        self,
+        network: Supernet,
+        split: Split,
+        alpha_split: Split,
+        *,
+        recipe: Recipe,
+        generator: torch.Generator,
+        peak_lr: float,
+    ) -> None:
+        super().__init__(network, split, recipe=recipe, generator=generator, peak_lr=peak_lr)
+        self.supernet = network
+        self.alpha_split = alpha_split
+        self.alphas = list(network.alphas.values())
+        self.alpha_optimizer = torch.optim.Adam(
+            self.alphas,
+            lr=recipe.alpha_lr,
+            betas=recipe.alpha_betas,
+            weight_decay=recipe.alpha_weight_decay,
+        )
+        self._alpha_batches: Iterator[tuple[Tensor, Tensor]] = iter(())
+
+    @abstractmethod
+    def alpha_outputs(self, images: Tensor) -> Tensor:
+        """Logits of an alpha step, ``batch x num_classes``, differentiable in the alphas."""
+
+    def epoch(self, progress: Progress) -> float:
+        # As many passes over the alphas' images as the epoch needs, begun anew with every epoch: so an
+        # epoch depends on nothing that a checkpoint between epochs does not hold.
+        self._alpha_batches = itertools.chain.from_iterable(
+            self.loader(self.alpha_split) for _ in itertools.count()
+        )
+        return super().epoch(progress)
+
+    def step(self, images: Tensor, labels: Tensor, progress: float) -> Tensor:
+        if progress >= self.recipe.warmup_share:
+            self._alpha_step(*next(self._alpha_batches))
+        return super().step(images, labels, progress)
+
+    def _alpha_step(self, images: Tensor, labels: Tensor) -> None:
+        with mixed_precision(self.device):
+            loss = functional.cross_entropy(self.alpha_outputs(images), labels)
+        # Only the alphas' gradients are asked for, so that no weight gradient is computed.
+        gradients = torch.autograd.grad(loss, self.alphas, allow_unused=True)
+        for alpha, gradient in zip(self.alphas, gradients, strict=True):
+            alpha.grad = gradient
+        self.alpha_optimizer.step()
+        self.alpha_optimizer.zero_grad(set_to_none=True)
+
+    def state(self) -> dict[str, Tensor]:
+        return super().state() | nest("alphas", optimizer_tensors(self.alpha_optimizer))
+
+    def load_state(self, tensors: Mapping[str, Tensor]) -> None:
+        super().load_state(tensors)
+        restore_optimizer(self.alpha_optimizer, unnest("alphas", tensors))
+
+
+_SEARCHERS: dict[str, type[Searcher]] = {}
+
+
+def register_searcher(name: str) -> Callable[[type[Searcher]], type[Searcher]]:
+    """Make a searcher known under a name; raises `ValueError` if the name is taken."""
+
+    def register(cls: type[Searcher]) -> type[Searcher]:
+        if name in _SEARCHERS:
+            raise ValueError(f"searcher {name!r} is registered already: choose another name")
+        _SEARCHERS[name] = cls
+        return cls
+
+    return register
+
+
+def list_searchers() -> list[str]:
+    """Names of the searchers, sorted."""
+    return sorted(_SEARCHERS)
+
+
+def get_searcher(name: str) -> type[Searcher]:
+    """A searcher by name.
+
+    Raises:
+        UnknownComponentError: no searcher of that name.
+    """
+    if name not in _SEARCHERS:
+        raise UnknownComponentError(f"no searcher {name!r}: choose one of {', '.join(list_searchers())}")
+    return _SEARCHERS[name]

@@ -1,0 +1,28 @@
+"""DARTS (Liu, Simonyan and Yang, ICLR 2019, arXiv 1806.09055), first order: all operations, mixed."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from snt_zoo.data import Split
+from snt_zoo.search.evaluate import evaluate
+from snt_zoo.search.searchers.base import Searcher, register_searcher
+
+
+@register_searcher("darts")
+class MixtureSearcher(Searcher):
+    """Every step computes all operations, mixed by the softmax of the alphas."""
+
+    def outputs(self, images: Tensor) -> Tensor:
+        with torch.no_grad():
+            mixture = self.supernet.mixture()
+        out: Tensor = self.supernet(images, mixture)
+        return out
+
+    def alpha_outputs(self, images: Tensor) -> Tensor:
+        out: Tensor = self.supernet(images, self.supernet.mixture())
+        return out
+
+    def evaluate(self, split: Split) -> float:
+        return evaluate(self.supernet, split, mixed=True)
