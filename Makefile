@@ -15,7 +15,7 @@ $(STAMP): pyproject.toml
 	touch $(STAMP)
 
 demo: $(STAMP)
-	$(BIN)/snt-zoo demo --out runs/demo
+	$(BIN)/snt-zoo demo
 
 test: $(STAMP)
 	$(BIN)/python -m pytest

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 def _show(document: Mapping[str, Any]) -> None:
     show_matches(document["query"])
     click.echo()
+    _show_curves(document["transferred"]["history"], document["scratch"]["history"])
+    click.echo()
     reached = document["scratch_accuracy_reached_after_seconds"]
     lines = {
         "left out, as they show digits": ", ".join(document["left_out"]) or "none",
@@ -30,6 +32,22 @@ def _show(document: Mapping[str, Any]) -> None:
         "report": document["report"],
     }
     fields(lines)
+
+
+def _show_curves(transferred: list[Mapping[str, Any]], scratch: list[Mapping[str, Any]]) -> None:
+    """Best validation accuracy so far of both runs, at ten moments."""
+    end = max(record["seconds"] for record in (*transferred, *scratch))
+    moments = [end * tenth / 10 for tenth in range(1, 11)]
+    click.echo("best validation accuracy so far")
+    rows = {"after seconds": [f"{moment:.0f}" for moment in moments]}
+    for name, history in (("from the best match", transferred), ("from scratch", scratch)):
+        best = [
+            max((r["val_accuracy"] for r in history if r["seconds"] <= moment), default=None)
+            for moment in moments
+        ]
+        rows[name] = ["-" if value is None else f"{100 * value:.1f}" for value in best]
+    for name, cells in rows.items():
+        click.echo(f"  {name:20}" + "".join(f"{cell:>7}" for cell in cells))
 
 
 def _summary(run: Mapping[str, Any]) -> str:

@@ -50,14 +50,14 @@ def _apart(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("SNT_ZOO_HOME", str(tmp_path / "no-home"))
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="package", autouse=True)
 def _no_starter_zoo() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("snt_zoo.zoo.starter_bundles", list)
         yield
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """scikit-learn's digits 0, 1 and 2 as PNG files in class folders, 20 of each."""
     root = tmp_path_factory.mktemp("data") / "photos"
@@ -69,7 +69,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def pretrained(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
     """A registry with one supernet, and what `pretrain` answered."""
     root = tmp_path_factory.mktemp("zoo")
@@ -84,7 +84,7 @@ def home(pretrained: tuple[Path, Any]) -> Path:
     return pretrained[0]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def finetuned(
     photos: Path, pretrained: tuple[Path, Any], tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, Any]:

@@ -242,7 +242,13 @@ def test_skipped_images_are_told(photos: Path, home: Path, tmp_path: Path) -> No
 
 
 def test_demo_prints_both_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    run = {"accuracy": {"val": 0.5, "test": 0.25}, "params": 10, "seconds": 1.0}
+    history = [{"seconds": 2.0, "val_accuracy": 0.125}, {"seconds": 9.0, "val_accuracy": 0.5}]
+    run = {
+        "accuracy": {"val": 0.5, "test": 0.25},
+        "params": 10,
+        "seconds": 9.0,
+        "history": history,
+    }
     document = {
         "query": {"matches": [], "close": None, "seconds": {"sketch": 0.1}},
         "left_out": ["digits-1"],
@@ -260,5 +266,5 @@ def test_demo_prints_both_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     args = ("demo", "--home", tmp_path / "home", "--budget", "3s")
     assert answer(*args) == document
     shown = invoke(*args).stdout
-    for text in ("digits-1", "25.0 %", "not reached", "demo/report.html"):
+    for text in ("digits-1", "25.0 %", "12.5", "50.0", "not reached", "demo/report.html"):
         assert text in shown
