@@ -85,34 +85,43 @@ def first_time(row: dict[str, Any], accuracy: float) -> float | None:
     return next((t for _, t, value in row["curve"] if value >= accuracy - 1e-9), None)
 
 
+def compare(scratch: dict[str, Any], other: dict[str, Any]) -> tuple[float, float]:
+    """How many times sooner a run has the search's best validation accuracy, and its gain on the test part.
+
+    A run that never has it counts as having it after twice the budget.
+    """
+    goal = max(value for _, _, value in scratch["curve"])
+    theirs, mine = first_time(scratch, goal), first_time(other, goal)
+    assert theirs is not None
+    gain = other["test_accuracy"] - scratch["test_accuracy"]
+    return theirs / (2 * other["budget"] if mine is None else max(mine, 0.01)), gain
+
+
 def summarise(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """Ratios of times for each task, and what they come to."""
+    """Ratios of times and gains in test accuracy for each task, and what they come to."""
     by_key = {(row["task"], row["arm"], row["seed"]): row for row in rows}
     tasks: dict[str, Any] = {}
     for task in TASKS:
-        entry: dict[str, Any] = {}
+        searched = [by_key[task, "scratch", seed] for seed in SEEDS if (task, "scratch", seed) in by_key]
+        if not searched:
+            continue
+        reached = statistics.median(row["val_accuracy"] for row in searched)
+        entry: dict[str, Any] = {"scratch_val_accuracy": round(reached, 4)}
         for arm in ARMS[1:]:
-            ratios: list[float] = []
-            gains: list[float] = []
-            for seed in SEEDS:
-                scratch, other = by_key.get((task, "scratch", seed)), by_key.get((task, arm, seed))
-                if scratch is None or other is None:
-                    continue
-                goal = max(value for _, _, value in scratch["curve"])
-                mine, theirs = first_time(other, goal), first_time(scratch, goal)
-                assert theirs is not None
-                # Never reached: counted as slower, by the whole budget against what scratch took.
-                ratios.append(theirs / mine if mine else theirs / (2 * other["budget"]))
-                gains.append(other["test_accuracy"] - scratch["test_accuracy"])
-            if ratios:
+            pairs = [
+                compare(row, by_key[task, arm, row["seed"]])
+                for row in searched
+                if (task, arm, row["seed"]) in by_key
+            ]
+            if pairs:
+                ratios = [ratio for ratio, _ in pairs]
                 entry[arm] = {
                     "time_ratios": [round(ratio, 2) for ratio in ratios],
                     "median_time_ratio": round(statistics.median(ratios), 2),
                     "sooner": statistics.median(ratios) > 1,
-                    "mean_test_gain": round(statistics.fmean(gains), 4),
+                    "mean_test_gain": round(statistics.fmean(gain for _, gain in pairs), 4),
                 }
-        if entry:
-            tasks[task] = entry
+        tasks[task] = entry
     summary: dict[str, Any] = {"tasks": tasks}
     for arm in ARMS[1:]:
         found = [entry[arm] for entry in tasks.values() if arm in entry]
@@ -121,8 +130,9 @@ def summarise(rows: list[dict[str, Any]]) -> dict[str, Any]:
             summary[arm] = {
                 "tasks": len(found),
                 "sooner": sum(entry["sooner"] for entry in found),
+                "runs": len(logs),
                 "time_ratio_geomean": round(math.exp(statistics.fmean(logs)), 2),
-                "mean_test_gain": round(statistics.fmean(e["mean_test_gain"] for e in found), 4),
+                "mean_test_gain": round(statistics.fmean(entry["mean_test_gain"] for entry in found), 4),
             }
     return summary
 
