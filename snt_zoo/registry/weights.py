@@ -14,7 +14,6 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode
 
 from snt_zoo.errors import ConfigError, NonFiniteError, TensorError
 from snt_zoo.registry.guards import MAX_PARAMS, MODEL
@@ -23,7 +22,7 @@ from snt_zoo.registry.tensor_file import Spec
 from snt_zoo.search.derived import DerivedModel
 from snt_zoo.search.evaluate import count_macs, count_parameters
 from snt_zoo.search.genotype import Genotype
-from snt_zoo.search.supernet import IN_CHANNELS, NetworkConfig, Supernet
+from snt_zoo.search.supernet import NetworkConfig, Supernet
 
 DtypeName = Literal["float32", "float16"]
 _DTYPES: dict[str, torch.dtype] = {"float32": torch.float32, "float16": torch.float16}
@@ -209,10 +208,5 @@ def _count_derived(key: str) -> tuple[int, int]:
 
 @functools.lru_cache(maxsize=64)
 def _count_mixed(key: str) -> int:
-    """MACs of the pass that computes every operation; without a mixture only one path is computed."""
-    network = NetworkEntry.model_validate_json(key).to_network()
-    net = blueprint(network).eval()
-    image = torch.empty(1, IN_CHANNELS, network.input_size, network.input_size, device="meta")
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        net(image, net.mixture())
-    return int(counter.get_total_flops()) // 2
+    """MACs of the pass that computes every operation."""
+    return count_macs(blueprint(NetworkEntry.model_validate_json(key).to_network()))
