@@ -93,7 +93,7 @@ def run_demo(
     data = open_dataset(DATASET)
     left_out = tuple(r.id for r in zoo.list() if any(tag in r.tags for tag in EXCLUDED))
     tell(f"query: {data.name}, {data.num_classes} classes, {len(data.train)} training images")
-    matches = zoo.query(data, exclude=EXCLUDED)
+    matches = zoo.query(data, exclude=left_out)
     if on_matches is not None:
         on_matches(matches)
     tell(f"finetune {matches[0].id} for {budget}")

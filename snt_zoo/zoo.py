@@ -12,6 +12,7 @@ from snt_zoo.data import ImageDataset
 from snt_zoo.encoders.backbone import DEFAULT_BACKBONE
 from snt_zoo.encoders.embedding import ENCODER_ID, embed
 from snt_zoo.encoders.sketch import Sketch, sketch
+from snt_zoo.errors import NotInRegistryError
 from snt_zoo.registry.registry import Record, Registry
 from snt_zoo.registry.retrieval import ClassPair, Match, QueryResult, retrieve
 from snt_zoo.search.budget import Budget
@@ -89,8 +90,10 @@ class Zoo:
 
         Raises:
             NoMatchError: nothing meets the constraints.
+            NotInRegistryError: a word of `exclude` fits no supernet.
             IndexMismatchError: the registry was made with another backbone.
         """
+        self._check_excluded(exclude)
         tell = on_stage or (lambda stage: None)
         seconds: dict[str, float] = {}
         if not isinstance(data, Sketch):
@@ -104,7 +107,7 @@ class Zoo:
                 (max_params is None or record.params <= max_params)
                 and (max_macs is None or record.macs <= max_macs)
                 and (space is None or record.space == space)
-                and not any(word in record.tags or record.id.startswith(word) for word in exclude)
+                and not any(_fits(word, record) for word in exclude)
             )
 
         tell("search")
@@ -216,6 +219,15 @@ class Zoo:
         self.registry.remove(full)
         return full
 
+    def _check_excluded(self, exclude: Collection[str]) -> None:
+        """A misspelt word would leave in what was to be left out, and nobody would see it."""
+        records = self.registry.list() if exclude else []
+        for word in exclude:
+            if not any(_fits(word, record) for record in records):
+                raise NotInRegistryError(
+                    f"nothing to exclude: {word!r} is no tag, name or id in the registry; see `snt-zoo list`"
+                )
+
     def _source(
         self, source: Match | str, data: ImageDataset, exclude: Collection[str]
     ) -> tuple[Supernet | NetworkConfig, str]:
@@ -229,6 +241,10 @@ class Zoo:
 
 STARTER_NETWORK = NetworkConfig("nas_bench_201", {"channels": 16, "stem_stride": 2})
 """The network of the starter zoo and of a search from scratch; measured in docs/decisions.md."""
+
+
+def _fits(word: str, record: Record) -> bool:
+    return word in record.tags or (word != "" and record.id.startswith(word))
 
 
 def starter_bundles() -> list[Path]:

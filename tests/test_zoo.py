@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from snt_zoo.data import ImageDataset, open_dataset
-from snt_zoo.errors import BudgetError, ConfigError, NoMatchError, NotInRegistryError
+from snt_zoo.errors import BudgetError, ConfigError, NoMatchError, NotInRegistryError, RegistryError
 from snt_zoo.registry.bundle import read_bundle, read_header
 from snt_zoo.search.evaluate import evaluate, recalibrate
 from snt_zoo.search.head import fit_head
@@ -99,6 +99,12 @@ def test_constraints_filter_and_an_empty_answer_says_what_to_do(zoo: Zoo, digits
     without = zoo.query(sketch, k=100, exclude=["digits", everything[1].id])
     left_out = {r.id for r in zoo.list(tag="digits")} | {everything[1].id}
     assert [m.id for m in without] == [m.id for m in everything if m.id not in left_out]
+    for typo in ("digit-typo", ""):
+        with pytest.raises(NotInRegistryError, match="see `snt-zoo list`"):
+            zoo.query(sketch, exclude=["digits", typo])
+    for k in (0, -1):
+        with pytest.raises(RegistryError, match="at least 1"):
+            zoo.query(sketch, k=k)
     for impossible in ({"max_params": 10}, {"max_macs": 10}, {"space": "darts"}):
         with pytest.raises(NoMatchError, match="raise --max-params or --max-macs"):
             zoo.query(sketch, **impossible)  # type: ignore[arg-type]

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, overload
 from snt_zoo.encoders.embedding import ENCODER_ID, embed
 from snt_zoo.encoders.sketch import Sketch
 from snt_zoo.encoders.transport import Transport, class_distance
-from snt_zoo.errors import NoMatchError
+from snt_zoo.errors import NoMatchError, RegistryError
 from snt_zoo.registry.registry import Record, Registry
 
 SHORTLIST = 32  # supernets that are re-ranked; more where more answers are asked for
@@ -124,9 +124,12 @@ def retrieve(
         seconds: of the stages before, for the answer.
 
     Raises:
+        RegistryError: `k` is below 1.
         NoMatchError: the registry is empty, or nothing meets the constraint.
         IndexMismatchError: the registry was made with another backbone.
     """
+    if k < 1:
+        raise RegistryError(f"k must be at least 1, got {k}: ask for one answer or more")
     start = time.perf_counter()
     records = {record.id: record for record in registry.list()}
     if not records:
