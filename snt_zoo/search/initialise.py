@@ -15,7 +15,10 @@ def initialise(network: nn.Module, *, generator: torch.Generator) -> None:
     """
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
-            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu", generator=generator)
+            # A stack of the convolutions of several edges is drawn as each of them would be.
+            copies = int(getattr(module, "copies", 1))
+            fan_out = module.weight.shape[0] // copies * module.weight[0, 0].numel()
+            module.weight.normal_(0.0, (2 / fan_out) ** 0.5, generator=generator)
             if module.bias is not None:
                 module.bias.zero_()
         elif isinstance(module, nn.Linear):

@@ -86,7 +86,7 @@ def darts_features(trunk: nn.Module, x: Tensor, mixture: Mapping[str, Tensor]) -
 
 
 def _darts_cell(cell: nn.Module, before: Tensor, last: Tensor, mixture: Tensor, reduce: bool) -> Tensor:
-    if isinstance(cell.before, darts._FactorisedReduction):
+    if hasattr(cell.before, "odd"):
         states = [_factorised(cell.before, before)]
     else:
         states = [_relu_conv_norm(cell.before, before)]
@@ -96,40 +96,44 @@ def _darts_cell(cell: nn.Module, before: Tensor, last: Tensor, mixture: Tensor, 
         for source in range(target):
             weights = mixture[darts.EDGES.index((source, target))]
             stride = 2 if reduce and source < 2 else 1
-            for name, weight in zip(darts.OPERATIONS, weights, strict=True):
-                if name != "none":  # which adds zero
-                    total = total + weight * _darts_operation(
-                        cell, source, target, name, states[source], stride
-                    )
+            width = states[source].shape[1] // cell.partial
+            part, rest = states[source][:, :width], states[source][:, width:]
+            message: Tensor | float = 0.0
+            for name, weight in zip(darts.OPERATIONS[1:], weights[1:], strict=True):  # `none` adds zero
+                message = message + weight * _darts_operation(cell, source, target, name, part, stride)
+            if cell.partial > 1:  # PC-DARTS: the other channels pass by, then all are shuffled
+                if stride == 2:
+                    rest = functional.max_pool2d(rest, 2, 2, ceil_mode=True)
+                joined = torch.cat([message, rest * weights[1:].sum()], 1)
+                n, c, h, w = joined.shape
+                message = joined.view(n, cell.partial, width, h, w).transpose(1, 2).reshape(n, c, h, w)
+            total = total + message
         states.append(total)
     return torch.cat(states[2:], dim=1)
 
 
 def _darts_operation(cell: nn.Module, source: int, target: int, name: str, x: Tensor, stride: int) -> Tensor:
-    if name == "max_pool_3x3":
-        return _norm(functional.max_pool2d(x, 3, stride, 1), cell.pools[str(source)][name][1])
-    if name == "avg_pool_3x3":
-        return _norm(_average_pool(x, stride), cell.pools[str(source)][name][1])
-    module = cell.mixed[f"{source}_{target}"][name]
+    width = x.shape[1]
+    if name.endswith("pool_3x3"):
+        pooled = functional.max_pool2d(x, 3, stride, 1) if name[:3] == "max" else _average_pool(x, stride)
+        return _norm(pooled, cell.pool_norms[name], slice(source * width, (source + 1) * width))
     if name == "skip_connect":
-        return x if stride == 1 else _factorised(module, x)
+        return x if stride == 1 else _factorised(cell.skips[f"{source}_{target}"], x)
+    place = sorted(darts.EDGES).index((source, target))
+    rows = slice(place * width, (place + 1) * width)
     kernel = int(name[-1])
+
+    def block(x: Tensor, name: str, stride: int, dilation: int) -> Tensor:
+        weight = cell.depthwise[name].weight[rows]
+        padding = dilation * (kernel - 1) // 2
+        x = functional.conv2d(functional.relu(x), weight, None, stride, padding, dilation, width)
+        x = functional.conv2d(x, cell.pointwise[name].weight[rows])
+        return _norm(x, cell.norms[name], rows)
+
+    short = f"{name[:3]}_{kernel}x{kernel}"
     if name.startswith("dil"):
-        x = functional.conv2d(
-            functional.relu(x),
-            module[1].weight,
-            stride=stride,
-            padding=kernel - 1,
-            dilation=2,
-            groups=x.shape[1],
-        )
-        return _norm(functional.conv2d(x, module[2].weight), module[3])
-    for start, step in ((0, stride), (4, 1)):
-        x = functional.conv2d(
-            functional.relu(x), module[start + 1].weight, stride=step, padding=kernel // 2, groups=x.shape[1]
-        )
-        x = _norm(functional.conv2d(x, module[start + 2].weight), module[start + 3])
-    return x
+        return block(x, short, stride, 2)
+    return block(block(x, f"{short}_first", stride, 1), f"{short}_second", 1, 1)
 
 
 def _relu_conv_norm(module: nn.Module, x: Tensor) -> Tensor:
