@@ -42,8 +42,8 @@ class DerivedModel(nn.Module):
         Its batch-norm statistics are those of the mixed network and do not fit: see `recalibrate`.
         """
         genotype = supernet.genotype() if genotype is None else genotype
-        device = next(supernet.parameters()).device
-        net = cls.create(supernet.config, genotype, generator=torch.Generator()).to(device)
+        net = cls.create(supernet.config, genotype, generator=torch.Generator())
+        net.to(next(supernet.parameters()))  # device and type
         supernet.trunk.inherit(net.trunk, genotype)
         net.head.load_state_dict(supernet.head.state_dict())
         return net

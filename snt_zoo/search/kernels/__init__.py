@@ -26,9 +26,11 @@ from snt_zoo.search.kernels.calls import (
     pool_forward,
     usable,
 )
+from snt_zoo.search.kernels.workspace import Workspace
 
 __all__ = [
     "Geometry",
+    "Workspace",
     "available",
     "block_backward",
     "block_forward",

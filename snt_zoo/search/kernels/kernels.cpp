@@ -143,6 +143,7 @@ inline void depthwise_tile(const T* in, int64_t row, int64_t tap, int64_t step, 
     for (int kx = 0; kx < K; ++kx) {
       const Vector<T> w = load(weight + (ky * K + kx) * cp);
       const T* at = in + ky * row + kx * tap;
+      asm("" : "+r"(at));  // or GCC keeps hundreds of addresses on the stack
       for (int t = 0; t < Tile; ++t) sum[t] += load(at + t * step) * w;
     }
   }
@@ -191,9 +192,10 @@ void depthwise_weight_image(const T* padded, int64_t pw, int64_t cp, int64_t oh,
         int64_t x = 0;
         for (; x + 2 <= ow; x += 2) {
           const Vector<T> g0 = load(g + x * cp), g1 = load(g + (x + 1) * cp);
-          for (int kx = 0; kx < K; ++kx) {
-            sum[0][kx] += g0 * load(in + x * step + kx * dilation * cp);
-            sum[1][kx] += g1 * load(in + (x + 1) * step + kx * dilation * cp);
+          const T* at = in + x * step;
+          for (int kx = 0; kx < K; ++kx, at += dilation * cp) {
+            sum[0][kx] += g0 * load(at);
+            sum[1][kx] += g1 * load(at + step);
           }
         }
         for (; x < ow; ++x)

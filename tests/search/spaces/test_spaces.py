@@ -9,10 +9,12 @@ import torch
 from torch import Tensor
 
 from snt_zoo.errors import ConfigError, UnknownComponentError
+from snt_zoo.search import kernels
 from snt_zoo.search.derived import DerivedModel
 from snt_zoo.search.genotype import Edge, Genotype
 from snt_zoo.search.spaces import darts, get_space, list_spaces, nas_bench_201, register_space
 from snt_zoo.search.supernet import NetworkConfig, Supernet
+from tests.conftest import TINY
 from tests.search.spaces import reference
 
 MakeSupernet = Callable[..., Supernet]
@@ -30,6 +32,17 @@ def images(tiny_config: NetworkConfig) -> Tensor:
     return torch.randn(3, 3, size, size, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
 
 
+@pytest.fixture(params=["compiled", "pytorch"])
+def route(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Both ways in which a space may compute: with the compiled kernels and without."""
+    if request.param == "pytorch":
+        monkeypatch.setattr(kernels, "usable", lambda _: False)
+    elif not kernels.available():
+        pytest.skip("no C++ compiler: the kernels are not used")
+    return str(request.param)
+
+
+@pytest.mark.usefixtures("route")
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("size", [16, 15])  # an odd side halves to a rounded one
 def test_mixed_features_and_gradients_equal_the_reference(
@@ -54,6 +67,7 @@ def test_mixed_features_and_gradients_equal_the_reference(
         torch.testing.assert_close(left, right, rtol=1e-5, atol=1e-8)
 
 
+@pytest.mark.usefixtures("route")
 @pytest.mark.parametrize("training", [True, False])
 def test_a_path_equals_the_mixture_that_is_one_on_it(
     tiny_config: NetworkConfig, make_supernet: MakeSupernet, images: Tensor, training: bool
@@ -69,6 +83,7 @@ def test_a_path_equals_the_mixture_that_is_one_on_it(
     torch.testing.assert_close(net.features(images, weighted, choice), net.features(images, weighted))
 
 
+@pytest.mark.usefixtures("route")
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("training", [True, False])
 def test_a_derived_model_equals_the_supernet_on_its_path(
@@ -77,7 +92,7 @@ def test_a_derived_model_equals_the_supernet_on_its_path(
     net = make_supernet(tiny_config, seed=seed).double()
     with torch.no_grad():
         net.train()(images, net.mixture())  # running statistics that are not the initial ones
-    derived = DerivedModel.inherit(net).double()
+    derived = DerivedModel.inherit(net)
     torch.testing.assert_close(derived.train(training)(images), net.train(training)(images))
 
 
@@ -174,3 +189,32 @@ def test_a_genotype_survives_json_and_nothing_else_does(
     for wrong in (None, [], {"space": "darts"}, {"space": "x", "cells": {"a": [[0, 1]]}}, {"cells": 3}):
         with pytest.raises(ConfigError, match="a genotype must be"):
             Genotype.from_json(wrong)
+
+
+def test_both_routes_of_darts_move_the_running_statistics_alike(
+    make_supernet: MakeSupernet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not kernels.available():
+        pytest.skip("no C++ compiler: the kernels are not used")
+    images = torch.randn(3, 3, 16, 16, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    compiled, plain = (make_supernet(TINY["darts"]).double().train() for _ in range(2))
+    calls = (lambda net: net(images, net.mixture()), lambda net: net(images))
+    for call in calls:
+        call(compiled)
+    with monkeypatch.context() as patched:
+        patched.setattr(kernels, "usable", lambda _: False)
+        for call in calls:
+            call(plain)
+    for (name, found), expected in zip(compiled.named_buffers(), plain.buffers(), strict=True):
+        torch.testing.assert_close(found, expected, msg=lambda text, name=name: f"{name}: {text}")
+
+
+def test_a_fused_cell_is_differentiated_once(make_supernet: MakeSupernet) -> None:
+    if not kernels.available():
+        pytest.skip("no C++ compiler: the kernels are not used")
+    net = make_supernet(TINY["darts"]).double().train()
+    images = torch.zeros(2, 3, 16, 16, dtype=torch.float64)
+    loss = net(images, net.mixture()).sum()
+    loss.backward(retain_graph=True)
+    with pytest.raises(RuntimeError, match="run it forward again"):
+        loss.backward()

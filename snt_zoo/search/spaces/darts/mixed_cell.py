@@ -35,7 +35,13 @@ from snt_zoo.search.spaces.darts.layout import (
     active,
     blocks_of,
 )
-from snt_zoo.search.spaces.darts.operations import Cell, FactorisedReduction, join_partial, rest_of
+from snt_zoo.search.spaces.darts.operations import (
+    Cell,
+    FactorisedReduction,
+    join_partial,
+    rest_of,
+    stack_of,
+)
 
 
 def _stacked(channels: int, kernel: int, groups: int) -> nn.Conv2d:
@@ -53,6 +59,7 @@ class MixedCell(Cell):
         c_before: channels of the first input.
         c_last: channels of the second input.
         channels: C of the nodes.
+        workspace: of the network; the compiled kernels keep their tensors there.
         partial: K; only the first C/K channels go through the operations (PC-DARTS), 1 for all.
         halve_before: whether the first input is twice as large as the second.
         reduce: whether the edges that leave the inputs have stride 2.
@@ -64,6 +71,7 @@ class MixedCell(Cell):
         c_last: int,
         channels: int,
         *,
+        workspace: kernels.Workspace,
         partial: int,
         halve_before: bool,
         reduce: bool,
@@ -71,6 +79,7 @@ class MixedCell(Cell):
         # No norm is affine: a scale would make the alphas meaningless (Liu et al. 2019, section 3).
         super().__init__(c_before, c_last, channels, halve_before, affine=False)
         width = channels // partial
+        self.workspace = workspace
         self.partial = partial
         self.width = width
         self.reduce = reduce
@@ -123,7 +132,7 @@ class MixedCell(Cell):
     def weights(self, block: Block, row: int) -> tuple[Tensor, Tensor]:
         """Depthwise ``width x 1 x k x k`` and pointwise ``width x width x 1 x 1`` weights of an edge."""
         rows = self.rows(row)
-        return self.depthwise[block.name].weight[rows], self.pointwise[block.name].weight[rows]
+        return stack_of(self.depthwise, block)[rows], stack_of(self.pointwise, block)[rows]
 
     def rows(self, row: int, count: int = 1) -> slice:
         """The channels of an edge (and of those that follow it in the stack) in the stacked tensors."""
@@ -174,7 +183,7 @@ class MixedCell(Cell):
                 out = out * weights[:, None, None]
                 total = out if total is None else total + out
         assert total is not None
-        return total.split(self.width, dim=1)
+        return torch.split(total, self.width, dim=1)
 
     def _blocks(self, x: Tensor, block: Block, row: int, count: int) -> Tensor:
         """The operation that begins with a block, of `count` edges from a row on."""
@@ -189,13 +198,13 @@ class MixedCell(Cell):
         stride = 1 if block.second else self.stride(EDGES[row][0])
         out = functional.conv2d(
             torch.relu(x),
-            self.depthwise[block.name].weight[rows],
+            stack_of(self.depthwise, block)[rows],
             stride=stride,
             padding=block.padding,
             dilation=block.dilation,
             groups=count * self.width,
         )
-        out = functional.conv2d(out, self.pointwise[block.name].weight[rows], groups=count)
+        out = functional.conv2d(out, stack_of(self.pointwise, block)[rows], groups=count)
         return _normalise(out, self.norms[block.name], rows)
 
     def _weightless(
@@ -255,8 +264,8 @@ class MixedCell(Cell):
                 found[row, SKIP] = [(parameter, None) for parameter in strided.parameters()]
             for block in BLOCKS:
                 for group in (self.depthwise, self.pointwise):
-                    weight = cast("nn.Parameter", group[block.name].weight)
-                    found.setdefault((row, block.operation), []).append((weight, self.rows(row)))
+                    stack = stack_of(group, block)
+                    found.setdefault((row, block.operation), []).append((stack, self.rows(row)))
         return found
 
 

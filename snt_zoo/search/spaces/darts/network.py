@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from snt_zoo.search.genotype import Genotype
+from snt_zoo.search.kernels import Workspace
 from snt_zoo.search.spaces.base import Choice, SupernetTrunk
 from snt_zoo.search.spaces.darts.derived_cell import DerivedCell
 from snt_zoo.search.spaces.darts.layout import NODES
@@ -31,6 +32,8 @@ class Network(SupernetTrunk):
         )
         self.cells = nn.ModuleList()
         self.kinds: list[str] = []
+        partial = space.partial_channels
+        workspace = Workspace()
         c_before = c_last = width
         halve_before = False
         for index in range(space.cells):
@@ -38,9 +41,16 @@ class Network(SupernetTrunk):
             c *= 2 if reduce else 1
             kind = "reduce" if reduce else "normal"
             self.kinds.append(kind)
-            partial = space.partial_channels
             self.cells.append(
-                MixedCell(c_before, c_last, c, partial=partial, halve_before=halve_before, reduce=reduce)
+                MixedCell(
+                    c_before,
+                    c_last,
+                    c,
+                    workspace=workspace,
+                    partial=partial,
+                    halve_before=halve_before,
+                    reduce=reduce,
+                )
                 if genotype is None
                 else DerivedCell(
                     c_before,

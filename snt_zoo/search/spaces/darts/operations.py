@@ -6,11 +6,10 @@ from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
-
 from torch.nn import functional
 
 from snt_zoo.errors import ConfigError
-from snt_zoo.search.spaces.darts.layout import OPERATIONS
+from snt_zoo.search.spaces.darts.layout import OPERATIONS, Block
 
 
 class ReLUConvNorm(nn.Sequential):
@@ -35,9 +34,7 @@ class FactorisedReduction(nn.Module):
         x = torch.relu(x)
         # Sides may be odd: the shifted half is padded to the size of the other.
         pad_h, pad_w = x.shape[2] % 2, x.shape[3] % 2
-        shifted = (
-            functional.pad(x[:, :, 1:, 1:], (0, pad_w, 0, pad_h)) if pad_h or pad_w else x[:, :, 1:, 1:]
-        )
+        shifted = functional.pad(x[:, :, 1:, 1:], (0, pad_w, 0, pad_h)) if pad_h or pad_w else x[:, :, 1:, 1:]
         out: Tensor = self.norm(torch.cat([self.even(x), self.odd(shifted)], dim=1))
         return out
 
@@ -119,3 +116,10 @@ def sum_of(tensors: Iterable[Tensor]) -> Tensor:
     for other in others:
         first = first + other
     return first
+
+
+def stack_of(group: nn.ModuleDict, block: Block) -> nn.Parameter:
+    """The stacked weights of a block."""
+    weight = group[block.name].weight
+    assert isinstance(weight, nn.Parameter)
+    return weight
