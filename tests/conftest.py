@@ -35,7 +35,7 @@ TINY = {
     "nas_bench_201": NetworkConfig("nas_bench_201", {"channels": 4, "stem_stride": 2}, 10, 16),
     "darts": NetworkConfig("darts", {"channels": 4, "cells": 3, "stem_multiplier": 1}, 10, 16),
     "darts, partial": NetworkConfig(
-        "darts", {"channels": 4, "cells": 3, "stem_multiplier": 1, "partial_channels": 2}, 10, 16
+        "darts", {"channels": 8, "cells": 3, "stem_multiplier": 1, "partial_channels": 2}, 10, 16
     ),
 }
 
