@@ -12,9 +12,18 @@ from snt_zoo.data import ImageDataset
 from snt_zoo.encoders.backbone import DEFAULT_BACKBONE
 from snt_zoo.encoders.embedding import ENCODER_ID, embed
 from snt_zoo.encoders.sketch import Sketch, sketch
-from snt_zoo.errors import NotInRegistryError
+from snt_zoo.errors import HubError, NotInRegistryError
+from snt_zoo.registry.hub.cache import HubCache, RemoteRecord
+from snt_zoo.registry.hub.client import HubClient
+from snt_zoo.registry.hub.intake import Pulled, pull_into
+from snt_zoo.registry.hub.origins import Origin, Origins
+from snt_zoo.registry.hub.package import pack_folder
+from snt_zoo.registry.hub.pull import DEFAULT_MAX_BYTES
+from snt_zoo.registry.hub.push import Pushed, push
+from snt_zoo.registry.hub.refs import RepoRef
+from snt_zoo.registry.hub.sync import SyncReport, sync
 from snt_zoo.registry.registry import Record, Registry
-from snt_zoo.registry.retrieval import ClassPair, Match, QueryResult, retrieve
+from snt_zoo.registry.retrieval import Candidate, ClassPair, Match, QueryResult, retrieve
 from snt_zoo.search.budget import Budget
 from snt_zoo.search.checkpoint import remove_checkpoint
 from snt_zoo.search.finetune import FinetuneResult, finetune
@@ -22,7 +31,7 @@ from snt_zoo.search.recipe import Recipe
 from snt_zoo.search.run import OnEpoch
 from snt_zoo.search.supernet import NetworkConfig, Supernet
 
-__all__ = ["ClassPair", "Match", "Pretrained", "Provenance", "QueryResult", "Zoo"]
+__all__ = ["ClassPair", "HubClient", "Match", "Pretrained", "Provenance", "QueryResult", "Zoo"]
 
 DEFAULT_BUDGET = "10m"
 
@@ -39,16 +48,20 @@ class Zoo:
         >>> result = zoo.finetune(zoo.query(data)[0], data, budget="10m")  # doctest: +SKIP
     """
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, *, hub: HubClient | None = None) -> None:
         self.registry = registry
+        self._hub = hub
 
     @classmethod
-    def open(cls, home: str | Path | None = None, *, starter: bool = True) -> Zoo:
+    def open(
+        cls, home: str | Path | None = None, *, starter: bool = True, hub: HubClient | None = None
+    ) -> Zoo:
         """The zoo of a registry folder.
 
         Args:
             home: the folder; by default `$SNT_ZOO_HOME`, else the platform's place for user data.
             starter: put the starter zoo in, once; a starter supernet that was removed stays away.
+            hub: by default the one that the environment names (`HF_ENDPOINT`, `HF_TOKEN`, `HF_HOME`).
         """
         registry = Registry.open(home)
         if registry.maker is not None and registry.maker.encoder != ENCODER_ID:
@@ -56,7 +69,7 @@ class Zoo:
             registry.rebuild_index(embed=embed, encoder=ENCODER_ID)
         if starter:
             registry.seed(starter_bundles(), embed=embed, encoder=ENCODER_ID)
-        return cls(registry)
+        return cls(registry, hub=hub)
 
     # ---- retrieval ------------------------------------------------------------------------------
 
@@ -73,6 +86,7 @@ class Zoo:
         max_macs: int | None = None,
         space: str | None = None,
         exclude: Collection[str] = (),
+        hub: bool = False,
         backbone: str = DEFAULT_BACKBONE,
         on_stage: Callable[[str], None] | None = None,
     ) -> QueryResult:
@@ -85,6 +99,7 @@ class Zoo:
             max_macs: largest number of its multiply-accumulates.
             space: only supernets of this search space.
             exclude: ids (or their beginnings), names or tags of supernets to leave out.
+            hub: rank those on the Hugging Face Hub as well, as the last `sync` saw them; needs no network.
             backbone: makes the sketch; the registry's supernets must have been sketched by the same.
             on_stage: called with the name of each stage as it begins.
 
@@ -92,8 +107,10 @@ class Zoo:
             NoMatchError: nothing meets the constraints.
             NotInRegistryError: a word of `exclude` fits no supernet.
             IndexMismatchError: the registry was made with another backbone.
+            HubError: nothing is known of the Hub yet.
         """
-        self._check_excluded(exclude)
+        shelf = self._seen() if hub else None
+        self._check_excluded(exclude, shelf)
         tell = on_stage or (lambda stage: None)
         seconds: dict[str, float] = {}
         if not isinstance(data, Sketch):
@@ -102,7 +119,7 @@ class Zoo:
             data = self.sketch(data, backbone=backbone)
             seconds["sketch"] = time.perf_counter() - start
 
-        def keep(record: Record) -> bool:
+        def keep(record: Candidate) -> bool:
             return (
                 (max_params is None or record.params <= max_params)
                 and (max_macs is None or record.macs <= max_macs)
@@ -111,7 +128,7 @@ class Zoo:
             )
 
         tell("search")
-        return retrieve(self.registry, data, k=k, keep=keep, seconds=seconds)
+        return retrieve(self.registry, data, k=k, keep=keep, hub=shelf, seconds=seconds)
 
     # ---- training -------------------------------------------------------------------------------
 
@@ -128,14 +145,16 @@ class Zoo:
         resume: bool = False,
         recipe: Recipe | None = None,
         exclude: Collection[str] = (),
+        hub: bool = False,
         on_source: Callable[[str], None] | None = None,
         on_epoch: OnEpoch | None = None,
     ) -> FinetuneResult:
         """Adapt a supernet's weights and alphas to a dataset and derive a network.
 
         Args:
-            source: a match, an id (or its beginning), `auto` for the best match, or `scratch` for a
-                search from fresh weights.
+            source: a match, an id (or its beginning), a repository of the Hub (`owner/name@revision`),
+                `auto` for the best match, or `scratch` for a search from fresh weights. A supernet that
+                is on the Hub alone is pulled.
             data: the target.
             budget: wall clock of the whole run, as `"10m"`; the default if epochs are not given.
             epochs: the budget in epochs, for runs that must repeat to the bit.
@@ -145,6 +164,7 @@ class Zoo:
             resume: go on from the checkpoint in `out`.
             recipe: hyperparameters of training.
             exclude: as in `query`, for `auto`.
+            hub: as in `query`, for `auto`.
             on_source: called with the id of the supernet before training begins.
             on_epoch: called with the record of each epoch.
 
@@ -152,9 +172,10 @@ class Zoo:
             NotInRegistryError: no such supernet.
             BudgetError: a budget in time and in epochs at once, or one that cannot be read.
             ResumeError: nothing to resume, or another run's checkpoint.
+            HubError: the supernet has to be pulled, and cannot be.
         """
         limit = Budget.of(budget, epochs, default=DEFAULT_BUDGET)
-        start, source_id = self._source(source, data, exclude)
+        start, source_id = self._source(source, data, exclude, hub)
         if on_source is not None:
             on_source(source_id)
         result = finetune(
@@ -219,9 +240,124 @@ class Zoo:
         self.registry.remove(full)
         return full
 
-    def _check_excluded(self, exclude: Collection[str]) -> None:
+    # ---- the Hugging Face Hub -------------------------------------------------------------------
+
+    def push(
+        self,
+        source: str | Path,
+        repo: str,
+        *,
+        private: bool = False,
+        tag: str | None = None,
+        revision: str | None = None,
+        message: str | None = None,
+        dry_run: bool = False,
+    ) -> Pushed:
+        """Put a supernet or a derived model on the Hub, as one commit, or none if nothing changed.
+
+        Args:
+            source: id of a supernet (or its beginning), or the folder of a bundle or of a derived model.
+            repo: ``owner/name``; made if it is not there.
+            private: make it private.
+            tag: name for the commit; a tag never moves.
+            revision: branch; by default the main one.
+            message: of the commit.
+            dry_run: only say what would be done.
+
+        Raises:
+            NotInRegistryError: no such supernet, and no such folder.
+            BundleError, ModelFolderError: it is damaged.
+            HubConflictError: somebody else changed the repository meanwhile; nothing was pushed.
+            HubError: its other subclasses tell why the Hub refuses or cannot be reached.
+        """
+        if Path(source).is_dir():
+            package = pack_folder(Path(source), base=self._repo_of)
+        else:
+            package = pack_folder(self.show(str(source)).path)
+        return push(
+            self.hub,
+            package,
+            repo,
+            private=private,
+            tag=tag,
+            branch=revision,
+            message=message,
+            dry_run=dry_run,
+        )
+
+    def pull(self, repo: str, *, out: str | Path | None = None, max_bytes: int = DEFAULT_MAX_BYTES) -> Pulled:
+        """Take a supernet of the Hub into the registry, or a derived model into a folder.
+
+        A commit that was pulled before needs no network.
+
+        Args:
+            repo: ``owner/name``, or ``owner/name@revision``.
+            out: where a derived model goes; by default ``models/name``.
+            max_bytes: of the repository; a larger one is refused before anything is fetched.
+
+        Raises:
+            BundleError: its subclasses tell why the content is refused.
+            HubError: its subclasses tell why the Hub refuses or cannot be reached.
+            ModelFolderError: it is a derived model that is damaged, or `out` is in use.
+            IndexMismatchError: its sketches cannot be compared with the registry's.
+        """
+        return pull_into(
+            self.registry,
+            self.hub,
+            RepoRef.parse(repo),
+            embed=embed,
+            encoder=ENCODER_ID,
+            out=None if out is None else Path(out),
+            max_bytes=max_bytes,
+        )
+
+    def sync(self, *, on_repo: Callable[[int, str], None] | None = None) -> SyncReport:
+        """Look at every supernet on the Hub, without its weights, for `query(hub=True)`.
+
+        Only what changed since the last time is fetched.
+
+        Args:
+            on_repo: called with the number of repositories done, and the last one's name.
+
+        Raises:
+            HubUnavailableError: the Hub cannot be reached; what was known before is kept.
+        """
+        return sync(self.hub, self._cache(), embed=embed, encoder=ENCODER_ID, on_repo=on_repo)
+
+    def origin(self, id: str) -> Origin | None:
+        """Where on the Hub a supernet was pulled from; None if it was not."""
+        return Origins(self.registry.home).get(self.registry.resolve(id))
+
+    @property
+    def hub(self) -> HubClient:
+        """The Hub that is asked."""
+        if self._hub is None:
+            self._hub = HubClient()
+        return self._hub
+
+    # ---- inside ---------------------------------------------------------------------------------
+
+    def _cache(self) -> HubCache:
+        return HubCache(self.registry.home, endpoint=self.hub.place, encoder=ENCODER_ID)
+
+    def _seen(self) -> HubCache:
+        """What the last sync saw."""
+        cache = self._cache()
+        if not cache.is_there():
+            raise HubError("nothing is known of the Hub yet: run `snt-zoo sync` once, or leave out --hub")
+        cache.embed_anew(embed)
+        return cache
+
+    def _repo_of(self, id: str) -> str | None:
+        """Repository that a supernet was pulled from."""
+        origin = Origins(self.registry.home).get(id)
+        return None if origin is None else origin.repo
+
+    def _check_excluded(self, exclude: Collection[str], hub: HubCache | None = None) -> None:
         """A misspelt word would leave in what was to be left out, and nobody would see it."""
-        records = self.registry.list() if exclude else []
+        records: list[Candidate] = [*self.registry.list()] if exclude else []
+        if exclude and hub is not None:
+            records += hub.list()
         for word in exclude:
             if not any(_fits(word, record) for record in records):
                 raise NotInRegistryError(
@@ -229,21 +365,49 @@ class Zoo:
                 )
 
     def _source(
-        self, source: Match | str, data: ImageDataset, exclude: Collection[str]
+        self, source: Match | str, data: ImageDataset, exclude: Collection[str], hub: bool
     ) -> tuple[Supernet | NetworkConfig, str]:
         if source == "scratch":
             return STARTER_NETWORK, "scratch"
         if source == "auto":
-            source = self.query(data, k=1, exclude=exclude)[0]
-        id = source.id if isinstance(source, Match) else self.registry.resolve(source)
+            source = self.query(data, k=1, exclude=exclude, hub=hub)[0]
+        id = self._fetched(source) if isinstance(source, Match) else self._meant(source)
         return self.registry.get(id).supernet, id
+
+    def _fetched(self, match: Match | RemoteRecord) -> str:
+        """Id of a match that is in the registry now, whether or not it had to be pulled."""
+        if match.repo is not None:
+            pulled = self.pull(f"{match.repo}@{match.commit}")
+            if pulled.id != match.id:
+                raise HubError(
+                    f"{match.repo} holds {pulled.id} and not {match.id}, which was seen there: run `snt-zoo "
+                    "sync` again"
+                )
+        return match.id
+
+    def _meant(self, source: str) -> str:
+        """Id of what a person named: in the registry, a repository, or seen on the Hub."""
+        if "/" in source:
+            pulled = self.pull(source)
+            if pulled.id is None:
+                raise HubError(
+                    f"{source} holds a derived model, not a supernet: nothing can be searched in it"
+                )
+            return pulled.id
+        try:
+            return self.registry.resolve(source)
+        except NotInRegistryError:
+            seen = self._cache().find(source)
+            if seen is None:
+                raise
+            return self._fetched(seen)
 
 
 STARTER_NETWORK = NetworkConfig("nas_bench_201", {"channels": 16, "stem_stride": 2})
 """The network of the starter zoo and of a search from scratch; measured in docs/decisions.md."""
 
 
-def _fits(word: str, record: Record) -> bool:
+def _fits(word: str, record: Candidate) -> bool:
     return word in record.tags or (word != "" and record.id.startswith(word))
 
 

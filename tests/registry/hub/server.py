@@ -1,0 +1,499 @@
+"""A small Hugging Face Hub over HTTP, in memory, for the real client.
+
+What the client calls, as observed with huggingface_hub 2.4: repositories, commits, refs, LFS, downloads, the
+listing with its pages. It cannot show the Xet data plane, rate limits, the CDN and the real card validation.
+A `Hub` can be told to misbehave: see its fields.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import hashlib
+import json
+import socket
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import Any
+
+import uvicorn
+import yaml
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+LFS_SUFFIXES = {".safetensors", ".bin", ".pt", ".pkl"}
+GITATTRIBUTES = b"*.safetensors filter=lfs diff=lfs merge=lfs -text\n"
+TEXT = {"Content-Type": "application/octet-stream"}
+
+
+def git_sha1(content: bytes) -> str:
+    """Id of a git blob."""
+    return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A file of a commit: its size, its git id, and its sha256 if it is in LFS."""
+
+    size: int
+    oid: str
+    sha256: str | None
+
+    @property
+    def key(self) -> str:
+        """What its content is stored under, and its ETag."""
+        return self.sha256 or self.oid
+
+
+@dataclass
+class Repo:
+    """A repository: its commits by id, its branches and tags."""
+
+    id: str
+    private: bool
+    commits: dict[str, dict[str, Entry]] = field(default_factory=dict)
+    parents: dict[str, str | None] = field(default_factory=dict)
+    messages: dict[str, str] = field(default_factory=dict)
+    branches: dict[str, str] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
+
+    def commit(self, branch: str, files: dict[str, Entry], message: str) -> str:
+        """Add a commit and move the branch to it."""
+        parent = self.branches.get(branch)
+        listed = sorted((path, entry.key) for path, entry in files.items())
+        text = json.dumps([self.id, parent, message, listed, len(self.commits)])
+        oid = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+        self.commits[oid], self.parents[oid], self.messages[oid] = files, parent, message
+        self.branches[branch] = oid
+        return oid
+
+    def resolve(self, revision: str) -> str | None:
+        """The commit that a branch, a tag or an id names."""
+        named = self.branches.get(revision) or self.tags.get(revision)
+        return named or (revision if revision in self.commits else None)
+
+
+class Refused(Exception):  # noqa: N818  # an answer, rather than an error
+    """An answer other than success."""
+
+    def __init__(self, status: int, message: str, code: str | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.headers = {"X-Error-Message": message} | ({} if code is None else {"X-Error-Code": code})
+
+
+@dataclass
+class Hub:
+    """The state of the server.
+
+    Args:
+        users: name of the user of each token.
+        page: repositories on a page of the listing.
+        other_host: answer downloads of LFS files by sending the client to another host name.
+        corrupt: paths whose content is served with one byte changed, of equal size.
+        cut: paths whose next download ends after so many bytes.
+        before_commit: called once, before the next commit is looked at.
+        echo: answer every request of the API with an error that repeats the token.
+        log: method, path, `Authorization` and `Range` of each request.
+        sent: bytes of files that were sent, by file name.
+    """
+
+    users: dict[str, str] = field(default_factory=dict)
+    page: int = 1000
+    other_host: bool = False
+    corrupt: set[str] = field(default_factory=set)
+    cut: dict[str, int] = field(default_factory=dict)
+    before_commit: Any = None
+    echo: bool = False
+    log: list[tuple[str, str, str | None, str | None]] = field(default_factory=list)
+    sent: dict[str, int] = field(default_factory=dict)
+    repos: dict[str, Repo] = field(default_factory=dict)
+    contents: dict[str, bytes] = field(default_factory=dict)
+    url: str = ""
+    guard: threading.RLock = field(default_factory=threading.RLock)
+
+    def seed(self, id: str, files: Mapping[str, bytes], *, private: bool = False, message: str = "x") -> str:
+        """Put files into a repository without a request; returns the commit."""
+        with self.guard:
+            repo = self.repos.setdefault(id, Repo(id, private))
+            entries = {path: self.store(path, content) for path, content in files.items()}
+            return repo.commit("main", entries, message)
+
+    def store(self, path: str, content: bytes) -> Entry:
+        """Keep a content, in LFS if its name says so."""
+        lfs = PurePosixPath(path).suffix in LFS_SUFFIXES
+        entry = Entry(len(content), git_sha1(content), hashlib.sha256(content).hexdigest() if lfs else None)
+        self.contents[entry.key] = content
+        return entry
+
+    def files(self, id: str, revision: str = "main") -> dict[str, bytes]:
+        """The files of a revision."""
+        repo = self.repos[id]
+        commit = repo.resolve(revision)
+        assert commit is not None
+        return {path: self.contents[entry.key] for path, entry in repo.commits[commit].items()}
+
+    def requests(self, text: str = "") -> list[str]:
+        """Method and path of the requests so far whose path holds a text."""
+        return [f"{method} {path}" for method, path, _, _ in self.log if text in path]
+
+    # ---- who asks ------------------------------------------------------------------------------
+
+    def user(self, request: Request) -> str | None:
+        header = request.headers.get("authorization")
+        if header is None:
+            return None
+        token = header.removeprefix("Bearer ")
+        if self.echo:
+            raise Refused(403, f"the token {token} may not, says {header}")
+        if token not in self.users:
+            raise Refused(401, "Invalid credentials in Authorization header")
+        return self.users[token]
+
+    def open(self, request: Request, *, write: bool = False) -> Repo:
+        """The repository of a request, if the one who asks may see it."""
+        id = f"{request.path_params['ns']}/{request.path_params['name']}"
+        user = self.user(request)
+        repo = self.repos.get(id)
+        if repo is None or (repo.private and user != id.partition("/")[0]):
+            raise Refused(401 if user is None else 404, "Repository not found", "RepoNotFound")
+        if write and user != id.partition("/")[0]:
+            raise Refused(401 if user is None else 403, "you may not write to it")
+        return repo
+
+    def at(self, repo: Repo, revision: str) -> str:
+        commit = repo.resolve(revision)
+        if commit is None:
+            raise Refused(404, f"Invalid rev id: {revision}", "RevisionNotFound")
+        return commit
+
+    # ---- what is answered ------------------------------------------------------------------------
+
+    def card(self, repo: Repo) -> dict[str, Any]:
+        entry = repo.commits[repo.branches["main"]].get("README.md")
+        return {} if entry is None else front_matter(self.contents[entry.key].decode("utf-8", "replace"))
+
+    def info(self, repo: Repo, commit: str, *, blobs: bool) -> dict[str, Any]:
+        card = self.card(repo)
+        tags = [str(tag) for tag in card.get("tags") or ()]
+        tags += [str(card[key]) for key in ("library_name", "pipeline_tag") if key in card]
+        siblings: list[dict[str, Any]] = []
+        for path, entry in sorted(repo.commits[commit].items()):
+            siblings.append({"rfilename": path})
+            if blobs:
+                siblings[-1] |= {"size": entry.size, "blobId": entry.oid}
+                if entry.sha256 is not None:
+                    siblings[-1]["lfs"] = {"sha256": entry.sha256, "size": entry.size, "pointerSize": 130}
+        return {
+            "_id": git_sha1(repo.id.encode())[:24],
+            "id": repo.id,
+            "modelId": repo.id,
+            "sha": commit,
+            "private": repo.private,
+            "gated": False,
+            "disabled": False,
+            "tags": list(dict.fromkeys(tags)),
+            "downloads": 0,
+            "likes": 0,
+            "siblings": siblings,
+        }
+
+
+def front_matter(text: str) -> dict[str, Any]:
+    """The metadata of a card; nothing if it cannot be read."""
+    parts = text.split("---\n", 2)
+    if len(parts) < 3 or parts[0].strip():
+        return {}
+    try:
+        data = yaml.safe_load(parts[1])
+    except yaml.YAMLError:
+        return {}
+    return data if isinstance(data, dict) else {}
+
+
+def card_problems(text: str) -> list[str]:
+    """What the card check refuses: far less than the real one."""
+    data = front_matter(text)
+    problems = []
+    if text.startswith("---") and not data:
+        problems.append("the metadata are no YAML")
+    if not all(isinstance(tag, str) for tag in data.get("tags") or ()):
+        problems.append('"tags" must be texts')
+    results = [result for entry in data.get("model-index") or () for result in entry["results"]]
+    whole = [{"task", "dataset", "metrics"} <= {*r} and {"name", "type"} <= {*r["dataset"]} for r in results]
+    return problems + ([] if all(whole) else ['"model-index" lacks a field'])
+
+
+def application(hub: Hub) -> Starlette:
+    """The routes."""
+
+    async def whoami(request: Request) -> Response:
+        name = hub.user(request)
+        if name is None:
+            raise Refused(401, "Invalid username or password.")
+        return JSONResponse({"type": "user", "name": name, "orgs": [], "auth": {"type": "access_token"}})
+
+    async def create(request: Request) -> Response:
+        body = await request.json()
+        user = hub.user(request)
+        if user is None:
+            raise Refused(401, "Invalid username or password.")
+        id = f"{body.get('organization') or user}/{body['name']}"
+        if not id.startswith(f"{user}/"):
+            raise Refused(403, "you may not write there")
+        url = {"url": f"{hub.url}/{id}", "name": id}
+        with hub.guard:
+            if id in hub.repos:
+                return JSONResponse(url | {"error": "You already created this model repo"}, 409)
+            repo = hub.repos[id] = Repo(
+                id, body.get("visibility") == "private" or body.get("private") is True
+            )
+            repo.commit(
+                "main", {".gitattributes": hub.store(".gitattributes", GITATTRIBUTES)}, "initial commit"
+            )
+        return JSONResponse(url)
+
+    async def delete(request: Request) -> Response:
+        body = await request.json()
+        id = f"{body.get('organization') or hub.user(request)}/{body['name']}"
+        if hub.user(request) != id.partition("/")[0] or hub.repos.pop(id, None) is None:
+            raise Refused(404, "Repository not found", "RepoNotFound")
+        return Response()
+
+    async def validate(request: Request) -> Response:
+        problems = card_problems((await request.json())["content"])
+        errors = [{"message": problem} for problem in problems]
+        return JSONResponse({"errors": errors, "warnings": []}, 400 if errors else 200)
+
+    async def listing(request: Request) -> Response:
+        user, query = hub.user(request), request.query_params
+        wanted = set(query.getlist("filter"))
+        found = []
+        for id, repo in sorted(hub.repos.items()):
+            if repo.private and user != id.partition("/")[0]:
+                continue
+            info = hub.info(repo, repo.branches["main"], blobs=False)
+            if wanted <= set(info["tags"]) and query.get("author") in (None, id.partition("/")[0]):
+                expand = query.getlist("expand")
+                found.append({key: info[key] for key in ("_id", "id", *expand)} if expand else info)
+        start, size = int(query.get("cursor", 0)), min(hub.page, int(query.get("limit", hub.page)))
+        headers = {}
+        if start + size < len(found) and "limit" not in query:
+            following = request.url.include_query_params(cursor=start + size)
+            headers["Link"] = f'<{following}>; rel="next"'
+        return JSONResponse(found[start : start + size], headers=headers)
+
+    async def info(request: Request) -> Response:
+        repo = hub.open(request)
+        commit = hub.at(repo, request.path_params.get("rev", "main"))
+        return JSONResponse(hub.info(repo, commit, blobs="blobs" in request.query_params))
+
+    async def tree(request: Request) -> Response:
+        repo = hub.open(request)
+        commit = hub.at(repo, request.path_params["rev"])
+        rows = [
+            {"type": "file", "path": path, "size": entry.size, "oid": entry.oid}
+            | (
+                {}
+                if entry.sha256 is None
+                else {"lfs": {"oid": entry.sha256, "size": entry.size, "pointerSize": 130}}
+            )
+            for path, entry in sorted(repo.commits[commit].items())
+        ]
+        return JSONResponse(rows)
+
+    async def refs(request: Request) -> Response:
+        repo = hub.open(request)
+        kinds = {"branches": ("heads", repo.branches), "tags": ("tags", repo.tags)}
+        answer = {
+            key: [{"name": n, "ref": f"refs/{kind}/{n}", "targetCommit": c} for n, c in named.items()]
+            for key, (kind, named) in kinds.items()
+        }
+        return JSONResponse(answer | {"converts": []})
+
+    async def tag(request: Request) -> Response:
+        repo = hub.open(request, write=True)
+        commit, name = hub.at(repo, request.path_params["rev"]), (await request.json())["tag"]
+        if name in repo.tags:
+            raise Refused(409, "Tag already exists")
+        repo.tags[name] = commit
+        return Response()
+
+    async def branch(request: Request) -> Response:
+        repo = hub.open(request, write=True)
+        name, body = request.path_params["rev"], await request.json()
+        if name in repo.branches:
+            raise Refused(409, "Branch already exists")
+        repo.branches[name] = hub.at(repo, body.get("startingPoint", "main"))
+        return Response()
+
+    async def preupload(request: Request) -> Response:
+        repo = hub.open(request, write=True)
+        there = repo.commits[hub.at(repo, request.path_params["rev"])]
+        files = []
+        for file in (await request.json())["files"]:
+            path = file["path"]
+            lfs = PurePosixPath(path).suffix in LFS_SUFFIXES or file["size"] > 10_000_000
+            oid = there[path].key if path in there else None
+            files.append(
+                {"path": path, "uploadMode": "lfs" if lfs else "regular", "shouldIgnore": False, "oid": oid}
+            )
+        return JSONResponse({"files": files})
+
+    async def batch(request: Request) -> Response:
+        hub.open(request, write=True)
+        objects: list[dict[str, Any]] = []
+        for one in (await request.json())["objects"]:
+            objects.append({"oid": one["oid"], "size": one["size"]})
+            if one["oid"] not in hub.contents:
+                objects[-1]["actions"] = {
+                    "upload": {"href": f"{hub.url}/lfs/{one['oid']}", "header": {}},
+                    "verify": {"href": f"{hub.url}/lfs/verify", "header": {}},
+                }
+        return JSONResponse({"transfer": "basic", "objects": objects})
+
+    async def put(request: Request) -> Response:
+        content, oid = await request.body(), request.path_params["oid"]
+        if hashlib.sha256(content).hexdigest() != oid:
+            raise Refused(422, "the content is not what was announced")
+        hub.contents[oid] = content
+        return Response()
+
+    async def verify(request: Request) -> Response:
+        body = await request.json()
+        return Response(status_code=200 if len(hub.contents.get(body["oid"], b"")) == body["size"] else 404)
+
+    async def commit(request: Request) -> Response:
+        lines = [json.loads(line) for line in (await request.body()).splitlines() if line.strip()]
+        if hub.before_commit is not None:
+            first, hub.before_commit = hub.before_commit, None
+            first()
+        with hub.guard:
+            repo = hub.open(request, write=True)
+            rev = request.path_params["rev"]
+            if rev not in repo.branches:
+                raise Refused(404, f"Invalid rev id: {rev}", "RevisionNotFound")
+            head = repo.branches[rev]
+            header = next(line["value"] for line in lines if line["key"] == "header")
+            if header.get("parentCommit") not in (None, head):
+                raise Refused(412, "A commit has happened since. Please refresh and try again.")
+            files = dict(repo.commits[head])
+            for line in lines:
+                value = line["value"]
+                if line["key"] == "file":
+                    files[value["path"]] = hub.store(value["path"], base64.b64decode(value["content"]))
+                elif line["key"] == "lfsFile":
+                    if value["oid"] not in hub.contents:
+                        raise Refused(400, f"{value['path']} was not uploaded")
+                    pointer = f"oid sha256:{value['oid']}".encode()
+                    files[value["path"]] = Entry(value["size"], git_sha1(pointer), value["oid"])
+                elif line["key"] == "deletedFile":
+                    del files[value["path"]]
+            oid = repo.commit(rev, files, header["summary"])
+        return JSONResponse(
+            {"commitOid": oid, "commitUrl": f"{hub.url}/{repo.id}/commit/{oid}", "success": True}
+        )
+
+    async def resolve(request: Request) -> Response:
+        repo = hub.open(request)
+        rev, path = request.path_params["rev"], request.path_params["path"]
+        commit = hub.at(repo, rev)
+        entry = repo.commits[commit].get(path)
+        if entry is None:
+            raise Refused(404, "Entry not found", "EntryNotFound")
+        headers = TEXT | {"X-Repo-Commit": commit, "ETag": f'"{entry.key}"', "Accept-Ranges": "bytes"}
+        if entry.sha256 is not None:
+            headers |= {"X-Linked-Etag": f'"{entry.sha256}"', "X-Linked-Size": str(entry.size)}
+            if hub.other_host:
+                place = hub.url.replace("127.0.0.1", "localhost")
+                return RedirectResponse(f"{place}/cdn/{entry.sha256}/{path}?sig=s1gned", 302, headers)
+        return content(request, path, entry.key, headers)
+
+    async def cdn(request: Request) -> Response:
+        return content(request, request.path_params["path"], request.path_params["oid"], TEXT)
+
+    def content(request: Request, path: str, key: str, headers: Mapping[str, str]) -> Response:
+        raw = hub.contents[key]
+        if path in hub.corrupt:
+            raw = raw[:-1] + bytes([raw[-1] ^ 1])
+        start = int(request.headers.get("range", "bytes=0-").removeprefix("bytes=").partition("-")[0])
+        headers = {**headers, "Content-Length": str(len(raw) - start)}
+        if request.method == "HEAD":
+            return Response(headers=headers)
+        if start:
+            headers["Content-Range"] = f"bytes {start}-{len(raw) - 1}/{len(raw)}"
+        end = min(len(raw), start + hub.cut.pop(path)) if path in hub.cut else len(raw)
+        hub.sent[path] = hub.sent.get(path, 0) + end - start
+
+        async def parts() -> AsyncIterator[bytes]:
+            yield raw[start:end]
+            if end < len(raw):
+                raise ConnectionResetError("cut off, as the test wants it")
+
+        return StreamingResponse(parts(), 206 if start else 200, headers)
+
+    async def refused(request: Request, error: Exception) -> Response:
+        assert isinstance(error, Refused)
+        return JSONResponse({"error": str(error)}, error.status, error.headers)
+
+    async def counts(request: Request) -> Response:
+        return JSONResponse({"sent": hub.sent, "requests": len(hub.log)})
+
+    repo = "/api/models/{ns}/{name}"
+    routes = [
+        Route("/_counts", counts),
+        Route("/api/whoami-v2", whoami),
+        Route("/api/repos/create", create, methods=["POST"]),
+        Route("/api/repos/delete", delete, methods=["DELETE"]),
+        Route("/api/validate-yaml", validate, methods=["POST"]),
+        Route("/api/models", listing),
+        Route(repo, info),
+        Route(repo + "/revision/{rev:path}", info),
+        Route(repo + "/tree/{rev:path}", tree),
+        Route(repo + "/refs", refs),
+        Route(repo + "/tag/{rev:path}", tag, methods=["POST"]),
+        Route(repo + "/branch/{rev:path}", branch, methods=["POST"]),
+        Route(repo + "/preupload/{rev:path}", preupload, methods=["POST"]),
+        Route(repo + "/commit/{rev:path}", commit, methods=["POST"]),
+        Route("/{ns}/{name}.git/info/lfs/objects/batch", batch, methods=["POST"]),
+        Route("/lfs/verify", verify, methods=["POST"]),
+        Route("/lfs/{oid}", put, methods=["PUT"]),
+        Route("/cdn/{oid}/{path:path}", cdn),
+        Route("/{ns}/{name}/resolve/{rev}/{path:path}", resolve),
+    ]
+    made = Starlette(routes=routes, exception_handlers={Refused: refused})
+
+    async def logged(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http":
+            headers = {key.decode(): value.decode() for key, value in scope["headers"]}
+            host = "cdn:" if headers.get("host", "").startswith("localhost") else ""
+            hub.log.append(
+                (scope["method"], host + scope["path"], headers.get("authorization"), headers.get("range"))
+            )
+        await made(scope, receive, send)
+
+    return logged  # type: ignore[return-value]  # an application by its call
+
+
+@contextlib.contextmanager
+def serving(hub: Hub) -> Iterator[str]:
+    """Serve on a free port of loopback; yields the address."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    config = uvicorn.Config(application(hub), log_level="critical", access_log=False, lifespan="off")
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
+    thread.start()
+    hub.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    try:
+        while not server.started:
+            time.sleep(0.005)
+        yield hub.url
+    finally:
+        server.should_exit = True
+        thread.join(timeout=10)
+        listener.close()
