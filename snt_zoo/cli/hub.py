@@ -145,9 +145,9 @@ def _show_sync(document: Mapping[str, Any]) -> None:
 def sync_command(home: Path | None) -> dict[str, Any]:
     """Look at every supernet on the Hub.
 
-    No weights are fetched. Then `snt-zoo query DATASET --hub` ranks them, and `finetune` pulls the one that it is told to use. Only
-    what changed since the last time is fetched. What is kept is hub.sqlite in the registry's
-    folder, which may be deleted.
+    No weights are fetched. Then `snt-zoo query DATASET --hub` ranks them, and `finetune` pulls the one that
+    it is told to use. Only what changed since the last time is fetched. What is kept is hub.sqlite in the
+    registry's folder, which may be deleted.
 
     \b
     Example:

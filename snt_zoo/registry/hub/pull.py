@@ -56,6 +56,7 @@ class _Source:
 
     commit: str
     files: Mapping[str, RemoteFile | None]
+    cached: bool
 
 
 @contextlib.contextmanager
@@ -91,7 +92,7 @@ def fetched(
     _check_sizes(what, source, names, limits(kind), max_bytes)
     with tempfile.TemporaryDirectory(prefix="snt-zoo-pull-") as place:
         folder = Path(place)
-        take = _Taker(client, ref.repo, source, folder, limits(kind))
+        take = _Taker(client, ref, source, folder, limits(kind))
         take(MANIFEST, MANIFEST)
         manifest = parse_manifest(
             (folder / MANIFEST).read_bytes(), listed={local for local in names.values() if local != MANIFEST}
@@ -131,7 +132,7 @@ def _locate(client: HubClient, ref: RepoRef) -> _Source:
         ) from None
     if ref.commit is not None and state.commit != ref.commit:
         raise IntegrityError(f"{ref}: the Hub answered with the commit {state.commit[:8]}: try again later")
-    return _Source(state.commit, state.files)
+    return _Source(state.commit, state.files, False)
 
 
 def _in_cache(client: HubClient, ref: RepoRef) -> _Source | None:
@@ -143,7 +144,7 @@ def _in_cache(client: HubClient, ref: RepoRef) -> _Source | None:
         return None
     with contextlib.suppress(ValueError):  # a MissingFileError: not whole
         kind_of(found, what=str(ref))
-        return _Source(commits.pop(), {name: _of_blob(path) for name, path in found.items()})
+        return _Source(commits.pop(), {name: _of_blob(path) for name, path in found.items()}, True)
     return None
 
 
@@ -189,7 +190,7 @@ class _Taker:
     """Fetches one file after another into a folder."""
 
     client: HubClient
-    repo: str
+    ref: RepoRef
     source: _Source
     folder: Path
     most: Mapping[str, int]
@@ -200,6 +201,8 @@ class _Taker:
         if first is None:
             return
         try:
+            if self.source.cached:  # without a network this fails at once, a download after many tries
+                self.client.state(RepoRef(self.ref.repo, self.source.commit))
             second = self._take(name, local, manifest)
         except HubError as error:
             raise IntegrityError(f"{first}, and it cannot be fetched again: {error}") from None
@@ -208,7 +211,7 @@ class _Taker:
 
     def _take(self, name: str, local: str, manifest: Manifest | None) -> str | None:
         """None, or what is wrong with the file, which then is no longer in the cache."""
-        path = self.client.download(self.repo, self.source.commit, name)
+        path = self._download(name)
         expected = self.source.files[name]
         size = path.stat().st_size if expected is None else expected.size
         target = self.folder / local
@@ -220,10 +223,19 @@ class _Taker:
             self.client.evict(path)
         return wrong
 
+    def _download(self, name: str) -> Path:
+        commit = self.source.commit
+        if name == MANIFEST and not self.source.cached and self.ref.commit is None:
+            # By its name, so that the cache learns what it stood for, for a time without a network.
+            path = self.client.download(self.ref.repo, self.ref.revision or "main", name)
+            if path.parent.name == commit:
+                return path
+        return self.client.download(self.ref.repo, commit, name)
+
     def _wrong(
         self, found: Hashes, name: str, local: str, expected: RemoteFile | None, manifest: Manifest | None
     ) -> str | None:
-        what = f"{self.repo}@{self.source.commit[:8]}: {name}"
+        what = f"{self.ref.repo}@{self.source.commit[:8]}: {name}"
         if expected is not None and not found.are_of(expected):
             kind, got = ("sha256", found.sha256) if expected.lfs else ("git sha1", found.git_sha1)
             return (

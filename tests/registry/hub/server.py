@@ -7,6 +7,7 @@ A `Hub` can be told to misbehave: see its fields.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import contextlib
 import hashlib
@@ -372,7 +373,7 @@ def application(hub: Hub) -> Starlette:
         lines = [json.loads(line) for line in (await request.body()).splitlines() if line.strip()]
         if hub.before_commit is not None:
             first, hub.before_commit = hub.before_commit, None
-            first()
+            await asyncio.to_thread(first)  # it may ask this server
         with hub.guard:
             repo = hub.open(request, write=True)
             rev = request.path_params["rev"]
