@@ -98,6 +98,7 @@ class Hub:
         other_host: answer downloads of LFS files by sending the client to another host name.
         corrupt: paths whose content is served with one byte changed, of equal size.
         cut: paths whose next download ends after so many bytes.
+        broken: repositories whose files cannot be had: the server has a problem.
         before_commit: called once, before the next commit is looked at.
         echo: answer every request of the API with an error that repeats the token.
         log: method, path, `Authorization` and `Range` of each request.
@@ -109,6 +110,7 @@ class Hub:
     other_host: bool = False
     corrupt: set[str] = field(default_factory=set)
     cut: dict[str, int] = field(default_factory=dict)
+    broken: set[str] = field(default_factory=set)
     before_commit: Any = None
     echo: bool = False
     log: list[tuple[str, str, str | None, str | None]] = field(default_factory=list)
@@ -405,6 +407,8 @@ def application(hub: Hub) -> Starlette:
         rev, path = request.path_params["rev"], request.path_params["path"]
         commit = hub.at(repo, rev)
         entry = repo.commits[commit].get(path)
+        if repo.id in hub.broken:
+            raise Refused(500, "Internal error")
         if entry is None:
             raise Refused(404, "Entry not found", "EntryNotFound")
         headers = TEXT | {"X-Repo-Commit": commit, "ETag": f'"{entry.key}"', "Accept-Ranges": "bytes"}
