@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import functools
 import hashlib
 import json
 import socket
@@ -103,6 +104,7 @@ class Hub:
         echo: answer every request of the API with an error that repeats the token.
         log: method, path, `Authorization` and `Range` of each request.
         sent: bytes of files that were sent, by file name.
+        answered: bytes of all answers' bodies.
     """
 
     users: dict[str, str] = field(default_factory=dict)
@@ -115,6 +117,7 @@ class Hub:
     echo: bool = False
     log: list[tuple[str, str, str | None, str | None]] = field(default_factory=list)
     sent: dict[str, int] = field(default_factory=dict)
+    answered: int = 0
     repos: dict[str, Repo] = field(default_factory=dict)
     contents: dict[str, bytes] = field(default_factory=dict)
     url: str = ""
@@ -207,6 +210,7 @@ class Hub:
         }
 
 
+@functools.cache  # the pure-Python parser takes milliseconds, and a listing asks for every card
 def front_matter(text: str) -> dict[str, Any]:
     """The metadata of a card; nothing if it cannot be read."""
     parts = text.split("---\n", 2)
@@ -447,7 +451,7 @@ def application(hub: Hub) -> Starlette:
         return JSONResponse({"error": str(error)}, error.status, error.headers)
 
     async def counts(request: Request) -> Response:
-        return JSONResponse({"sent": hub.sent, "requests": len(hub.log)})
+        return JSONResponse({"sent": hub.sent, "requests": len(hub.log), "answered": hub.answered})
 
     repo = "/api/models/{ns}/{name}"
     routes = [
@@ -480,7 +484,12 @@ def application(hub: Hub) -> Starlette:
             hub.log.append(
                 (scope["method"], host + scope["path"], headers.get("authorization"), headers.get("range"))
             )
-        await made(scope, receive, send)
+
+        async def counting(message: Any) -> None:
+            hub.answered += len(message.get("body", b""))
+            await send(message)
+
+        await made(scope, receive, counting)
 
     return logged  # type: ignore[return-value]  # an application by its call
 
