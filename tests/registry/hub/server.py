@@ -76,7 +76,7 @@ class Repo:
 
     def resolve(self, revision: str) -> str | None:
         """The commit that a branch, a tag or an id names."""
-        named = self.branches.get(revision) or self.tags.get(revision)
+        named = self.branches.get("main" if revision == "HEAD" else revision) or self.tags.get(revision)
         return named or (revision if revision in self.commits else None)
 
 
@@ -236,6 +236,12 @@ def card_problems(text: str) -> list[str]:
     return problems + ([] if all(whole) else ['"model-index" lacks a field'])
 
 
+def asked_range(request: Request, size: int) -> tuple[int, int]:
+    """The part of a content that a request wants: from, and up to but not including."""
+    first, _, last = request.headers.get("range", "bytes=0-").removeprefix("bytes=").partition("-")
+    return int(first), min(size, int(last) + 1) if last else size
+
+
 def application(hub: Hub) -> Starlette:
     """The routes."""
 
@@ -287,10 +293,10 @@ def application(hub: Hub) -> Starlette:
             info = hub.info(repo, repo.branches["main"], blobs=False)
             if wanted <= set(info["tags"]) and query.get("author") in (None, id.partition("/")[0]):
                 expand = query.getlist("expand")
-                found.append({key: info[key] for key in ("_id", "id", *expand)} if expand else info)
+                found.append({key: info.get(key) for key in ("_id", "id", *expand)} if expand else info)
         start, size = int(query.get("cursor", 0)), min(hub.page, int(query.get("limit", hub.page)))
         headers = {}
-        if start + size < len(found) and "limit" not in query:
+        if start + size < len(found):
             following = request.url.include_query_params(cursor=start + size)
             headers["Link"] = f'<{following}>; rel="next"'
         return JSONResponse(found[start : start + size], headers=headers)
@@ -430,21 +436,25 @@ def application(hub: Hub) -> Starlette:
         raw = hub.contents[key]
         if path in hub.corrupt:
             raw = raw[:-1] + bytes([raw[-1] ^ 1])
-        start = int(request.headers.get("range", "bytes=0-").removeprefix("bytes=").partition("-")[0])
-        headers = {**headers, "Content-Length": str(len(raw) - start)}
+        headers = {**headers, "Content-Length": str(len(raw))}
         if request.method == "HEAD":
             return Response(headers=headers)
-        if start:
-            headers["Content-Range"] = f"bytes {start}-{len(raw) - 1}/{len(raw)}"
-        end = min(len(raw), start + hub.cut.pop(path)) if path in hub.cut else len(raw)
+        start, stop = asked_range(request, len(raw))
+        ranged = "range" in request.headers
+        if ranged:
+            headers |= {
+                "Content-Length": str(stop - start),
+                "Content-Range": f"bytes {start}-{stop - 1}/{len(raw)}",
+            }
+        end = min(stop, start + hub.cut.pop(path)) if path in hub.cut else stop
         hub.sent[path] = hub.sent.get(path, 0) + end - start
 
         async def parts() -> AsyncIterator[bytes]:
             yield raw[start:end]
-            if end < len(raw):
+            if end < stop:
                 raise ConnectionResetError("cut off, as the test wants it")
 
-        return StreamingResponse(parts(), 206 if start else 200, headers)
+        return StreamingResponse(parts(), 206 if ranged else 200, headers)
 
     async def refused(request: Request, error: Exception) -> Response:
         assert isinstance(error, Refused)
