@@ -62,7 +62,6 @@ _SUPERNETS = sa.Table(
     sa.Column("encoder", sa.Text, nullable=False),
     sa.Column("sketches", sa.LargeBinary, nullable=False),  # the file
     sa.Column("vectors", sa.LargeBinary, nullable=False),  # float32, little-endian, one row for each sketch
-    sa.Column("count", sa.Integer, nullable=False),
 )
 
 
@@ -336,7 +335,6 @@ class HubCache:
             "encoder": one.encoder,
             "sketches": one.sketches,
             "vectors": vectors.astype("<f4").tobytes(),
-            "count": len(vectors),
         }
 
     def _delete(self, connection: sa.Connection, repos: Sequence[str]) -> None:

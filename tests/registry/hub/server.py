@@ -100,6 +100,7 @@ class Hub:
         corrupt: paths whose content is served with one byte changed, of equal size.
         cut: paths whose next download ends after so many bytes.
         broken: repositories whose files cannot be had: the server has a problem.
+        busy: how many downloads are answered with 429 first.
         before_commit: called once, before the next commit is looked at.
         echo: answer every request of the API with an error that repeats the token.
         log: method, path, `Authorization` and `Range` of each request.
@@ -113,6 +114,7 @@ class Hub:
     corrupt: set[str] = field(default_factory=set)
     cut: dict[str, int] = field(default_factory=dict)
     broken: set[str] = field(default_factory=set)
+    busy: int = 0
     before_commit: Any = None
     echo: bool = False
     log: list[tuple[str, str, str | None, str | None]] = field(default_factory=list)
@@ -417,6 +419,9 @@ def application(hub: Hub) -> Starlette:
         rev, path = request.path_params["rev"], request.path_params["path"]
         commit = hub.at(repo, rev)
         entry = repo.commits[commit].get(path)
+        if hub.busy > 0:
+            hub.busy -= 1
+            return JSONResponse({"error": "Too many requests"}, 429, {"Retry-After": "0"})
         if repo.id in hub.broken:
             raise Refused(500, "Internal error")
         if entry is None:

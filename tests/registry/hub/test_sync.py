@@ -175,6 +175,12 @@ def test_a_sketch_that_is_too_large_is_not_read_to_its_end(
     assert "dataset.safetensors must have at most 1,000 bytes" in report.refused[0][1]
 
 
+def test_a_busy_hub_is_asked_again(stocked: Hub, zoo: Zoos) -> None:
+    stocked.busy = 2
+    assert zoo().sync().supernets == 4
+    assert len(stocked.requests("/resolve/")) == 4 * len(LIGHT) + 2
+
+
 def test_derived_models_are_no_supernets(stocked: Hub, zoo: Zoos) -> None:
     names = ("config.json", "model.safetensors", "genotype.json", "manifest.json")
     stocked.seed("bob/model", dict.fromkeys(names, b"{}") | {"README.md": CARD})
