@@ -37,7 +37,8 @@ from snt_zoo.registry.schema import BundleConfig
 from snt_zoo.registry.sketch_file import dump_sketches
 from snt_zoo.registry.strict_json import dump_json
 from snt_zoo.zoo import Zoo, starter_bundles
-from tests.registry.hub.server import Hub, front_matter, serving
+from tests.registry.hub.server import serving
+from tests.registry.hub.state import Hub, front_matter
 
 RESULT = Path(__file__).parent / "results" / "sync.json"
 

@@ -18,7 +18,7 @@ from snt_zoo.encoders.embedding import ENCODER_ID, embed
 from snt_zoo.encoders.sketch import Sketch
 from snt_zoo.encoders.transport import Transport, class_distance
 from snt_zoo.errors import NoMatchError, RegistryError
-from snt_zoo.registry.hub.cache import RemoteRecord
+from snt_zoo.registry.hub.seen import RemoteRecord
 
 SHORTLIST = 32  # supernets that are re-ranked; more where more answers are asked for
 

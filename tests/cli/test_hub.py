@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.registry.hub.server import Hub, serving
+from tests.registry.hub.server import serving
+from tests.registry.hub.state import Hub
 
 from .conftest import answer, invoke, reason
 

@@ -10,7 +10,6 @@ import contextlib
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +19,7 @@ from snt_zoo.errors import HubError, IntegrityError
 from snt_zoo.registry.hub.failures import hub_failures
 from snt_zoo.registry.hub.redaction import Secret, protect_logs, redact
 from snt_zoo.registry.hub.refs import RepoRef, is_commit, is_repo
+from snt_zoo.registry.hub.states import Listed, RemoteFile, RepoState
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -27,55 +27,6 @@ if TYPE_CHECKING:
 TIMEOUT = 20.0  # seconds without an answer
 _TRIES = 3  # of a small file, where the Hub says that it is busy
 _LIBRARY = "snt-zoo"
-
-
-@dataclass(frozen=True)
-class RemoteFile:
-    """A file in the tree of a commit.
-
-    Args:
-        size: bytes.
-        oid: sha256 of a file in LFS, else the git blob's sha1; hex.
-        lfs: which of the two.
-    """
-
-    size: int
-    oid: str
-    lfs: bool
-
-
-@dataclass(frozen=True)
-class RepoState:
-    """A repository at a commit.
-
-    Args:
-        repo: ``owner/name``.
-        commit: 40 hex digits.
-        private: whether only its owner sees it.
-        tags: that the Hub finds it by.
-        files: by path.
-    """
-
-    repo: str
-    commit: str
-    private: bool
-    tags: frozenset[str]
-    files: Mapping[str, RemoteFile]
-
-
-@dataclass(frozen=True)
-class Listed:
-    """A repository in a listing.
-
-    Args:
-        repo: ``owner/name``.
-        commit: head of its main branch.
-        names: of its files.
-    """
-
-    repo: str
-    commit: str
-    names: frozenset[str]
 
 
 class HubClient:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from snt_zoo.registry.hub.client import RemoteFile
+from snt_zoo.registry.hub.states import RemoteFile
 
 _PART = 1 << 20
 

@@ -18,10 +18,11 @@ from pathlib import Path
 from snt_zoo.errors import HubError, HubUnavailableError, IntegrityError
 from snt_zoo.registry.bundle import bundle_id
 from snt_zoo.registry.guards import CONFIG, DATASET, MANIFEST, MODEL
-from snt_zoo.registry.hub.client import HubClient, RemoteFile
+from snt_zoo.registry.hub.client import HubClient
 from snt_zoo.registry.hub.hashing import Hashes, copy_hashed
 from snt_zoo.registry.hub.layout import GENOTYPE, HUB_CARD, KEPT_CARD, REPORT, Kind, kind_of, limits, wanted
 from snt_zoo.registry.hub.refs import RepoRef
+from snt_zoo.registry.hub.states import RemoteFile
 from snt_zoo.registry.manifest import Manifest, parse_manifest
 from snt_zoo.registry.schema import BundleConfig
 

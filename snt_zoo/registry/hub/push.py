@@ -15,12 +15,13 @@ from snt_zoo import __version__
 from snt_zoo.errors import HubConflictError, HubError, HubNotFoundError
 from snt_zoo.registry.guards import FILE_LIMITS, MANIFEST
 from snt_zoo.registry.hub.card import is_unedited
-from snt_zoo.registry.hub.client import HubClient, RemoteFile, RepoState
+from snt_zoo.registry.hub.client import HubClient
 from snt_zoo.registry.hub.hashing import hashes_of
 from snt_zoo.registry.hub.layout import HUB_CARD, OWNED, TAG, check_name
 from snt_zoo.registry.hub.package import Content, Package
 from snt_zoo.registry.hub.redaction import redact
 from snt_zoo.registry.hub.refs import RepoRef, check_repo, check_revision
+from snt_zoo.registry.hub.states import RemoteFile, RepoState
 
 CardFate = Literal["written", "unchanged", "kept"]
 

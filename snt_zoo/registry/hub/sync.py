@@ -21,9 +21,11 @@ from filelock import FileLock, Timeout
 from snt_zoo.errors import BundleError, HubError, HubNotFoundError, HubUnavailableError, SntZooError
 from snt_zoo.registry.bundle import bundle_id
 from snt_zoo.registry.guards import CONFIG, DATASET, FILE_LIMITS, MANIFEST
-from snt_zoo.registry.hub.cache import FILE, HubCache, Indexed, RemoteRecord
-from snt_zoo.registry.hub.client import HubClient, Listed
+from snt_zoo.registry.hub.cache import FILE, HubCache
+from snt_zoo.registry.hub.client import HubClient
 from snt_zoo.registry.hub.layout import TAG, kind_of
+from snt_zoo.registry.hub.seen import Indexed, RemoteRecord
+from snt_zoo.registry.hub.states import Listed
 from snt_zoo.registry.manifest import parse_manifest
 from snt_zoo.registry.schema import BundleConfig
 from snt_zoo.registry.sketch_file import load_sketches

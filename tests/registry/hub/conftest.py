@@ -11,7 +11,8 @@ from snt_zoo.registry import Registry
 from snt_zoo.registry.hub.client import HubClient
 from snt_zoo.zoo import Zoo
 
-from .server import Hub, serving
+from .server import serving
+from .state import Hub
 
 TOKEN = "hf_canaryAliceSecret0123456789"
 OTHER_TOKEN = "hf_canaryBobSecret0123456789"

@@ -25,7 +25,7 @@ from snt_zoo.zoo import Zoo
 from tests.registry.making import make_bundle
 
 from .conftest import OTHER_TOKEN, TOKEN, Clients, Zoos
-from .server import Hub
+from .state import Hub
 
 REPO = "alice/shapes"
 MODEL = "model.safetensors"

@@ -30,7 +30,7 @@ from tests.conftest import TINY
 from tests.registry.making import make_bundle, source
 
 from .conftest import OTHER_TOKEN, Zoos
-from .server import Hub
+from .state import Hub
 
 REPO = "alice/shapes"
 BUNDLE = {"config.json", "model.safetensors", "dataset.safetensors", "manifest.json", "card.md"}

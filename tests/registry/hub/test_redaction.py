@@ -14,7 +14,7 @@ from snt_zoo.errors import HubError, SntZooError
 from snt_zoo.registry.hub.redaction import MASK, RedactingFilter, Secret, protect_logs, redact
 
 from .conftest import TOKEN, Zoos
-from .server import Hub
+from .state import Hub
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from tests.registry.making import make_bundle
 
 from .conftest import TOKEN
 from .scenario import Answer, Machines, machines
-from .server import Hub
+from .state import Hub
 
 CLOSED = "http://127.0.0.1:9"  # nobody listens there
 LOUD = {"HF_HUB_VERBOSITY": "debug", "HF_DEBUG": "1"}

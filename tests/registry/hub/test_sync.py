@@ -18,7 +18,7 @@ from snt_zoo.zoo import Zoo
 from tests.registry.making import make_bundle, sketch
 
 from .conftest import TOKEN, Zoos
-from .server import Hub
+from .state import Hub
 
 LIGHT = {"manifest.json", "config.json", "dataset.safetensors"}
 CARD = b"---\ntags: [snt-zoo]\n---\n"
