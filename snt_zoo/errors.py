@@ -135,3 +135,26 @@ class DivergenceError(SearchError, ArithmeticError):
 
 class ModelFolderError(SntZooError, ValueError):
     """A folder is not a saved model that snt-zoo can load."""
+
+
+# ---- the Hugging Face Hub -----------------------------------------------------------------------
+
+
+class HubError(SntZooError):
+    """The Hub cannot do, or does not allow, what was asked."""
+
+
+class HubUnavailableError(HubError, ConnectionError):
+    """The Hub cannot be reached, or is not to be asked (`HF_HUB_OFFLINE`)."""
+
+
+class HubNotFoundError(HubError, LookupError):
+    """No such repository, revision or file on the Hub, or none that this token may see."""
+
+
+class HubAccessError(HubError, PermissionError):
+    """The token is missing, wrong, or may not do that."""
+
+
+class HubConflictError(HubError):
+    """Somebody else changed the repository meanwhile: nothing was pushed."""

@@ -13,21 +13,24 @@ from snt_zoo.encoders.backbone import DEFAULT_BACKBONE
 from snt_zoo.encoders.embedding import ENCODER_ID, embed
 from snt_zoo.encoders.sketch import Sketch, sketch
 from snt_zoo.errors import NotInRegistryError
+from snt_zoo.registry.hub.cache import HubCache
+from snt_zoo.registry.hub.client import HubClient
 from snt_zoo.registry.registry import Record, Registry
-from snt_zoo.registry.retrieval import ClassPair, Match, QueryResult, retrieve
+from snt_zoo.registry.retrieval import Candidate, ClassPair, Match, QueryResult, retrieve
 from snt_zoo.search.budget import Budget
 from snt_zoo.search.checkpoint import remove_checkpoint
 from snt_zoo.search.finetune import FinetuneResult, finetune
 from snt_zoo.search.recipe import Recipe
 from snt_zoo.search.run import OnEpoch
 from snt_zoo.search.supernet import NetworkConfig, Supernet
+from snt_zoo.sharing import Sharing
 
-__all__ = ["ClassPair", "Match", "Pretrained", "Provenance", "QueryResult", "Zoo"]
+__all__ = ["ClassPair", "HubClient", "Match", "Pretrained", "Provenance", "QueryResult", "Zoo"]
 
 DEFAULT_BUDGET = "10m"
 
 
-class Zoo:
+class Zoo(Sharing):
     """A registry of pretrained supernets, what retrieves from it and what adapts its supernets.
 
     Open one with `Zoo.open`.
@@ -39,16 +42,16 @@ class Zoo:
         >>> result = zoo.finetune(zoo.query(data)[0], data, budget="10m")  # doctest: +SKIP
     """
 
-    def __init__(self, registry: Registry) -> None:
-        self.registry = registry
-
     @classmethod
-    def open(cls, home: str | Path | None = None, *, starter: bool = True) -> Zoo:
+    def open(
+        cls, home: str | Path | None = None, *, starter: bool = True, hub: HubClient | None = None
+    ) -> Zoo:
         """The zoo of a registry folder.
 
         Args:
             home: the folder; by default `$SNT_ZOO_HOME`, else the platform's place for user data.
             starter: put the starter zoo in, once; a starter supernet that was removed stays away.
+            hub: by default the one that the environment names (`HF_ENDPOINT`, `HF_TOKEN`, `HF_HOME`).
         """
         registry = Registry.open(home)
         if registry.maker is not None and registry.maker.encoder != ENCODER_ID:
@@ -56,7 +59,7 @@ class Zoo:
             registry.rebuild_index(embed=embed, encoder=ENCODER_ID)
         if starter:
             registry.seed(starter_bundles(), embed=embed, encoder=ENCODER_ID)
-        return cls(registry)
+        return cls(registry, hub=hub)
 
     # ---- retrieval ------------------------------------------------------------------------------
 
@@ -73,6 +76,7 @@ class Zoo:
         max_macs: int | None = None,
         space: str | None = None,
         exclude: Collection[str] = (),
+        hub: bool = False,
         backbone: str = DEFAULT_BACKBONE,
         on_stage: Callable[[str], None] | None = None,
     ) -> QueryResult:
@@ -85,6 +89,7 @@ class Zoo:
             max_macs: largest number of its multiply-accumulates.
             space: only supernets of this search space.
             exclude: ids (or their beginnings), names or tags of supernets to leave out.
+            hub: rank those on the Hugging Face Hub as well, as the last `sync` saw them; needs no network.
             backbone: makes the sketch; the registry's supernets must have been sketched by the same.
             on_stage: called with the name of each stage as it begins.
 
@@ -92,8 +97,10 @@ class Zoo:
             NoMatchError: nothing meets the constraints.
             NotInRegistryError: a word of `exclude` fits no supernet.
             IndexMismatchError: the registry was made with another backbone.
+            HubError: nothing is known of the Hub yet.
         """
-        self._check_excluded(exclude)
+        shelf = self._seen() if hub else None
+        self._check_excluded(exclude, shelf)
         tell = on_stage or (lambda stage: None)
         seconds: dict[str, float] = {}
         if not isinstance(data, Sketch):
@@ -102,7 +109,7 @@ class Zoo:
             data = self.sketch(data, backbone=backbone)
             seconds["sketch"] = time.perf_counter() - start
 
-        def keep(record: Record) -> bool:
+        def keep(record: Candidate) -> bool:
             return (
                 (max_params is None or record.params <= max_params)
                 and (max_macs is None or record.macs <= max_macs)
@@ -111,7 +118,7 @@ class Zoo:
             )
 
         tell("search")
-        return retrieve(self.registry, data, k=k, keep=keep, seconds=seconds)
+        return retrieve(self.registry, data, k=k, keep=keep, hub=shelf, seconds=seconds)
 
     # ---- training -------------------------------------------------------------------------------
 
@@ -128,14 +135,16 @@ class Zoo:
         resume: bool = False,
         recipe: Recipe | None = None,
         exclude: Collection[str] = (),
+        hub: bool = False,
         on_source: Callable[[str], None] | None = None,
         on_epoch: OnEpoch | None = None,
     ) -> FinetuneResult:
         """Adapt a supernet's weights and alphas to a dataset and derive a network.
 
         Args:
-            source: a match, an id (or its beginning), `auto` for the best match, or `scratch` for a
-                search from fresh weights.
+            source: a match, an id (or its beginning), a repository of the Hub (`owner/name@revision`),
+                `auto` for the best match, or `scratch` for a search from fresh weights. A supernet that
+                is on the Hub alone is pulled.
             data: the target.
             budget: wall clock of the whole run, as `"10m"`; the default if epochs are not given.
             epochs: the budget in epochs, for runs that must repeat to the bit.
@@ -145,6 +154,7 @@ class Zoo:
             resume: go on from the checkpoint in `out`.
             recipe: hyperparameters of training.
             exclude: as in `query`, for `auto`.
+            hub: as in `query`, for `auto`.
             on_source: called with the id of the supernet before training begins.
             on_epoch: called with the record of each epoch.
 
@@ -152,9 +162,10 @@ class Zoo:
             NotInRegistryError: no such supernet.
             BudgetError: a budget in time and in epochs at once, or one that cannot be read.
             ResumeError: nothing to resume, or another run's checkpoint.
+            HubError: the supernet has to be pulled, and cannot be.
         """
         limit = Budget.of(budget, epochs, default=DEFAULT_BUDGET)
-        start, source_id = self._source(source, data, exclude)
+        start, source_id = self._source(source, data, exclude, hub)
         if on_source is not None:
             on_source(source_id)
         result = finetune(
@@ -219,9 +230,11 @@ class Zoo:
         self.registry.remove(full)
         return full
 
-    def _check_excluded(self, exclude: Collection[str]) -> None:
+    def _check_excluded(self, exclude: Collection[str], hub: HubCache | None = None) -> None:
         """A misspelt word would leave in what was to be left out, and nobody would see it."""
-        records = self.registry.list() if exclude else []
+        records: list[Candidate] = [*self.registry.list()] if exclude else []
+        if exclude and hub is not None:
+            records += hub.list()
         for word in exclude:
             if not any(_fits(word, record) for record in records):
                 raise NotInRegistryError(
@@ -229,13 +242,13 @@ class Zoo:
                 )
 
     def _source(
-        self, source: Match | str, data: ImageDataset, exclude: Collection[str]
+        self, source: Match | str, data: ImageDataset, exclude: Collection[str], hub: bool
     ) -> tuple[Supernet | NetworkConfig, str]:
         if source == "scratch":
             return STARTER_NETWORK, "scratch"
         if source == "auto":
-            source = self.query(data, k=1, exclude=exclude)[0]
-        id = source.id if isinstance(source, Match) else self.registry.resolve(source)
+            source = self.query(data, k=1, exclude=exclude, hub=hub)[0]
+        id = self._fetched(source) if isinstance(source, Match) else self._meant(source)
         return self.registry.get(id).supernet, id
 
 
@@ -243,7 +256,7 @@ STARTER_NETWORK = NetworkConfig("nas_bench_201", {"channels": 16, "stem_stride":
 """The network of the starter zoo and of a search from scratch; measured in docs/decisions.md."""
 
 
-def _fits(word: str, record: Record) -> bool:
+def _fits(word: str, record: Candidate) -> bool:
     return word in record.tags or (word != "" and record.id.startswith(word))
 
 

@@ -14,10 +14,11 @@ TRAINING = {"learners", "searchers", "finetune", "pretrain", "run", "recipe", "c
 
 # A room may import itself, errors, and what stands here.
 ALLOWED = {
+    "formats": set(),
     "data": set(),
-    "search": {"data"},
-    "encoders": {"data", "search"},
-    "registry": {"data", "encoders", "search"},
+    "search": {"data", "formats"},
+    "encoders": {"data", "search", "formats"},
+    "registry": {"data", "encoders", "search", "formats"},
     "cli": {"zoo", "data", "search", "demo"},
 }
 

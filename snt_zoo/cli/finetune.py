@@ -18,6 +18,7 @@ from snt_zoo.cli.parameters import (
     exclude_option,
     format_size,
     home_option,
+    hub_option,
     one_budget,
     training_options,
 )
@@ -54,13 +55,14 @@ def show_run(document: Mapping[str, Any]) -> None:
     "source",
     default="auto",
     show_default=True,
-    metavar="ID|auto|scratch",
-    help="A supernet, the best match, or a search from fresh weights.",
+    metavar="ID|REPO|auto|scratch",
+    help="A supernet, one on the Hub, the best match, or a search from fresh weights.",
 )
 @click.option("--budget", type=duration, help="Time for the whole run, as 10m.  [default: 10m]")
 @training_options
 @click.option("--out", type=FOLDER, help="Where the model goes.  [default: runs/DATASET-N]")
 @exclude_option
+@hub_option
 @bad_image_option
 @device_option
 @home_option
@@ -74,6 +76,7 @@ def finetune_command(
     resume: bool,
     out: Path | None,
     exclude: tuple[str, ...],
+    hub: bool,
     on_bad_image: str,
     device: str,
     home: Path | None,
@@ -87,6 +90,7 @@ def finetune_command(
     \b
     Example:
       snt-zoo finetune photos/ --budget 10m
+      snt-zoo finetune photos/ --from OWNER/NAME
       snt-zoo finetune photos/ --from scratch --epochs 20 --out model/
     """
     one_budget(budget, epochs)
@@ -111,6 +115,7 @@ def finetune_command(
                 out=folder,
                 resume=resume,
                 exclude=exclude,
+                hub=hub,
                 on_source=lambda id: note(f"from {id}"),
                 on_epoch=tell,
             )

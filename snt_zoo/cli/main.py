@@ -27,6 +27,9 @@ _COMMANDS = {
     "show": "snt_zoo.cli.registry",
     "add": "snt_zoo.cli.registry",
     "remove": "snt_zoo.cli.registry",
+    "push": "snt_zoo.cli.hub",
+    "pull": "snt_zoo.cli.hub",
+    "sync": "snt_zoo.cli.hub",
 }
 """Each command's module, in the order of the help; its function is called `NAME_command`."""
 

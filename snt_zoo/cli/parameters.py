@@ -122,6 +122,13 @@ def exclude_option(function: _F) -> _F:
     )(function)
 
 
+def hub_option(function: _F) -> _F:
+    """`--hub`: whether supernets on the Hub count as well."""
+    return click.option(
+        "--hub", is_flag=True, help="Also those on the Hugging Face Hub that `snt-zoo sync` saw."
+    )(function)
+
+
 def seed_option(function: _F) -> _F:
     """`--seed`: of the run's generator."""
     return click.option(

@@ -18,6 +18,7 @@ from snt_zoo.cli.parameters import (
     exclude_option,
     format_size,
     home_option,
+    hub_option,
 )
 from snt_zoo.cli.progress import waiting
 
@@ -30,7 +31,7 @@ def show_matches(document: Mapping[str, Any]) -> None:
     rows = [
         (
             str(rank),
-            match["id"],
+            match["id"] + (f"\non the Hub: {match['repo']}" if match.get("remote") else ""),
             ", ".join(match["sources"]),
             f"{match['distance']:.3f}",
             format_size(match["params"]),
@@ -55,6 +56,7 @@ def show_matches(document: Mapping[str, Any]) -> None:
 @click.option("-k", default=5, show_default=True, type=click.IntRange(1), help="Answers.")
 @constraint_options
 @exclude_option
+@hub_option
 @click.option("--backbone", help="Makes the sketch.  [default: the starter zoo's]")
 @bad_image_option
 @home_option
@@ -66,6 +68,7 @@ def query_command(
     max_macs: int | None,
     space: str | None,
     exclude: tuple[str, ...],
+    hub: bool,
     backbone: str | None,
     on_bad_image: str,
     home: Path | None,
@@ -95,6 +98,7 @@ def query_command(
             max_macs=max_macs,
             space=space,
             exclude=exclude,
+            hub=hub,
             on_stage=tell,
             **chosen,
         )

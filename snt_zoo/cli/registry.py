@@ -72,9 +72,12 @@ def _show_record(document: Mapping[str, Any]) -> None:
         {
             name: ", ".join(map(str, value)) if isinstance(value, list | tuple) else value
             for name, value in plain(document).items()
-            if name != "config"
+            if name not in ("config", "origin")
         }
     )
+    origin = document["origin"]
+    if origin is not None:
+        fields({"pulled from": f"{origin['repo']}@{origin['commit']} ({origin['endpoint']})"})
     config = document["config"]
     for data in config["training"]["datasets"]:
         click.echo()
@@ -101,8 +104,13 @@ def show_command(id: str, home: Path | None) -> dict[str, Any]:
     Example:
       snt-zoo show nas_bench_201-flowers
     """
-    record = _open(home).show(id)
-    return asdict(record) | {"config": record.config.model_dump(mode="json")}
+    zoo = _open(home)
+    record = zoo.show(id)
+    origin = zoo.origin(record.id)
+    return asdict(record) | {
+        "origin": None if origin is None else origin.to_json(),
+        "config": record.config.model_dump(mode="json"),
+    }
 
 
 def _show_added(document: Mapping[str, Any]) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 
 from snt_zoo.registry.schema import BundleConfig, Source
 
@@ -35,11 +36,13 @@ _HUB_LICENCES = {
 }
 
 
-def model_card(config: BundleConfig) -> str:
+def model_card(config: BundleConfig, *, repo: str | None = None, metadata: Sequence[str] = ()) -> str:
     """The card of a bundle.
 
     Args:
         config: of the bundle.
+        repo: where it stands on the Hub, if the card is written for there.
+        metadata: further lines of the front matter.
 
     Returns:
         Markdown with YAML front matter; the same text for equal configs.
@@ -48,6 +51,7 @@ def model_card(config: BundleConfig) -> str:
         [
             "---",
             *_front_matter(config),
+            *metadata,
             "---",
             "",
             f"# `{config.name}`",
@@ -64,7 +68,7 @@ def model_card(config: BundleConfig) -> str:
             "",
             "## Use",
             "",
-            *_use(config),
+            *_use(config, repo),
             "## Training",
             "",
             *_training(config),
@@ -91,12 +95,12 @@ def _front_matter(config: BundleConfig) -> list[str]:
         lines.append(f"license: {licence}")
     else:
         slug = re.sub(r"[^a-z0-9.]+", "-", licence)[:64].strip("-.") or "other"
-        lines += ["license: other", f"license_name: {_quoted(slug)}"]
+        lines += ["license: other", f"license_name: {quoted(slug)}"]
     tags = dict.fromkeys(["snt-zoo", "supernet", config.network.space, *config.tags])
-    lines += ["tags:", *(f"- {_quoted(tag)}" for tag in tags)]
+    lines += ["tags:", *(f"- {quoted(tag)}" for tag in tags)]
     on_hub = [s.source.removeprefix("hf:") for s in config.training.datasets if _is_on_hub(s)]
     if on_hub:
-        lines += ["datasets:", *(f"- {_quoted(name)}" for name in dict.fromkeys(on_hub))]
+        lines += ["datasets:", *(f"- {quoted(name)}" for name in dict.fromkeys(on_hub))]
     return lines
 
 
@@ -104,7 +108,8 @@ def _is_on_hub(source: Source) -> bool:
     return re.fullmatch(r"hf:[\w.-]+(/[\w.-]+)?", source.source, re.ASCII) is not None
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
+    """A text as YAML reads it back, whatever is in it."""
     return json.dumps(text, ensure_ascii=False)
 
 
@@ -143,7 +148,24 @@ def _class_names(config: BundleConfig) -> str:
     return ", ".join(shown) + (f" and {hidden:,} more" if hidden else "")
 
 
-def _use(config: BundleConfig) -> list[str]:
+def _use(config: BundleConfig, repo: str | None) -> list[str]:
+    if repo is not None:
+        return [
+            "```",
+            f"snt-zoo pull {repo}",
+            f"snt-zoo finetune YOUR_IMAGES --from {repo}",
+            "```",
+            "",
+            "```python",
+            "import snt_zoo",
+            "",
+            "zoo = snt_zoo.Zoo.open()",
+            f'zoo.finetune("{repo}", snt_zoo.open_dataset("YOUR_IMAGES"))',
+            "```",
+            "",
+            "No code of this repository is run, and no pickle is read. `card.md` is the bundle's own card.",
+            "",
+        ]
     return [
         "```",
         "snt-zoo add FOLDER",

@@ -6,7 +6,7 @@ The manifest's names are compared with the allow-list and never used as paths.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -91,12 +91,20 @@ def write_manifest(folder: Path) -> None:
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """The manifest of a bundle.
+    """The manifest of a bundle; raises as `parse_manifest` does."""
+    return parse_manifest(read_file(folder, MANIFEST))
+
+
+def parse_manifest(raw: bytes, *, listed: Collection[str] = LISTED) -> Manifest:
+    """The content of a `manifest.json`.
+
+    Args:
+        raw: its bytes.
+        listed: the files that it must list, and no other; those of a bundle by default.
 
     Raises:
         ConfigError: it is not what format 1 says, or lists other files.
     """
-    raw = read_file(folder, MANIFEST)
     data = parse_json(raw, what=MANIFEST, limit=FILE_LIMITS[MANIFEST])
     try:
         parsed = _ManifestFile.model_validate(data)
@@ -104,10 +112,10 @@ def read_manifest(folder: Path) -> Manifest:
         first = error.errors(include_url=False)[0]
         path = ascii(".".join(map(str, first["loc"])))[1:-1][:200]
         raise ConfigError(f"{MANIFEST}: {path}: {first['msg']}; copy or download the bundle again") from error
-    if set(parsed.files) != set(LISTED):
-        odd = sorted(set(parsed.files) ^ set(LISTED))[0]
+    if set(parsed.files) != set(listed):
+        odd = sorted(set(parsed.files) ^ set(listed))[0]
         raise ConfigError(
-            f"{MANIFEST}: files must list {', '.join(LISTED)} and nothing else, differs in "
+            f"{MANIFEST}: files must list {', '.join(sorted(listed))} and nothing else, differs in "
             f"{ascii(odd)[:80]}: the bundle was not written by snt-zoo, do not use it"
         )
     return Manifest(parsed.files, hashlib.sha256(raw).hexdigest())

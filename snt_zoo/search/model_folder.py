@@ -14,16 +14,18 @@ Safetensors and JSON only; keys, shapes and types must match the genotype's netw
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
 from snt_zoo.data import Normalisation
-from snt_zoo.errors import ConfigError, ModelFolderError, SntZooError
+from snt_zoo.errors import BundleError, ModelFolderError, SntZooError, TensorError
+from snt_zoo.formats.strict_json import parse_json
+from snt_zoo.formats.tensor_file import Spec, load_tensors, parse_header
 from snt_zoo.search.derived import DerivedModel
 from snt_zoo.search.genotype import Genotype
 from snt_zoo.search.supernet import NetworkConfig
@@ -33,7 +35,8 @@ if TYPE_CHECKING:
 
 FORMAT = "snt-zoo derived model"
 VERSION = 1
-_CONFIG_LIMIT = 10_000_000  # bytes
+CONFIG_LIMIT = 10_000_000  # bytes
+HEADER_LIMIT = 2_000_000  # bytes of the header of model.safetensors, as for a bundle
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,43 +112,53 @@ def load_model(folder: str | Path) -> LoadedModel:
     try:
         network = _network(config["network"])
         class_names = tuple(str(name) for name in config["class_names"])
+        accuracy = {str(part): float(value) for part, value in dict(config.get("accuracy", {})).items()}
         genotype = Genotype.from_json(_read_json(folder, "genotype.json"))
         with torch.device("meta"):
             model = DerivedModel(network, genotype)
     except ModelFolderError:
         raise
-    except (KeyError, TypeError, ValueError, SntZooError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, SntZooError) as error:
         raise ModelFolderError(f"{folder} does not describe a network: {error}") from error
     if len(class_names) != network.num_classes:
         raise ModelFolderError(
             f"{folder} has {len(class_names)} class names for {network.num_classes} outputs"
         )
     _load_weights(model, folder)
-    accuracy = {str(part): float(value) for part, value in dict(config.get("accuracy", {})).items()}
     return LoadedModel(model.eval(), class_names, str(config.get("source", "")), accuracy)
 
 
 def _load_weights(model: DerivedModel, folder: Path) -> None:
     path = folder / "model.safetensors"
+    expected = {name: (t.dtype, tuple(t.shape)) for name, t in model.state_dict().items()}
     try:
-        tensors = load_file(path)
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(0)
+            head = file.read(8 + HEADER_LIMIT)
+            found = parse_header(head, what=path.name, limit=HEADER_LIMIT, size=size).tensors
+            # Before the rest is read: a file of another network's size costs no memory.
+            _check_names(path, found, expected)
+            tensors, _ = load_tensors(head + file.read(size - len(head)), what=path.name, limit=HEADER_LIMIT)
     except FileNotFoundError as error:
         raise ModelFolderError(f"{folder} lacks model.safetensors: save the model again") from error
-    except (SafetensorError, OSError) as error:
+    except (TensorError, OSError) as error:
         raise ModelFolderError(f"{path} cannot be read ({error}): save the model again") from error
-    expected = {name: (t.dtype, tuple(t.shape)) for name, t in model.state_dict().items()}
-    found = {name: (t.dtype, tuple(t.shape)) for name, t in tensors.items()}
-    if found != expected:
-        names = sorted(k for k in {*found, *expected} if found.get(k) != expected.get(k))
-        raise ModelFolderError(
-            f"{path} does not hold the weights of the genotype: {', '.join(names[:3])} differ"
-        )
     for name, tensor in tensors.items():
         if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
             raise ModelFolderError(f"{path} holds NaN or infinity in {name}")
     model.to_empty(device="cpu")
     model.load_state_dict(tensors)
     model.to(memory_format=torch.channels_last)
+
+
+def _check_names(path: Path, found: Spec, expected: Spec) -> None:
+    if found != expected:
+        names = sorted(k for k in {*found, *expected} if found.get(k) != expected.get(k))
+        raise ModelFolderError(
+            f"{path} does not hold the weights of the genotype: "
+            f"{', '.join(ascii(name)[1:-1][:80] for name in names[:3])} differ"
+        )
 
 
 def _network(data: Any) -> NetworkConfig:
@@ -170,11 +183,7 @@ def _read_json(folder: Path, name: str) -> dict[str, Any]:
             f"{folder} holds no {name}: MODEL_DIR is a folder that `snt-zoo finetune --out` wrote"
         )
     try:
-        if path.stat().st_size > _CONFIG_LIMIT:
-            raise ConfigError(f"it has more than {_CONFIG_LIMIT:,} bytes")
-        data = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(data, dict):
-            raise ConfigError("it is not an object")
-    except (OSError, ValueError, RecursionError) as error:
+        with path.open("rb") as file:
+            return parse_json(file.read(CONFIG_LIMIT + 1), what=name, limit=CONFIG_LIMIT)
+    except (OSError, BundleError) as error:
         raise ModelFolderError(f"{path} cannot be read ({error}): save the model again") from error
-    return data

@@ -69,6 +69,19 @@ def test_a_damaged_folder_is_refused(saved: Path) -> None:
         snt_zoo.load_model(saved)
 
 
+def test_a_hostile_header_is_refused_before_the_library_sees_it(saved: Path) -> None:
+    weights = saved / "model.safetensors"
+    raw = weights.read_bytes()
+    length = int.from_bytes(raw[:8], "little")
+    entry = json.dumps({"dtype": "F32", "shape": [0], "data_offsets": [0, 0]})
+    many = "{" + ",".join(f'"{i}":{entry}' for i in range(50_000)) + "}"
+    twice = raw[8 : 8 + length].rstrip()[:-1] + b',"x":' + entry.encode() + b',"x":' + entry.encode() + b"}"
+    for header, message in ((many.encode(), "header must have at most"), (twice, "stands there twice")):
+        weights.write_bytes(len(header).to_bytes(8, "little") + header + raw[8 + length :])
+        with pytest.raises(ModelFolderError, match=message):
+            snt_zoo.load_model(saved)
+
+
 def test_a_foreign_or_damaged_description_is_refused(saved: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelFolderError, match="holds no config"):
         snt_zoo.load_model(tmp_path / "nothing")
@@ -81,11 +94,17 @@ def test_a_foreign_or_damaged_description_is_refused(saved: Path, tmp_path: Path
         (lambda c: c.pop("network"), "does not describe a network"),
         (lambda c: c["network"].update(hyperparameters={"channels": 10**9}), "does not describe"),
         (lambda c: c["network"].update(space="resnet"), "does not describe a network"),
+        (lambda c: c["network"].update(hyperparameters=["channels"]), "does not describe a network"),
+        (lambda c: c.update(accuracy={"val": 10**400}), "does not describe a network"),
+        (lambda c: c.update(accuracy={"val": []}), "does not describe a network"),
     ):
         edit(config, change)
         with pytest.raises(ModelFolderError, match=message):
             snt_zoo.load_model(saved)
         config.write_text(original)
+    config.write_text('{"format": 1, "format": 2}')
+    with pytest.raises(ModelFolderError, match="stands there twice"):
+        snt_zoo.load_model(saved)
     config.write_text("[" * 100_000)
     with pytest.raises(ModelFolderError, match="cannot be read"):
         snt_zoo.load_model(saved)

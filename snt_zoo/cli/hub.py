@@ -1,0 +1,157 @@
+"""`snt-zoo push`, `pull`, `sync`: supernets and derived models on the Hugging Face Hub."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from snt_zoo.cli.output import fields, note, prints
+from snt_zoo.cli.parameters import FOLDER, count, format_size, home_option
+from snt_zoo.cli.progress import waiting
+
+if TYPE_CHECKING:
+    from snt_zoo import Zoo
+
+_NAMED = 5  # repositories that are named for people; --json names all
+
+
+def _open(home: Path | None) -> Zoo:
+    from snt_zoo import Zoo
+
+    return Zoo.open(home)
+
+
+def _show_push(document: Mapping[str, Any]) -> None:
+    if document["changed"]:
+        done = "would be pushed" if document["dry_run"] else "pushed"
+        files = ", ".join(
+            f"{name} ({fate})" for name, fate in document["files"].items() if fate != "unchanged"
+        )
+    else:
+        done, files = "unchanged", "none: the repository holds it already"
+    rows = {
+        done: document["repo"],
+        "new repository": "yes" if document["created"] else "no",
+        "commit": document["commit_url"] or "-",
+        "tag": document["tag"] or "-",
+        "files": files,
+        "card": document["card"],
+    }
+    fields(rows)
+
+
+@click.command("push")
+@click.argument("source", metavar="ID|DIR")
+@click.argument("repo")
+@click.option("--private", is_flag=True, help="Make the repository private.")
+@click.option("--tag", help="Name the commit; a tag never moves.")
+@click.option("--revision", help="Branch to push to.  [default: main]")
+@click.option("--message", help="First line of the commit.")
+@click.option("--dry-run", is_flag=True, help="Send nothing; say what would be done.")
+@home_option
+@prints(_show_push)
+def push_command(
+    source: str,
+    repo: str,
+    private: bool,
+    tag: str | None,
+    revision: str | None,
+    message: str | None,
+    dry_run: bool,
+    home: Path | None,
+) -> dict[str, Any]:
+    """Put a supernet or a model on the Hub.
+
+    ID is a supernet of the registry, DIR the folder of a bundle or of a finetuned model, REPO is OWNER/NAME.
+    One commit, or none if nothing changed; refused if somebody else pushed meanwhile. A README.md of your own
+    is kept. The token is taken from HF_TOKEN or `hf auth login`.
+
+    \b
+    Example:
+      snt-zoo push my-supernet alice/my-supernet --tag v1
+      snt-zoo push runs/photos-1 alice/photos --private --dry-run
+    """
+    zoo = _open(home)
+    if not sys.stderr.isatty():  # the client's own bars are drawn into a pipe as well
+        from huggingface_hub.utils.tqdm import disable_progress_bars
+
+        disable_progress_bars()
+    done = zoo.push(
+        source, repo, private=private, tag=tag, revision=revision, message=message, dry_run=dry_run
+    )
+    for remark in done.notes:
+        note(remark)
+    return done.to_json()
+
+
+def _show_pull(document: Mapping[str, Any]) -> None:
+    if document["kind"] == "model":
+        fields({"model": document["out"], "from": f"{document['repo']}@{document['commit']}"})
+        return
+    done = "added" if document["added"] else "in the registry already"
+    fields({done: document["id"], "from": f"{document['repo']}@{document['commit']}"})
+
+
+@click.command("pull")
+@click.argument("repo", metavar="REPO[@REVISION]")
+@click.option("--out", type=FOLDER, help="Where a derived model goes.  [default: models/NAME]")
+@click.option(
+    "--max-size", type=count, default="1G", show_default=True, help="Most bytes of the repository, as 50M."
+)
+@home_option
+@prints(_show_pull)
+def pull_command(repo: str, out: Path | None, max_size: int, home: Path | None) -> dict[str, Any]:
+    """Take a supernet or a model from the Hub.
+
+    A supernet goes into the registry, a derived model into a folder. REVISION is a branch, a tag or a commit;
+    the commit is recorded. Every file is checked against the repository and the manifest; only safetensors
+    and JSON are downloaded. A commit that was pulled before needs no network.
+
+    \b
+    Example:
+      snt-zoo pull alice/my-supernet@v1
+      snt-zoo pull alice/photos --out photos-model/
+    """
+    with waiting(f"pulling {repo}"):
+        return _open(home).pull(repo, out=out, max_bytes=max_size).to_json()
+
+
+def _show_sync(document: Mapping[str, Any]) -> None:
+    fields(
+        {
+            "repositories": f"{document['repositories']:,}",
+            "supernets to rank": f"{document['supernets']:,}",
+            "looked at": f"{document['fetched']:,}, {format_size(document['bytes'])} bytes",
+            "unchanged": f"{document['unchanged']:,}",
+            "gone": f"{document['removed']:,}",
+            "time": f"{document['seconds']:.1f} s",
+        }
+    )
+    for kind in ("refused", "failed"):
+        rows = document[kind]
+        for row in rows[:_NAMED]:
+            fields({kind: f"{row['repo']}: {row['reason']}"})
+        if len(rows) > _NAMED:
+            fields({kind: f"and {len(rows) - _NAMED:,} more, see --json"})
+
+
+@click.command("sync")
+@home_option
+@prints(_show_sync)
+def sync_command(home: Path | None) -> dict[str, Any]:
+    """Look at every supernet on the Hub.
+
+    No weights are fetched. Then `snt-zoo query DATASET --hub` ranks them, and `finetune` pulls the one that
+    it is told to use. Only what changed since the last time is fetched. What is kept is hub.sqlite in the
+    registry's folder, which may be deleted.
+
+    \b
+    Example:
+      snt-zoo sync
+    """
+    with waiting("asking the Hub") as tell:
+        return _open(home).sync(on_repo=lambda done, repo: tell(f"{done:,} looked at, {repo}")).to_json()

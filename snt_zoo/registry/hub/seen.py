@@ -1,0 +1,87 @@
+"""What a sync keeps of a repository."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snt_zoo.registry.schema import BundleConfig
+
+
+@dataclass(frozen=True)
+class RemoteRecord:
+    """A supernet on the Hub, by what its author says of it.
+
+    Args:
+        id: that it will have in the registry.
+        name: of the bundle.
+        digest: sha256 of its manifest, hex.
+        space: search space.
+        params: weights of the network derived from its genotype.
+        macs: multiply-accumulates of that network for one image.
+        sources: names of the datasets it was trained on.
+        tags: as its author gave them.
+        licence: SPDX id or text.
+        repo: ``owner/name``.
+        commit: at which it was seen.
+    """
+
+    id: str
+    name: str
+    digest: str
+    space: str
+    params: int
+    macs: int
+    sources: tuple[str, ...]
+    tags: tuple[str, ...]
+    licence: str
+    repo: str
+    commit: str
+
+    @classmethod
+    def of(cls, config: BundleConfig, *, id: str, digest: str, repo: str, commit: str) -> RemoteRecord:
+        """The record of a supernet with that config."""
+        return cls(
+            id=id,
+            name=config.name,
+            digest=digest,
+            space=config.network.space,
+            params=config.params,
+            macs=config.macs,
+            sources=tuple(source.name for source in config.training.datasets),
+            tags=config.tags,
+            licence=config.licence,
+            repo=repo,
+            commit=commit,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Indexed:
+    """What a sync found in one repository at one commit.
+
+    Args:
+        repo: ``owner/name``.
+        commit: that was looked at.
+        size: bytes that were fetched.
+        record: of a supernet; None if it is none that can be ranked.
+        backbone: id of what made its sketches.
+        encoder: id of what made the vectors.
+        sketches: content of `dataset.safetensors`.
+        vectors: of unit length, float32 ``n x dim``.
+        reason: why there is no record.
+        refused: whether that is for its content.
+    """
+
+    repo: str
+    commit: str
+    size: int
+    record: RemoteRecord | None = None
+    backbone: str = ""
+    encoder: str = ""
+    sketches: bytes = b""
+    vectors: NDArray[np.float32] | None = None
+    reason: str | None = None
+    refused: bool = False

@@ -1,0 +1,319 @@
+"""Pull: the same bits or nothing; what is cached needs no network; hostile repositories are refused."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from snt_zoo.errors import (
+    BundleError,
+    ConfigError,
+    ForbiddenFileError,
+    HubNotFoundError,
+    HubUnavailableError,
+    IntegrityError,
+    MissingFileError,
+    SntZooError,
+)
+from snt_zoo.registry.hub.client import HubClient
+from snt_zoo.registry.hub.origins import Origins
+from snt_zoo.zoo import Zoo
+from tests.registry.making import make_bundle
+
+from .conftest import OTHER_TOKEN, TOKEN, Clients, Zoos
+from .state import Hub
+
+REPO = "alice/shapes"
+MODEL = "model.safetensors"
+Files = dict[str, bytes]
+
+
+def remanifest(files: Files) -> None:
+    """A manifest that fits, so that only the next guard can refuse."""
+    listed = {"config.json", MODEL, "dataset.safetensors", "README.md"}
+    local = {name: files["card.md" if name == "README.md" else name] for name in listed}
+    entries = {n: {"sha256": hashlib.sha256(c).hexdigest(), "size": len(c)} for n, c in local.items()}
+    files["manifest.json"] = json.dumps({"format_version": 1, "files": entries}).encode()
+
+
+def unreachable(home: Zoo, cache: Path | None) -> Zoo:
+    """The same registry and cache without a network."""
+    return Zoo(home.registry, hub=HubClient(endpoint="http://127.0.0.1:9", token=TOKEN, cache=cache))
+
+
+def test_bits_are_equal_after_a_round_trip(hub: Hub, zoo: Zoos, good: Path) -> None:
+    pushed = zoo().push(good, REPO, tag="v1")
+    for number, revision in enumerate(("", "@v1", f"@{pushed.commit}", "@main")):
+        there = zoo(machine=f"fresh-{number}")
+        pulled = there.pull(REPO + revision)
+        assert pulled.added and pulled.commit == pushed.commit and pulled.id is not None
+        assert pulled.revision == (revision[1:] or None)
+        stored = there.show(pulled.id).path
+        assert {path.name: path.read_bytes() for path in stored.iterdir()} == {
+            path.name: path.read_bytes() for path in good.iterdir()
+        }
+        origin = there.origin(pulled.id)
+        assert origin is not None
+        assert (origin.repo, origin.commit, origin.endpoint) == (REPO, pushed.commit, hub.url)
+
+
+def test_a_bundle_that_was_uploaded_as_it_is(hub: Hub, zoo: Zoos, good: Path) -> None:
+    hub.seed(REPO, {path.name: path.read_bytes() for path in good.iterdir()})
+    assert zoo().pull(REPO).added
+
+
+def test_what_is_here_is_not_fetched_again(hub: Hub, zoo: Zoos, uploaded: Files) -> None:
+    hub.seed(REPO, uploaded)
+    hub.seed("bob/copy", uploaded)
+    assert zoo().pull(REPO).added
+    before = hub.sent[MODEL]
+    again = zoo().pull(REPO)
+    assert not again.added and again.out.is_dir()
+    assert not zoo().pull("bob/copy").added
+    assert hub.sent[MODEL] == before
+    # The last one is where it was found.
+    origin = zoo().origin(again.id or "")
+    assert origin is not None and origin.repo == "bob/copy"
+
+
+def test_a_pinned_commit_in_the_cache_needs_no_network(
+    hub: Hub, zoo: Zoos, uploaded: Files, tmp_path: Path
+) -> None:
+    commit = hub.seed(REPO, uploaded)
+    home = zoo()
+    id = home.pull(REPO).id
+    assert id is not None
+    requests = len(hub.log)
+    home.remove(id)
+    assert home.pull(f"{REPO}@{commit}").added and len(hub.log) == requests
+    home.remove(id)
+    away = unreachable(home, home.hub.cache)
+    assert away.pull(f"{REPO}@{commit}").added
+    home.remove(id)
+    with pytest.raises(HubUnavailableError, match=f"cannot reach.*snt-zoo pull {REPO}@{commit}"):
+        away.pull(REPO)  # the main branch may have moved: no silent answer from the cache
+    with pytest.raises(HubUnavailableError, match="cannot reach"):
+        unreachable(home, tmp_path / "empty").pull(f"{REPO}@{commit}")
+
+
+def test_a_damaged_cache_is_noticed_and_mended(hub: Hub, zoo: Zoos, uploaded: Files) -> None:
+    commit = hub.seed(REPO, uploaded)
+    home = zoo()
+    id = home.pull(REPO).id
+    assert id is not None
+    home.remove(id)
+    blob = home.hub.cached(REPO, commit, MODEL)
+    assert blob is not None
+    blob.write_bytes(blob.read_bytes()[:-1] + b"\x77")
+    away = unreachable(home, home.hub.cache)
+    with pytest.raises(IntegrityError, match=r"model\.safetensors must have.*cannot be fetched again"):
+        away.pull(f"{REPO}@{commit}")
+    assert home.hub.cached(REPO, commit, MODEL) is None
+    assert home.pull(f"{REPO}@{commit}").added
+
+
+@pytest.mark.parametrize("name", [MODEL, "config.json", "dataset.safetensors", "manifest.json", "card.md"])
+def test_a_blob_corrupted_at_equal_size_is_refused(name: str, hub: Hub, zoo: Zoos, uploaded: Files) -> None:
+    commit = hub.seed(REPO, uploaded)
+    hub.corrupt.add(name)
+    with pytest.raises(IntegrityError, match=rf"{name} must have .* by the repository's tree"):
+        zoo().pull(REPO)
+    assert zoo().list() == [] and Origins(zoo().registry.home).get("shapes") is None
+    assert zoo().hub.cached(REPO, commit, name) is None  # nobody else shall load it from there
+    hub.corrupt.clear()
+    assert zoo().pull(REPO).added
+
+
+def test_an_interrupted_download_goes_on_where_it_ended(
+    hub: Hub, zoo: Zoos, uploaded: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.DOWNLOAD_CHUNK_SIZE", 4096)  # in place of 10 MB
+    hub.seed(REPO, uploaded)
+    half = len(uploaded[MODEL]) // 2
+    hub.cut[MODEL] = half
+    assert zoo().pull(REPO).added
+    ranges = [entry[3] for entry in hub.log if entry[1].endswith(MODEL) and entry[0] == "GET"]
+    assert ranges == [None, f"bytes={half // 4096 * 4096}-"]
+    assert hub.sent[MODEL] < len(uploaded[MODEL]) + 4096
+
+
+def test_a_private_repository(hub: Hub, zoo: Zoos, good: Path) -> None:
+    pushed = zoo().push(good, REPO, private=True)
+    assert hub.repos[REPO].private
+    for token in (None, OTHER_TOKEN):
+        with pytest.raises(HubNotFoundError, match=r"no such repository .*private.*hf auth login"):
+            zoo(token, machine="there").pull(REPO)
+    assert zoo(machine="own").pull(REPO).commit == pushed.commit
+
+
+def test_the_token_does_not_follow_to_another_host(hub: Hub, zoo: Zoos, good: Path) -> None:
+    zoo().push(good, REPO, private=True)
+    hub.other_host = True
+    there = zoo(machine="there")
+    assert there.pull(REPO).added
+    there.sync()
+    elsewhere = [entry for entry in hub.log if entry[1].startswith("cdn:")]
+    assert {entry[1].rpartition("/")[2] for entry in elsewhere} == {MODEL, "dataset.safetensors"}
+    assert all(authorization is None for _, _, authorization, _ in elsewhere)
+    assert all(entry[2] is not None for entry in hub.log if "resolve" in entry[1])
+
+
+# ---- hostile repositories ----------------------------------------------------------------------------
+
+Change = Callable[[Files], object]
+
+
+def listing(files: Files, name: str, *, size: int | None = None) -> None:
+    manifest = json.loads(files["manifest.json"])
+    manifest["files"][name] = {"sha256": "0" * 64, "size": size or 3}
+    files["manifest.json"] = json.dumps(manifest).encode()
+
+
+def edited(files: Files, edit: Callable[[dict[str, object]], object]) -> None:
+    config = json.loads(files["config.json"])
+    edit(config)
+    files["config.json"] = json.dumps(config).encode()
+    remanifest(files)
+
+
+def bomb(files: Files) -> None:
+    entry = '{"dtype":"F16","shape":[0],"data_offsets":[0,0]}'
+    header = ("{" + ",".join(f'"{i}":{entry}' for i in range(100_000)) + "}").encode()
+    files[MODEL] = len(header).to_bytes(8, "little") + header
+    remanifest(files)
+
+
+def network(config: dict[str, object], **hyperparameters: int) -> None:
+    entry = config["network"]
+    assert isinstance(entry, dict)
+    entry["hyperparameters"].update(hyperparameters)
+
+
+HOSTILE: Mapping[str, tuple[Change, type[BundleError], str]] = {
+    "a pickle": (lambda f: f.update({"pytorch_model.bin": b"x"}), ForbiddenFileError, "pytorch_model"),
+    "a .pt": (lambda f: f.update({"weights.pt": b"x"}), ForbiddenFileError, r"weights\.pt"),
+    "a pickle in a folder": (lambda f: f.update({"a/b.pkl": b"x"}), ForbiddenFileError, "b.pkl"),
+    "a script": (lambda f: f.update({"modeling.py": b"x"}), ForbiddenFileError, r"modeling\.py"),
+    "a library": (lambda f: f.update({"evil.so": b"x"}), ForbiddenFileError, r"evil\.so"),
+    "no suffix": (lambda f: f.update({"run": b"x"}), ForbiddenFileError, "run"),
+    "a way up": (lambda f: f.update({"../../x.json": b"x"}), ForbiddenFileError, "x.json"),
+    "an absolute path": (lambda f: f.update({"/etc/x.json": b"x"}), ForbiddenFileError, "x.json"),
+    "a backslash": (lambda f: f.update({"..\\x.json": b"x"}), ForbiddenFileError, "x.json"),
+    "a NUL": (lambda f: f.update({"a\0.json": b"x"}), ForbiddenFileError, "x00"),
+    "a pickle in the manifest": (lambda f: listing(f, "evil.bin"), ConfigError, r"evil\.bin"),
+    "a way up in the manifest": (lambda f: listing(f, "../../evil"), ConfigError, "evil"),
+    "no manifest": (lambda f: f.pop("manifest.json"), MissingFileError, "neither a supernet"),
+    "no weights": (lambda f: f.pop(MODEL), MissingFileError, "neither a supernet"),
+    "other weights": (lambda f: f.update({MODEL: f[MODEL][:-1] + b"!"}), IntegrityError, "not the file"),
+    "another config": (lambda f: f.update({"config.json": b"{}"}), IntegrityError, "not the file"),
+    "a huge manifest": (lambda f: f.update({"manifest.json": b" " * 20_000}), IntegrityError, "at most"),
+    "a huge config": (lambda f: edited(f, lambda c: c.update(x="y" * 2_000_000)), IntegrityError, "at most"),
+    "duplicate keys": (
+        lambda f: f.update({"manifest.json": b'{"files":{},"files":{}}'}), ConfigError, "stands there twice",
+    ),
+    "deep JSON": (lambda f: f.update({"manifest.json": b"[" * 9000}), ConfigError, "nested too deeply"),
+    "NaN": (
+        lambda f: (f.update({"config.json": b'{"x": NaN}'}), remanifest(f)), ConfigError, "NaN is not",
+    ),
+    "a field for code": (
+        lambda f: edited(f, lambda c: c.update(trust_remote_code=True)), ConfigError, "unknown field",
+    ),
+    "10^12 parameters": (
+        lambda f: edited(f, lambda c: network(c, channels=10**6)), ConfigError, "channels must be",
+    ),
+    "a safetensors bomb": (bomb, BundleError, "header must have at most|tensors"),
+    "nothing": (lambda f: f.clear(), MissingFileError, "neither a supernet"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", HOSTILE)
+def test_hostile_repositories_are_refused(what: str, hub: Hub, zoo: Zoos, uploaded: Files) -> None:
+    change, error, reason = HOSTILE[what]
+    change(uploaded)
+    hub.seed(REPO, uploaded)
+    home = zoo()
+    with pytest.raises(error, match=reason) as caught:
+        home.pull(REPO)
+    assert str(caught.value).isprintable() and len(str(caught.value)) < 500
+    assert home.list() == []
+    if error is ForbiddenFileError:
+        assert hub.sent == {}  # refused by the names alone
+
+
+def test_weights_are_not_fetched_if_the_tree_does_not_fit(hub: Hub, zoo: Zoos, uploaded: Files) -> None:
+    uploaded[MODEL] = uploaded[MODEL][:-1] + b"!"
+    hub.seed(REPO, uploaded)
+    with pytest.raises(IntegrityError, match="changed by hand"):
+        zoo().pull(REPO)
+    assert set(hub.sent) == {"manifest.json"}
+
+
+def test_a_size_limit_holds_before_anything_is_fetched(hub: Hub, zoo: Zoos, uploaded: Files) -> None:
+    hub.seed(REPO, uploaded)
+    with pytest.raises(IntegrityError, match=r"more than the 10,000 that are allowed: raise --max-size"):
+        zoo().pull(REPO, max_bytes=10_000)
+    assert hub.sent == {}
+
+
+def test_harmless_bystanders_are_left_alone(hub: Hub, zoo: Zoos, uploaded: Files) -> None:
+    beside = {".gitattributes": b"", "LICENSE": b"", "sample.png": b"", ".eval_results/x.yaml": b"- 1"}
+    hub.seed(REPO, uploaded | beside)
+    assert zoo().pull(REPO).added
+    assert set(hub.sent) == {"manifest.json", "config.json", "dataset.safetensors", MODEL, "card.md"}
+
+
+@pytest.mark.parametrize(
+    ("ref", "reason"),
+    [
+        ("alice", "owner/name"),
+        ("alice/../../etc", "owner/name"),
+        ("alice/shapes@", "branch, tag or commit"),
+        ("alice/shapes@../../../x", "branch, tag or commit"),
+        ("alice/shapes@a\nb", "branch, tag or commit"),
+        ("alice/shapes@nowhere", "no such branch, tag or commit"),
+        ("alice/shapes@" + "0" * 40, "no such branch, tag or commit"),
+        ("alice/nothing", "no such repository"),
+    ],
+)
+def test_what_is_not_there(ref: str, reason: str, hub: Hub, zoo: Zoos, uploaded: Files) -> None:
+    hub.seed(REPO, uploaded)
+    with pytest.raises(SntZooError, match=reason):
+        zoo().pull(ref)
+
+
+def test_a_hostile_derived_model_is_refused(hub: Hub, zoo: Zoos, uploaded: Files, tmp_path: Path) -> None:
+    files = {"config.json": b'{"format": "x"}', "genotype.json": b"{}", MODEL: uploaded[MODEL]}
+    entries = {n: {"sha256": hashlib.sha256(c).hexdigest(), "size": len(c)} for n, c in files.items()}
+    files["manifest.json"] = json.dumps({"format_version": 1, "files": entries}).encode()
+    hub.seed("bob/model", files)
+    with pytest.raises(SntZooError, match="is not a model"):
+        zoo().pull("bob/model", out=tmp_path / "out")
+    files["manifest.json"] = json.dumps(
+        {"format_version": 1, "files": entries | {"x.bin": entries[MODEL]}}
+    ).encode()
+    hub.seed("bob/model", files)
+    with pytest.raises(ConfigError, match=r"x\.bin"):
+        zoo().pull("bob/model", out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_many_pulls_at_once_keep_every_origin(
+    hub: Hub, client: Clients, zoo: Zoos, tmp_path: Path, uploaded: Files
+) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    for number in range(4):
+        bundle = make_bundle(tmp_path / f"b{number}", seed=number, name=f"n{number}")
+        files = {path.name: path.read_bytes() for path in bundle.iterdir()}
+        hub.seed(f"alice/n{number}", files)
+    zoos = [zoo() for _ in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        pulled = list(pool.map(lambda i: zoos[i].pull(f"alice/n{i % 4}"), range(8)))
+    assert sum(one.added for one in pulled) == 4 and len(zoo().list()) == 4
+    for one in pulled:
+        origin = zoo().origin(one.id or "")
+        assert origin is not None and origin.repo == one.repo
