@@ -7,13 +7,14 @@ on it (`snt_zoo.search.searchers`).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from snt_zoo.data import Augmentation, Split, batches
+from snt_zoo.data import Augmentation, Split, Stream, batches
+from snt_zoo.data.seeding import derive_seed
 from snt_zoo.errors import DivergenceError
 from snt_zoo.search.checkpoint import nest, optimizer_tensors, restore_optimizer, unnest
 from snt_zoo.search.derived import DerivedModel
@@ -52,6 +53,8 @@ class WeightLearner:
         self.generator = generator
         self.peak_lr = peak_lr
         self.device = next(network.parameters()).device
+        self.streams: dict[str, Stream] = {}
+        self.batches = self.stream("weights", split)
         self.parameters: list[nn.Parameter] = [
             *network.trunk.parameters(),
             *network.head.parameters(),
@@ -76,11 +79,11 @@ class WeightLearner:
         self.network.train()
         total = torch.zeros((), device=self.device)
         steps = 0
-        for images, labels in self.loader(self.split):
+        while steps < self.batches.pass_length:
             done = progress()
             if done >= 1 and steps:
                 break
-            total += self.step(images, labels, done)
+            total += self.step(*next(self.batches), done)
             steps += 1
         mean = float(total) / max(steps, 1)
         if not math.isfinite(mean):
@@ -94,17 +97,46 @@ class WeightLearner:
         """One step; returns the loss, still on the device."""
         for group in self.optimizer.param_groups:
             group["lr"] = self.peak_lr * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
-        with mixed_precision(self.device):
-            outputs = self.outputs(images)
-            loss = functional.cross_entropy(outputs, labels, label_smoothing=self.recipe.label_smoothing)
-        # Only the weights' gradients are asked for; operations that took no part have none.
-        gradients = torch.autograd.grad(loss, self.parameters, allow_unused=True)
+        loss, gradients = self.gradients(self.loss, images, labels, self.parameters)
         for parameter, gradient in zip(self.parameters, gradients, strict=True):
             parameter.grad = gradient
         nn.utils.clip_grad_norm_(self.parameters, self.recipe.clip)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        return loss.detach()
+        return loss
+
+    def gradients(
+        self,
+        loss_of: Callable[[Tensor, Tensor], Tensor],
+        images: Tensor,
+        labels: Tensor,
+        parameters: Sequence[Tensor],
+    ) -> tuple[Tensor, list[Tensor | None]]:
+        """The loss of a batch and its gradients: every step, of weights or of alphas, has them from here.
+
+        Args:
+            loss_of: the **mean** loss of some images with their labels. It may be called for parts of the
+                batch, whose losses are then averaged by their numbers of images; a penalty that does not
+                depend on the images may be added to it. What it draws from `self.generator` is the same
+                for every part.
+            images: ``batch x 3 x size x size``.
+            labels: ``batch``.
+            parameters: what to differentiate by; nothing else gets gradients.
+
+        Returns:
+            The loss, detached and still on the device, and a gradient for each parameter; None for those
+            that took no part.
+        """
+        with mixed_precision(self.device):
+            loss = loss_of(images, labels)
+        gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
+        return loss.detach(), list(gradients)
+
+    def loss(self, images: Tensor, labels: Tensor) -> Tensor:
+        """Mean loss of a weight step over some images; see `gradients`."""
+        return functional.cross_entropy(
+            self.outputs(images), labels, label_smoothing=self.recipe.label_smoothing
+        )
 
     def outputs(self, images: Tensor) -> Tensor:
         """Logits of a weight step, ``batch x num_classes``."""
@@ -115,14 +147,32 @@ class WeightLearner:
         """Accuracy of the network as it stands, from 0 to 1."""
         return evaluate(self.network, split)
 
-    def loader(self, split: Split) -> Iterator[tuple[Tensor, Tensor]]:
-        """One shuffled, augmented pass over a split."""
+    def stream(self, name: str, split: Split) -> Stream:
+        """Endless batches of a split, shuffled and augmented; a checkpoint keeps where it stands.
+
+        Args:
+            name: among this learner's streams; decides the order, with the seed.
+            split: training images.
+        """
         config = self.network.config
-        return batches(
+        self.streams[name] = Stream(
             split,
             size=config.input_size,
             batch_size=self.recipe.batch_size,
             normalisation=config.normalisation,
+            device=self.device,
+            seed=derive_seed(self.generator.initial_seed(), name),
+            augment=Augmentation.named(self.recipe.augmentation),
+        )
+        return self.streams[name]
+
+    def loader(self, split: Split) -> Iterator[tuple[Tensor, Tensor]]:
+        """One shuffled, augmented pass over a split."""
+        return batches(
+            split,
+            size=self.network.config.input_size,
+            batch_size=self.recipe.batch_size,
+            normalisation=self.network.config.normalisation,
             device=self.device,
             generator=self.generator,
             shuffle=True,
@@ -131,8 +181,11 @@ class WeightLearner:
 
     def state(self) -> dict[str, Tensor]:
         """Everything that the next epoch depends on, but the network and the generator."""
-        return nest("weights", optimizer_tensors(self.optimizer))
+        positions = {name: torch.tensor(stream.position) for name, stream in self.streams.items()}
+        return nest("weights", optimizer_tensors(self.optimizer)) | nest("positions", positions)
 
     def load_state(self, tensors: Mapping[str, Tensor]) -> None:
         """The inverse of `state`."""
         restore_optimizer(self.optimizer, unnest("weights", tensors))
+        for name, position in unnest("positions", tensors).items():
+            self.streams[name].seek(int(position))
