@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import importlib
+import signal
 import sys
 import traceback
 from collections.abc import Iterator
@@ -48,9 +49,11 @@ class WrongUsage(Failure):
 
 
 class Interrupted(Failure):
-    """The user pressed Ctrl-C."""
+    """The user pressed Ctrl-C, or the process was asked to end."""
 
-    exit_code = 130  # as a shell reports it: 128 and the number of SIGINT
+    def __init__(self, message: object, number: int) -> None:
+        super().__init__(message)
+        self.exit_code = 128 + number  # as a shell reports it
 
 
 class CommandLine(click.Group):
@@ -97,7 +100,8 @@ def _as_exit_codes(ctx: click.Context | None = None) -> Iterator[None]:
         raise
     except KeyboardInterrupt as error:
         how = meta[RESUME]() if RESUME in meta else ""
-        raise Interrupted(f"interrupted{f'; go on with {how}' if how else ''}") from error
+        number = getattr(error, "signal", signal.SIGINT)  # `snt_zoo.search.interruption.Stopped` has one
+        raise Interrupted(f"interrupted{f'; go on with {how}' if how else ''}", number) from error
     except SntZooError as error:
         _trace(meta)
         raise Failure(error) from error

@@ -17,6 +17,7 @@ from snt_zoo.errors import ModelFolderError, ResumeError
 
 RUNS = Path("runs")
 _CHECKPOINT = "checkpoint.safetensors"
+_PARTIAL = ".checkpoint.safetensors.partial"  # of a process that was killed while it wrote its first one
 _FINISHED = ("report.json", "manifest.json")  # of a finetuned model, of a bundle
 
 
@@ -46,8 +47,11 @@ def run_folder(out: Path | None, name: str, *, resume: bool = False) -> Iterator
     click.get_current_context().meta[RESUME] = lambda: (
         f"the same command and --resume --out {shlex.quote(str(folder))}" if is_interrupted(folder) else ""
     )
+    from snt_zoo.search.interruption import terminating
+
     try:
-        yield folder
+        with terminating():
+            yield folder
     finally:
         if made:
             with contextlib.suppress(OSError):
@@ -70,7 +74,7 @@ def _make_unused(folder: Path) -> bool:
         )
     try:
         if folder.exists():
-            if not folder.is_dir() or any(folder.iterdir()) or not os.access(folder, os.W_OK):
+            if not folder.is_dir() or not _is_empty(folder) or not os.access(folder, os.W_OK):
                 raise ModelFolderError(f"{folder} is in use or read-only: choose another --out")
             return False
         folder.mkdir(parents=True)
@@ -79,6 +83,10 @@ def _make_unused(folder: Path) -> bool:
             f"cannot make the folder {folder} ({error.strerror}): choose another --out"
         ) from error
     return True
+
+
+def _is_empty(folder: Path) -> bool:
+    return all(path.name == _PARTIAL for path in folder.iterdir())
 
 
 def _claim(name: str) -> Path:
