@@ -112,7 +112,9 @@ def test_killed_after_any_step_it_ends_with_the_same_bits(
     made = steps if steps < SEARCH_STEPS else steps - SEARCH_STEPS
     assert meta["state"]["name"] == ("search" if steps < SEARCH_STEPS else "derived")
     assert tensors["learner.counts"][0] == made  # it was written between these very steps
-    assert_same(what_counts(run(few_digits, searcher, folder=tmp_path, resume=True), tmp_path), whole(searcher))
+    assert_same(
+        what_counts(run(few_digits, searcher, folder=tmp_path, resume=True), tmp_path), whole(searcher)
+    )
 
 
 @pytest.mark.usefixtures("at_every_step")
