@@ -52,6 +52,10 @@ class Team:
         distributed.all_reduce(found, distributed.ReduceOp.MAX)
         return found.tolist()
 
+    def wait(self) -> None:
+        """Go on when all processes are here."""
+        self.largest(0.0)
+
     def average(self, tensors: Sequence[Tensor], *, weight: float = 1.0) -> list[Tensor]:
         """The mean of each tensor over the processes, in one message.
 

@@ -109,7 +109,10 @@ class Run:
     def _load(self) -> float:
         if self.folder is None:
             raise ResumeError("nothing to resume: say with --out where the interrupted run wrote")
+        # All read the same one: none while the first still writes, and it writes no other before all have.
+        self.team.wait()
         tensors, meta = load_checkpoint(self.folder)
+        self.team.wait()
         differing = sorted(
             key
             for key in {*self.settings, *meta["settings"]}
