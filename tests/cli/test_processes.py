@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM, sent to the real command in a process of its own."""
+"""The real command in processes of its own: Ctrl-C, SIGTERM, torchrun."""
 
 from __future__ import annotations
 
@@ -16,17 +16,20 @@ from snt_zoo.search.checkpoint import CHECKPOINT, load_checkpoint
 
 ROOT = Path(__file__).parents[2]
 
-# The command as it is, but for the starter zoo, which would be copied into the registry first.
-COMMAND = """
-import snt_zoo.zoo
-snt_zoo.zoo.starter_bundles = list
-from snt_zoo.cli.main import main
-main(prog_name="snt-zoo")
+SLOW = """
+import runpy, time
+from snt_zoo.search.learners import WeightLearner
+def step(*args):
+    print("in a step", flush=True)
+    for _ in range(1200):
+        time.sleep(0.05)
+WeightLearner.step = step
+runpy.run_module("tests.cli.unseeded", run_name="__main__")
 """
 
 
 def start(*args: object) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", COMMAND, *map(str, args)]
+    command = [sys.executable, "-m", "tests.cli.unseeded", *map(str, args)]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     return subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
@@ -47,7 +50,7 @@ def test_a_signal_ends_the_step_and_leaves_a_run_that_goes_on(
     number: signal.Signals, photos: Path, home: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "a model"
-    args = ("finetune", photos, "--from", "tiny", "--home", home, "--epochs", 3, "--json")
+    args = ("finetune", photos, "--from", "tiny", "--home", home, "--epochs", 2, "--json")
     with start(*args, "--out", out) as child:
         wait_for(child, "search")
         child.send_signal(number)
@@ -58,7 +61,7 @@ def test_a_signal_ends_the_step_and_leaves_a_run_that_goes_on(
         f"error: interrupted; go on with the same command and --resume --out '{out}'"
     ]
     _, meta = load_checkpoint(out)
-    assert meta["stage"] == "search" and 1 <= meta["state"]["done"] < 3
+    assert meta["stage"] == "search" and 1 <= meta["state"]["done"] < 2
 
     if number == signal.SIGINT:
         other = tmp_path / "other"
@@ -74,20 +77,10 @@ def test_a_signal_ends_the_step_and_leaves_a_run_that_goes_on(
 
 
 def test_a_second_ctrl_c_aborts_at_once(photos: Path, home: Path, tmp_path: Path) -> None:
-    # A step that hardly ends: the first signal waits for it, the second does not.
-    slow = COMMAND.replace(
-        "from snt_zoo.cli.main",
-        "import time\n"
-        "from snt_zoo.search.learners import WeightLearner\n"
-        "def step(*args):\n"
-        "    print('in a step', flush=True)\n"
-        "    for _ in range(1200): time.sleep(0.05)\n"
-        "WeightLearner.step = step\n"
-        "from snt_zoo.cli.main",
-    )
+    # A step of a minute: the first signal waits for it, the second does not.
     out = tmp_path / "out"
-    args = ("finetune", photos, "--from", "tiny", "--home", home, "--epochs", 3, "--out", out)
-    command = [sys.executable, "-c", slow, *map(str, args)]
+    args = ("finetune", photos, "--from", "tiny", "--home", home, "--epochs", 2, "--out", out)
+    command = [sys.executable, "-c", SLOW, *map(str, args)]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
@@ -101,3 +94,22 @@ def test_a_second_ctrl_c_aborts_at_once(photos: Path, home: Path, tmp_path: Path
     assert child.returncode == 130
     assert stderr.splitlines()[-1].startswith("error: interrupted")
     assert load_checkpoint(out)[1]["finished"] == ["head"]  # what was there stays
+
+
+def test_two_processes_answer_once(photos: Path, home: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    args = ("finetune", photos, "--from", "tiny", "--home", home, "--epochs", 1, "--json")
+    command = [*launcher, "-m", "tests.cli.unseeded", *map(str, args), "--device", "cpu"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [*command, "--out", out], capture_output=True, text=True, env=environment, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert document["out"] == str(out)
+    lines = [line.split()[0] for line in done.stderr.splitlines()]
+    assert [word for word in lines if word in ("head", "search", "derived")] == ["head", "search", "derived"]
+    assert lines.count("writing") == 1
+    assert json.loads((out / "report.json").read_text())["accuracy"] == document["accuracy"]
+    assert not (out / CHECKPOINT).exists()
