@@ -55,6 +55,10 @@ class Interrupted(Failure):
 
     exit_code = 130  # as a shell reports it: 128 and the number of SIGINT
 
+    def show(self, file: Any = None) -> None:
+        if is_first_process():  # a signal comes to all
+            super().show(file)
+
 
 class Terminated(Interrupted):
     """The process was asked to end (SIGTERM)."""
