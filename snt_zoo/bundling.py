@@ -22,6 +22,7 @@ from snt_zoo.registry.schema import BundleConfig
 from snt_zoo.registry.weights import DtypeName, as_stored, describe
 from snt_zoo.search.budget import Budget
 from snt_zoo.search.checkpoint import remove_checkpoint
+from snt_zoo.search.distributed import Team
 from snt_zoo.search.evaluate import evaluate
 from snt_zoo.search.pretrain import PretrainResult, pretrain, untrained
 from snt_zoo.search.recipe import Recipe
@@ -154,12 +155,16 @@ def pretrain_bundle(
     )
     trained = _as_stored(trained, data, dtype)
     bundle_config = config_of(trained)
-    write_bundle(out, supernet=trained.supernet, config=bundle_config, sketches=sketches)
-    remove_checkpoint(working)
-    if working.is_dir():
-        working.rmdir()
+    team = Team.current()
+    id = ""
+    if team.first:
+        write_bundle(out, supernet=trained.supernet, config=bundle_config, sketches=sketches)
+        remove_checkpoint(working)
+        if working.is_dir():
+            working.rmdir()
+        id = read_bundle(out).id
     return Pretrained(
-        id=read_bundle(out).id,
+        id=team.tell(id),
         out=out,
         params=bundle_config.supernet_params,
         metrics={

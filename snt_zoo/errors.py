@@ -130,7 +130,15 @@ class ResumeError(SearchError):
 
 
 class DivergenceError(SearchError, ArithmeticError):
-    """The loss is no longer a number."""
+    """The loss or the weights are no longer numbers, or the loss is far above that of guessing."""
+
+
+class OutOfMemoryError(SearchError, MemoryError):
+    """Not even the smallest part of a batch fits into the memory of the device."""
+
+
+class TeamError(SearchError, RuntimeError):
+    """Processes that train one network together cannot go on."""
 
 
 class ModelFolderError(SntZooError, ValueError):

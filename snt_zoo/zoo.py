@@ -19,6 +19,7 @@ from snt_zoo.registry.registry import Record, Registry
 from snt_zoo.registry.retrieval import Candidate, ClassPair, Match, QueryResult, retrieve
 from snt_zoo.search.budget import Budget
 from snt_zoo.search.checkpoint import remove_checkpoint
+from snt_zoo.search.distributed import Team
 from snt_zoo.search.finetune import FinetuneResult, finetune
 from snt_zoo.search.recipe import Recipe
 from snt_zoo.search.run import OnEpoch
@@ -180,7 +181,7 @@ class Zoo(Sharing):
             resume=resume,
             on_epoch=on_epoch,
         )
-        if out is not None:
+        if out is not None and Team.current().first:
             result.save(out)
             remove_checkpoint(Path(out))
         return result

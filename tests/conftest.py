@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 import torch
@@ -11,6 +11,14 @@ from snt_zoo.data import ImageDataset, open_dataset
 from snt_zoo.search.supernet import NetworkConfig, Supernet
 
 torch.set_num_threads(1)  # repeats to the bit whatever the machine, and never fights another test run
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _an_epoch_is_one_pass() -> Iterator[None]:
+    """On the few images of a test an epoch would be many passes; see `snt_zoo.search.stage.LEAST_STEPS`."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("snt_zoo.search.stage.LEAST_STEPS", 1)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import errno
 import importlib
+import os
+import signal
 import sys
 import traceback
 from collections.abc import Iterator
@@ -13,7 +15,7 @@ from typing import Any
 import click
 
 from snt_zoo import __version__
-from snt_zoo.cli.output import DEBUG, RESUME, printable
+from snt_zoo.cli.output import DEBUG, RESUME, is_first_process, printable
 from snt_zoo.errors import SntZooError
 
 _COMMANDS = {
@@ -41,7 +43,8 @@ class Failure(click.ClickException):
         super().__init__(printable(message))
 
     def show(self, file: Any = None) -> None:
-        click.echo(f"error: {self.message}", file=file or sys.stderr)
+        who = "" if is_first_process() else f"process {os.environ['RANK']}: "
+        click.echo(f"error: {who}{self.message}", file=file or sys.stderr)
 
 
 class WrongUsage(Failure):
@@ -54,6 +57,16 @@ class Interrupted(Failure):
     """The user pressed Ctrl-C."""
 
     exit_code = 130  # as a shell reports it: 128 and the number of SIGINT
+
+    def show(self, file: Any = None) -> None:
+        if is_first_process():  # a signal comes to all
+            super().show(file)
+
+
+class Terminated(Interrupted):
+    """The process was asked to end (SIGTERM)."""
+
+    exit_code = 143
 
 
 class CommandLine(click.Group):
@@ -100,7 +113,10 @@ def _as_exit_codes(ctx: click.Context | None = None) -> Iterator[None]:
         raise
     except KeyboardInterrupt as error:
         how = meta[RESUME]() if RESUME in meta else ""
-        raise Interrupted(f"interrupted{f'; go on with {how}' if how else ''}") from error
+        # `snt_zoo.search.interruption.Stopped` knows its signal.
+        terminated = getattr(error, "signal", signal.SIGINT) == signal.SIGTERM
+        kind = Terminated if terminated else Interrupted
+        raise kind(f"interrupted{f'; go on with {how}' if how else ''}") from error
     except SntZooError as error:
         _trace(meta)
         raise Failure(error) from error

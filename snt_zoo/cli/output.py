@@ -10,6 +10,7 @@ import contextlib
 import functools
 import json
 import math
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -54,6 +55,8 @@ def prints(show: Callable[[Any], None]) -> Callable[[Callable[..., Any]], Callab
         def command(*args: Any, as_json: bool, **kwargs: Any) -> None:
             with contextlib.redirect_stdout(sys.stderr):
                 document = function(*args, **kwargs)
+            if not is_first_process():
+                return
             if as_json:
                 click.echo(json.dumps(plain(document), indent=2, allow_nan=False))
             else:
@@ -80,9 +83,15 @@ def printable(text: object) -> str:
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in " ".join(str(text).split()))
 
 
+def is_first_process() -> bool:
+    """Whether this process speaks: of several that `torchrun` started one does."""
+    return int(os.environ.get("WORLD_SIZE", "1")) < 2 or os.environ.get("RANK", "0") == "0"
+
+
 def note(text: str) -> None:
     """A line for people, on stderr."""
-    click.echo(printable(text), err=True)
+    if is_first_process():
+        click.echo(printable(text), err=True)
 
 
 def table(columns: Sequence[tuple[str, bool]], rows: Sequence[Sequence[str]]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from snt_zoo.cli.datasets import read_dataset
-from snt_zoo.cli.output import fields, note, percent, prints
+from snt_zoo.cli.output import fields, is_first_process, note, percent, prints
 from snt_zoo.cli.parameters import (
     FOLDER,
     bad_image_option,
@@ -115,6 +115,6 @@ def pretrain_command(
                 resume=resume,
                 on_epoch=tell,
             )
-        if add:
+        if add and is_first_process():
             zoo.add(folder)
         return made.to_json() | {"added": add}

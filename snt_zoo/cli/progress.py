@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from snt_zoo.cli.output import percent, printable
+from snt_zoo.cli.output import is_first_process, percent, printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -28,7 +28,7 @@ def _console() -> Console:
 @contextlib.contextmanager
 def waiting(text: str) -> Iterator[Tell]:
     """A spinner with a text, on a terminal; yields what changes the text."""
-    if not sys.stderr.isatty():
+    if not is_first_process() or not sys.stderr.isatty():
         yield lambda text: None
         return
     from rich.markup import escape
@@ -47,6 +47,9 @@ def epochs(
         seconds: the budget, if it is in time.
         count: the number of epochs, if that is known.
     """
+    if not is_first_process():
+        yield lambda record: None
+        return
     if not sys.stderr.isatty():
         yield lambda record: click.echo(epoch_line(record), err=True)
         return

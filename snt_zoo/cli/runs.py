@@ -7,7 +7,7 @@ import itertools
 import os
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import click
@@ -17,6 +17,7 @@ from snt_zoo.errors import ModelFolderError, ResumeError
 
 RUNS = Path("runs")
 _CHECKPOINT = "checkpoint.safetensors"
+_PARTIAL = ".checkpoint.safetensors.partial"  # of a process that was killed while it wrote its first one
 _FINISHED = ("report.json", "manifest.json")  # of a finetuned model, of a bundle
 
 
@@ -36,22 +37,42 @@ def run_folder(out: Path | None, name: str, *, resume: bool = False) -> Iterator
         ModelFolderError: the folder is in use.
         ResumeError: there is no run to go on with.
     """
-    made = False
-    if resume:
-        folder = _last_interrupted(_slug(name)) if out is None else out
-    elif out is None:
-        folder, made = _claim(_slug(name)), True
-    else:
-        folder, made = out, _make_unused(out)
-    click.get_current_context().meta[RESUME] = lambda: (
-        f"the same command and --resume --out {shlex.quote(str(folder))}" if is_interrupted(folder) else ""
-    )
-    try:
-        yield folder
-    finally:
-        if made:
-            with contextlib.suppress(OSError):
-                folder.rmdir()  # fails unless it is empty
+    from snt_zoo.search.interruption import terminating
+
+    with terminating(), _team() as (first, tell):
+        made = False
+        # The first of several processes finds the folder, and tells it to the others.
+        folder = Path() if out is None else out
+        if first and resume:
+            folder = _last_interrupted(_slug(name)) if out is None else out
+        elif first and out is None:
+            folder, made = _claim(_slug(name)), True
+        elif first and out is not None:
+            folder, made = out, _make_unused(out)
+        folder = Path(tell(str(folder)))
+        click.get_current_context().meta[RESUME] = lambda: (
+            f"the same command and --resume --out {shlex.quote(str(folder))}"
+            if is_interrupted(folder)
+            else ""
+        )
+        try:
+            yield folder
+        finally:
+            if made:
+                with contextlib.suppress(OSError):
+                    folder.rmdir()  # fails unless it is empty
+
+
+@contextlib.contextmanager
+def _team() -> Iterator[tuple[bool, Callable[[str], str]]]:
+    """Join the processes of `torchrun`, if it started several; torch is not imported for one."""
+    if int(os.environ.get("WORLD_SIZE", "1")) < 2:
+        yield True, str
+        return
+    from snt_zoo.search.distributed import joined
+
+    with joined() as team:
+        yield team.first, team.tell
 
 
 def is_interrupted(folder: Path) -> bool:
@@ -70,7 +91,7 @@ def _make_unused(folder: Path) -> bool:
         )
     try:
         if folder.exists():
-            if not folder.is_dir() or any(folder.iterdir()) or not os.access(folder, os.W_OK):
+            if not folder.is_dir() or not _is_empty(folder) or not os.access(folder, os.W_OK):
                 raise ModelFolderError(f"{folder} is in use or read-only: choose another --out")
             return False
         folder.mkdir(parents=True)
@@ -79,6 +100,10 @@ def _make_unused(folder: Path) -> bool:
             f"cannot make the folder {folder} ({error.strerror}): choose another --out"
         ) from error
     return True
+
+
+def _is_empty(folder: Path) -> bool:
+    return all(path.name == _PARTIAL for path in folder.iterdir())
 
 
 def _claim(name: str) -> Path:

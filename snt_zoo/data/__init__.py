@@ -2,7 +2,8 @@
 
 `open_dataset` reads a folder of class folders, an `.npz` in MedMNIST's layout, or a name with a
 prefix (`hf:`, `torchvision:`, `sklearn:`). A reader is one file in `readers/` that registers
-itself; `splits` makes the splits that a source lacks, and `batches` feeds a network.
+itself; `splits` makes the splits that a source lacks, `batches` feeds a network once and `Stream` without
+end.
 """
 
 from snt_zoo.data.augmentation import Augmentation
@@ -12,6 +13,7 @@ from snt_zoo.data.decoding import decode_image
 from snt_zoo.data.normalisation import Normalisation
 from snt_zoo.data.opening import open_dataset
 from snt_zoo.data.reader import list_readers, register_reader
+from snt_zoo.data.stream import Stream
 
 __all__ = [
     "Augmentation",
@@ -19,6 +21,7 @@ __all__ = [
     "ImageStore",
     "Normalisation",
     "Split",
+    "Stream",
     "batches",
     "decode_image",
     "list_readers",

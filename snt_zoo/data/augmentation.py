@@ -94,10 +94,14 @@ class Augmentation:
         Returns:
             ``(b, 3, h, w)`` in [0, 1]; ``images`` itself if nothing is to be changed.
         """
+        draws = self.draw(len(images), generator=generator)
+        return images if draws is None else self.apply(images, draws.to(images.device, non_blocking=True))
+
+    def draw(self, count: int, *, generator: torch.Generator | None = None) -> Tensor | None:
+        """What `apply` takes for so many images, on the CPU; none if nothing is to be changed."""
         if self == _PRESETS["none"]:
-            return images
-        draws = torch.rand(len(images), len(_COLUMNS), generator=generator)
-        return self.apply(images, draws.to(images.device, non_blocking=True))
+            return None
+        return torch.rand(count, len(_COLUMNS), generator=generator)
 
     def apply(self, images: Tensor, draws: Tensor) -> Tensor:
         """Changes a batch as ``draws`` say: uniform in [0, 1), ``(b, 10)``, a row an image."""

@@ -8,7 +8,7 @@ images in the same order, and change and normalise them on the device.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -69,10 +69,10 @@ def batches(
     device = torch.device(device)
     plan = plan_batches(len(split), batch_size, shuffle=shuffle, drop_last=drop_last, generator=generator)
     if split.fits(size):
-        source = _from_memory(split, plan, size=size, device=device)
+        source = from_memory(split, plan, size=size, device=device)
     else:
-        source = _streamed(split, plan, size=size, device=device, workers=workers)
-    return _finished(source, normalisation, augment, generator)
+        source = streamed(split, plan, size=size, device=device, workers=workers)
+    return _all_finished(source, normalisation, augment, generator)
 
 
 def plan_batches(
@@ -82,35 +82,48 @@ def plan_batches(
     shuffle: bool,
     drop_last: bool,
     generator: torch.Generator | None,
+    least: int = 2,
 ) -> list[Tensor]:
-    """The indices of each batch, int64 ``(b,)``; see `batches` for what becomes of the last."""
+    """The indices of each batch, int64 ``(b,)``; see `batches` for what becomes of the last.
+
+    With ``shuffle`` fewer than ``least`` images that would be left for it join the one before.
+    """
     order = torch.randperm(count, generator=generator) if shuffle else torch.arange(count)
     plan = list(torch.split(order, batch_size)) if count else []
     if len(plan) < 2 or len(plan[-1]) == batch_size:
         return plan
     if drop_last:
         return plan[:-1]
-    if shuffle and len(plan[-1]) == 1:
+    if shuffle and len(plan[-1]) < least:
         return [*plan[:-2], torch.cat(plan[-2:])]
     return plan
 
 
-def _finished(
+def finished(
+    pixels: Tensor, normalisation: Normalisation, augment: Augmentation | None, draws: Tensor | None
+) -> Tensor:
+    """uint8 ``(b, 3, size, size)`` as a network takes it, changed as ``draws`` say (`Augmentation.draw`)."""
+    images = as_unit(pixels.contiguous(memory_format=torch.channels_last))
+    if augment is not None and draws is not None:
+        images = augment.apply(images, draws.to(images.device, non_blocking=True))
+    return normalisation(images).contiguous(memory_format=torch.channels_last)
+
+
+def _all_finished(
     source: Iterator[tuple[Tensor, Tensor]],
     normalisation: Normalisation,
     augment: Augmentation | None,
     generator: torch.Generator | None,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     for pixels, labels in source:
-        images = as_unit(pixels.contiguous(memory_format=torch.channels_last))
-        if augment is not None:
-            images = augment(images, generator=generator)
-        yield normalisation(images).contiguous(memory_format=torch.channels_last), labels
+        draws = None if augment is None else augment.draw(len(pixels), generator=generator)
+        yield finished(pixels, normalisation, augment, draws), labels
 
 
-def _from_memory(
+def from_memory(
     split: Split, plan: list[Tensor], *, size: int, device: torch.device
 ) -> Iterator[tuple[Tensor, Tensor]]:
+    """uint8 ``(b, 3, size, size)`` and labels of each batch of the plan, from a split that fits."""
     pixels = split.tensor(size, device=device)
     labels = split.labels.to(device)
     # One transfer of all indices: one for each batch would make the device wait for the host.
@@ -137,9 +150,10 @@ class _BatchReader(Dataset[tuple[Tensor, Tensor] | SntZooError]):
             return error
 
 
-def _streamed(
-    split: Split, plan: list[Tensor], *, size: int, device: torch.device, workers: int
+def streamed(
+    split: Split, plan: Iterable[Tensor], *, size: int, device: torch.device, workers: int
 ) -> Iterator[tuple[Tensor, Tensor]]:
+    """The same from a split that does not fit, read ahead by worker processes; the plan may be endless."""
     loader = DataLoader(
         _BatchReader(split.images, split.labels, size),
         batch_size=None,  # the plan holds whole batches

@@ -1,5 +1,8 @@
 """Checkpoints of a run: one safetensors file, replaced in one step, so that it is old or new, never half.
 
+The new one is written beside the old, forced to the disk and then renamed over it: whenever the process
+dies or the power fails, one of the two is there and whole.
+
 Tensors go in as they are; everything else (counters, history, settings) as JSON in the file's metadata.
 No pickle: a checkpoint can be opened without running code.
 """
@@ -20,6 +23,9 @@ from torch import Tensor
 from snt_zoo.errors import ResumeError
 
 CHECKPOINT = "checkpoint.safetensors"
+FORMAT = 2  # with the state within an epoch
+PARTIAL = f".{CHECKPOINT}.partial"
+"""What a process that was killed while it wrote may leave; the next checkpoint replaces it."""
 
 
 def save_checkpoint(folder: Path, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> None:
@@ -31,13 +37,29 @@ def save_checkpoint(folder: Path, tensors: Mapping[str, Tensor], meta: Mapping[s
         meta: JSON-ready data.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    partial = folder / f".{CHECKPOINT}.{os.getpid()}"
+    partial = folder / PARTIAL
     # Clones: safetensors refuses tensors that share memory, and strided ones.
     plain = {
         name: t.detach().cpu().clone(memory_format=torch.contiguous_format) for name, t in tensors.items()
     }
-    save_file(plain, partial, metadata={"run": json.dumps(dict(meta))})
-    partial.replace(folder / CHECKPOINT)
+    try:
+        save_file(plain, partial, metadata={"run": json.dumps({**meta, "format": FORMAT})})
+        _sync(partial)
+        partial.replace(folder / CHECKPOINT)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+    if os.name == "posix":  # Windows cannot open a folder, and needs no fsync of it
+        _sync(folder)
+
+
+def _sync(path: Path) -> None:
+    # Windows wants a descriptor that may write.
+    descriptor = os.open(path, os.O_RDONLY if os.name == "posix" else os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def load_checkpoint(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -52,6 +74,11 @@ def load_checkpoint(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     try:
         with safe_open(path, framework="pt") as file:
             meta = json.loads(file.metadata()["run"])
+            if meta.get("format") != FORMAT:
+                raise ResumeError(
+                    f"the checkpoint {path} was written by another version of snt-zoo: go on with that one, "
+                    "or leave out --resume and choose another --out"
+                )
             return {name: file.get_tensor(name) for name in file.keys()}, meta  # noqa: SIM118
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise ResumeError(
@@ -61,7 +88,8 @@ def load_checkpoint(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 def remove_checkpoint(folder: Path) -> None:
     """The run is over: its checkpoint is no longer needed."""
-    (folder / CHECKPOINT).unlink(missing_ok=True)
+    for name in (CHECKPOINT, PARTIAL):
+        (folder / name).unlink(missing_ok=True)
 
 
 def nest(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -87,9 +115,13 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
     """The inverse of `optimizer_tensors`, for an optimizer over the same parameters."""
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
     for name, value in tensors.items():
         index, _, key = name.partition(".")
+        parameter = parameters[int(index)]
+        if value.shape == parameter.shape:  # in its memory format: mixed ones make the optimizer slow
+            value = torch.empty_like(parameter, requires_grad=False).copy_(value)
         state.setdefault(int(index), {})[key] = value
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": state, "param_groups": groups})

@@ -13,6 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from snt_zoo.data import Split, batches
 from snt_zoo.search.derived import DerivedModel
 from snt_zoo.search.device import mixed_precision
+from snt_zoo.search.memory import fitting
 from snt_zoo.search.supernet import IN_CHANNELS, NetworkConfig, Supernet
 
 Network = Supernet | DerivedModel
@@ -31,12 +32,14 @@ def evaluation_mode(network: nn.Module) -> Iterator[None]:
         network.train(training)
 
 
-def network_batches(network: Network, split: Split) -> Iterator[tuple[Tensor, Tensor]]:
+def network_batches(
+    network: Network, split: Split, batch_size: int = EVALUATION_BATCH
+) -> Iterator[tuple[Tensor, Tensor]]:
     """A split as the network wants it, in order: normalised images and labels on its device."""
     return batches(
         split,
         size=network.config.input_size,
-        batch_size=EVALUATION_BATCH,
+        batch_size=batch_size,
         normalisation=network.config.normalisation,
         device=next(network.parameters()).device,
     )
@@ -56,23 +59,27 @@ def evaluate(network: Network, split: Split, *, mixed: bool = False) -> float:
         0.98
     """
     device = next(network.parameters()).device
-    correct = torch.zeros((), device=device, dtype=torch.int64)
-    with evaluation_mode(network), mixed_precision(device):
+
+    def count(batch_size: int) -> int:
+        correct = torch.zeros((), device=device, dtype=torch.int64)
         options = {"mixture": network.mixture()} if mixed and isinstance(network, Supernet) else {}
-        for images, labels in network_batches(network, split):
+        for images, labels in network_batches(network, split, batch_size):
             correct += (network(images, **options).argmax(1) == labels).sum()
-    return int(correct) / max(len(split), 1)
+        return int(correct)
+
+    with evaluation_mode(network), mixed_precision(device):
+        return fitting(count, EVALUATION_BATCH, device) / max(len(split), 1)
 
 
 def features(network: Network, split: Split) -> tuple[Tensor, Tensor]:
     """Features ``n x feature_dim`` and labels ``n`` of a split, on the CPU."""
-    outputs, labels = [], []
     device = next(network.parameters()).device
+
+    def collect(batch_size: int) -> list[Tensor]:
+        return [network.features(images).float() for images, _ in network_batches(network, split, batch_size)]
+
     with evaluation_mode(network), mixed_precision(device):
-        for images, target in network_batches(network, split):
-            outputs.append(network.features(images).float())
-            labels.append(target)
-    return torch.cat(outputs).cpu(), torch.cat(labels).cpu()
+        return torch.cat(fitting(collect, EVALUATION_BATCH, device)).cpu(), split.labels
 
 
 def predict(network: Network, images: Tensor) -> Tensor:
@@ -131,16 +138,21 @@ def recalibrate(network: Network, split: Split, *, max_images: int = 2048) -> No
     norms = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
     momenta = [norm.momentum for norm in norms]
     training = network.training
+    device = next(network.parameters()).device
     step = max(1, -(-len(split) // max_images))
     part = split.subset(torch.arange(0, len(split), step))
+
+    def measure(batch_size: int) -> None:
+        for index, (images, _) in enumerate(network_batches(network, part, batch_size)):
+            for norm in norms:
+                norm.momentum = 1 / (index + 1)  # a plain average over the batches
+            if len(images) > 1:
+                network(images)
+
     network.train()
     try:
-        with mixed_precision(next(network.parameters()).device):
-            for index, (images, _) in enumerate(network_batches(network, part)):
-                for norm in norms:
-                    norm.momentum = 1 / (index + 1)  # a plain average over the batches
-                if len(images) > 1:
-                    network(images)
+        with mixed_precision(device):
+            fitting(measure, EVALUATION_BATCH, device)
     finally:
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum

@@ -1,39 +1,53 @@
 """What one epoch of training weights is: SGD on a cosine, cut short when the budget is spent.
 
-The mean loss is read once an epoch, so that no step waits for it. Searchers, which train alphas too, build
-on it (`snt_zoo.search.searchers`).
+No step waits for the device: losses are summed there and read every `CHECK_STEPS`. Searchers, which train
+alphas too, build on it (`snt_zoo.search.searchers`).
 """
 
 from __future__ import annotations
 
+import itertools
+import logging
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from snt_zoo.data import Augmentation, Split, batches
+from snt_zoo.data import Augmentation, Split, Stream
+from snt_zoo.data.seeding import derive_seed
 from snt_zoo.errors import DivergenceError
 from snt_zoo.search.checkpoint import nest, optimizer_tensors, restore_optimizer, unnest
 from snt_zoo.search.derived import DerivedModel
 from snt_zoo.search.device import mixed_precision
+from snt_zoo.search.distributed import Team
 from snt_zoo.search.evaluate import evaluate
+from snt_zoo.search.memory import accumulated, count_parts, halved, is_out_of_memory, release
 from snt_zoo.search.recipe import Recipe
 from snt_zoo.search.supernet import Supernet
+from snt_zoo.search.tally import Tally
 
 Progress = Callable[[], float]
 """How far the stage has come, from 0 to 1; 1 ends it."""
+
+# Reading a number from a GPU waits for all that it has been given to do.
+CHECK_STEPS = 50
+
+_log = logging.getLogger(__name__)
 
 
 class WeightLearner:
     """Trains the weights of a network by SGD with momentum on a cosine.
 
+    All that is random depends on the seed and on counters, so that a learner which loads the state of
+    another goes on as that one would have, from any step.
+
     Args:
         network: a derived model, or a supernet (whose alphas then stay as they are).
         split: training images.
         recipe: hyperparameters.
-        generator: on the CPU; decides order and augmentation.
+        generator: on the CPU; its seed decides order, augmentation and sampled paths. It is not drawn from.
         peak_lr: the rate at progress 0.
     """
 
@@ -49,9 +63,14 @@ class WeightLearner:
         self.network = network
         self.split = split
         self.recipe = recipe
-        self.generator = generator
+        self.seed = generator.initial_seed()
+        self.generator = torch.Generator().manual_seed(self.seed)
+        """For what a step draws; set anew before each part of a batch that goes through the network."""
         self.peak_lr = peak_lr
         self.device = next(network.parameters()).device
+        self.team = Team.current()
+        self.streams: dict[str, Stream] = {}
+        self.batches = self.stream("weights", split)
         self.parameters: list[nn.Parameter] = [
             *network.trunk.parameters(),
             *network.head.parameters(),
@@ -63,48 +82,123 @@ class WeightLearner:
             weight_decay=recipe.weight_decay,
             nesterov=True,
         )
+        self.steps = 0
+        """Made so far, in all epochs."""
+        self.epoch_length = 0
+        """Steps of the epoch that runs."""
+        self.tally = Tally(network.config.num_classes, device=self.device)
+        """Of the epoch that runs."""
+        self.micro_batch: int | None = None
+        """Most images that go through the network at once; None for a whole batch."""
+        self._calls = 0  # of `gradients` in the step that runs
 
-    def epoch(self, progress: Progress) -> float:
-        """One pass over the training images, cut short when `progress` reaches 1.
+    def epoch(self, progress: Progress, *, steps: int | None = None) -> float:
+        """One pass over the training images, or so many steps, cut short when `progress` reaches 1.
+
+        Goes on with the epoch that `load_state` brought, if it was one in the middle.
+
+        Args:
+            progress: asked before every step.
+            steps: of the epoch; by default those of one pass.
 
         Returns:
             The mean loss.
 
         Raises:
-            DivergenceError: the loss is not finite.
+            DivergenceError: the loss or the weights are not finite, or the loss is hopeless.
+            OutOfMemoryError: not even two images fit into memory.
         """
         self.network.train()
-        total = torch.zeros((), device=self.device)
-        steps = 0
-        for images, labels in self.loader(self.split):
+        if self.tally.steps == 0:
+            self.epoch_length = self.batches.pass_length if steps is None else steps
+        while self.tally.steps < self.epoch_length:
             done = progress()
-            if done >= 1 and steps:
+            if done >= 1 and self.tally.steps:
                 break
-            total += self.step(images, labels, done)
-            steps += 1
-        mean = float(total) / max(steps, 1)
-        if not math.isfinite(mean):
-            raise DivergenceError(
-                f"the training loss became {mean}: lower the learning rate (now {self.peak_lr:g}) or "
-                "check the images and labels"
-            )
+            self._calls = 0
+            self.tally.add(self.step(*next(self.batches), done))
+            self.team.average_(self._statistics())
+            self.steps += 1
+            if self.steps % CHECK_STEPS == 0:
+                self._mean_loss()
+        mean = self.check()
+        self.tally.clear()
         return mean
 
     def step(self, images: Tensor, labels: Tensor, progress: float) -> Tensor:
         """One step; returns the loss, still on the device."""
         for group in self.optimizer.param_groups:
             group["lr"] = self.peak_lr * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
-        with mixed_precision(self.device):
-            outputs = self.outputs(images)
-            loss = functional.cross_entropy(outputs, labels, label_smoothing=self.recipe.label_smoothing)
-        # Only the weights' gradients are asked for; operations that took no part have none.
-        gradients = torch.autograd.grad(loss, self.parameters, allow_unused=True)
+        loss, gradients = self.gradients(self.loss, images, labels, self.parameters)
         for parameter, gradient in zip(self.parameters, gradients, strict=True):
             parameter.grad = gradient
         nn.utils.clip_grad_norm_(self.parameters, self.recipe.clip)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        return loss.detach()
+        return loss
+
+    def gradients(
+        self,
+        loss_of: Callable[[Tensor, Tensor], Tensor],
+        images: Tensor,
+        labels: Tensor,
+        parameters: Sequence[Tensor],
+    ) -> tuple[Tensor, list[Tensor | None]]:
+        """The loss of a batch and its gradients: every step, of weights or of alphas, has them from here.
+
+        A batch that does not fit into memory is tried again in halves, which from then on is the rule.
+        Of several processes each gives its share of the batch, and all get the mean.
+
+        Args:
+            loss_of: the **mean** loss of some images with their labels. It may be called for parts of the
+                batch, whose losses are then averaged by their numbers of images; a penalty that does not
+                depend on the images may be added to it. What it draws from `self.generator` is the same
+                for every part.
+            images: ``batch x 3 x size x size``.
+            labels: ``batch``.
+            parameters: what to differentiate by; nothing else gets gradients.
+
+        Returns:
+            The loss, detached and still on the device, and a gradient for each parameter; None for those
+            that took no part.
+
+        Raises:
+            OutOfMemoryError: not even two images fit.
+        """
+        self._calls += 1
+        seed = derive_seed(self.seed, "step", self.steps, self._calls)
+
+        def loss_of_part(part: Tensor, targets: Tensor) -> Tensor:
+            self.generator.manual_seed(seed)
+            with mixed_precision(self.device):
+                return loss_of(part, targets)
+
+        while True:
+            parts = count_parts(len(images), self.micro_batch)
+            try:
+                loss, gradients = accumulated(loss_of_part, images, labels, list(parameters), parts=parts)
+                break
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
+                self.micro_batch = halved(len(images), parts, self.device)
+            release(self.device)  # here, as the error holds on to the tensors of the frames it passed
+            _log.warning(
+                "out of memory on %s: going on with %d images at a time (a batch stays %d)",
+                self.device,
+                self.micro_batch,
+                self.recipe.batch_size,
+            )
+        present = [gradient for gradient in gradients if gradient is not None]
+        loss, *present = self.team.average([loss, *present], weight=len(images))
+        means = iter(present)
+        return loss, [None if gradient is None else next(means) for gradient in gradients]
+
+    def loss(self, images: Tensor, labels: Tensor) -> Tensor:
+        """Mean loss of a weight step over some images; see `gradients`."""
+        return functional.cross_entropy(
+            self.outputs(images), labels, label_smoothing=self.recipe.label_smoothing
+        )
 
     def outputs(self, images: Tensor) -> Tensor:
         """Logits of a weight step, ``batch x num_classes``."""
@@ -115,24 +209,96 @@ class WeightLearner:
         """Accuracy of the network as it stands, from 0 to 1."""
         return evaluate(self.network, split)
 
-    def loader(self, split: Split) -> Iterator[tuple[Tensor, Tensor]]:
-        """One shuffled, augmented pass over a split."""
+    def check(self) -> float:
+        """Make sure that nothing has diverged; waits for the device.
+
+        Returns:
+            The mean loss of the epoch so far.
+
+        Raises:
+            DivergenceError: the loss, the weights or the optimizer's state are not finite, or the loss is
+                hopeless.
+        """
+        mean = self._mean_loss()
+        tensors = [*self.network.state_dict().values(), *optimizer_tensors(self.optimizer).values()]
+        finite = [t.isfinite().all() for t in tensors if t.is_floating_point() and t.device == self.device]
+        if not torch.stack(finite).all():
+            raise DivergenceError(
+                f"the weights are no longer numbers after step {self.tally.steps} {self._advice()}"
+            )
+        return mean
+
+    def _mean_loss(self) -> float:
+        try:
+            return self.tally.mean()
+        except DivergenceError as error:
+            raise DivergenceError(f"{error} {self._advice()}") from None
+
+    def _advice(self) -> str:
+        rate = self.optimizer.param_groups[0]["lr"]
+        return (
+            f"of the epoch (found after step {self.tally.steps} of {self.epoch_length}, learning rate "
+            f"{rate:.3g}): lower the learning rate (its peak is {self.peak_lr:g}) or check the images and "
+            "labels"
+        )
+
+    def _statistics(self) -> list[Tensor]:
+        """Batch-norm statistics, which each process measures on its share."""
+        return [buffer for buffer in self.network.buffers() if buffer.is_floating_point()]
+
+    def reseed(self, seed: int) -> None:
+        """Let all that is random depend on another seed."""
+        self.seed = seed
+        self.generator.manual_seed(seed)
+        for name, stream in self.streams.items():
+            stream.seed = derive_seed(seed, name)
+            stream.seek(stream.position)
+
+    def stream(self, name: str, split: Split) -> Stream:
+        """Endless batches of a split, shuffled and augmented; a checkpoint keeps where it stands.
+
+        Args:
+            name: among this learner's streams; decides the order, with the seed.
+            split: training images.
+        """
         config = self.network.config
-        return batches(
+        self.streams[name] = Stream(
             split,
             size=config.input_size,
             batch_size=self.recipe.batch_size,
             normalisation=config.normalisation,
             device=self.device,
-            generator=self.generator,
-            shuffle=True,
+            seed=derive_seed(self.seed, name),
             augment=Augmentation.named(self.recipe.augmentation),
+            share=(self.team.rank, self.team.size),
         )
+        return self.streams[name]
+
+    def loader(self, split: Split) -> Iterator[tuple[Tensor, Tensor]]:
+        """One shuffled, augmented pass over a split, the same each time."""
+        stream = self.stream("loader", split)
+        del self.streams["loader"]
+        return itertools.islice(stream, stream.pass_length)
+
+    def close(self) -> None:
+        """End the processes that read images."""
+        for stream in self.streams.values():
+            stream.close()
 
     def state(self) -> dict[str, Tensor]:
-        """Everything that the next epoch depends on, but the network and the generator."""
-        return nest("weights", optimizer_tensors(self.optimizer))
+        """Everything that the next step depends on, but the network."""
+        return {
+            **nest("weights", optimizer_tensors(self.optimizer)),
+            **nest("streams", {name: torch.tensor(s.position) for name, s in self.streams.items()}),
+            **nest("tally", self.tally.state()),
+            "counts": torch.tensor((self.steps, self.epoch_length, self.micro_batch or 0)),
+        }
 
     def load_state(self, tensors: Mapping[str, Tensor]) -> None:
         """The inverse of `state`."""
         restore_optimizer(self.optimizer, unnest("weights", tensors))
+        for name, position in unnest("streams", tensors).items():
+            self.streams[name].seek(int(position))
+        self.tally.load_state(unnest("tally", tensors))
+        self.steps, self.epoch_length, micro_batch = tensors["counts"].tolist()
+        self.micro_batch = micro_batch or None

@@ -55,6 +55,7 @@ def report_json(result: FinetuneResult, *, out: str | Path | None = None) -> dic
         "steps": dict(result.steps),
         "class_names": list(result.class_names),
         "settings": dict(result.settings),
+        "micro_batch": {record.stage: record.micro_batch for record in result.history},
         "versions": _versions(),
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
     }

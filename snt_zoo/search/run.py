@@ -1,12 +1,13 @@
 """A run: stages of epochs under one clock, the best network of each by validation, and checkpoints.
 
-A checkpoint after every epoch holds the whole state, so that a resumed run with a budget in epochs ends
-with the same bits as one that was never interrupted.
+A checkpoint, written after every epoch and now and then within one, holds the whole state: a resumed run
+with a budget in epochs ends with the same bits as one that was never interrupted. So does a run that was
+stopped by Ctrl-C or SIGTERM, which write one more.
 """
 
 from __future__ import annotations
 
-import functools
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,8 +20,12 @@ from snt_zoo.data import Split
 from snt_zoo.errors import ResumeError
 from snt_zoo.search.budget import Budget, Clock
 from snt_zoo.search.checkpoint import load_checkpoint, nest, save_checkpoint, unnest
+from snt_zoo.search.distributed import Team
 from snt_zoo.search.learners import WeightLearner
-from snt_zoo.search.supernet import Supernet
+from snt_zoo.search.stage import StageTraining
+
+CHECKPOINT_SECONDS = 60.0
+"""Time between two checkpoints within an epoch."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,8 @@ class EpochRecord:
         val_accuracy: from 0 to 1.
         loss: mean training loss of the epoch; None where nothing was trained by steps.
         entropy: of a supernet's mixtures, from 0 (decided) to 1; None for a derived model.
+        micro_batch: most images that went through the network at once, where memory did not suffice for
+            a batch; else None.
     """
 
     stage: str
@@ -42,6 +49,7 @@ class EpochRecord:
     val_accuracy: float
     loss: float | None = None
     entropy: float | None = None
+    micro_batch: int | None = None
 
 
 OnEpoch = Callable[[EpochRecord], None]
@@ -58,6 +66,7 @@ class Run:
         folder: where checkpoints go; None for none.
         resume: go on from the checkpoint in `folder`.
         on_epoch: called with each new record.
+        checkpoint_seconds: time between two checkpoints within an epoch.
 
     Raises:
         ResumeError: there is nothing to resume, or the settings differ.
@@ -73,12 +82,16 @@ class Run:
         folder: Path | None = None,
         resume: bool = False,
         on_epoch: OnEpoch | None = None,
+        checkpoint_seconds: float | None = None,
     ) -> None:
         self.budget = budget
+        self.seed = seed
         self.settings = dict(settings) | {"seed": seed, "budget": asdict(budget)}
+        self.team = Team.current()
         self.val = val
         self.folder = folder
         self.on_epoch = on_epoch
+        self.checkpoint_seconds = CHECKPOINT_SECONDS if checkpoint_seconds is None else checkpoint_seconds
         self.generator = torch.Generator().manual_seed(seed)
         self.history: list[EpochRecord] = []
         self.finished: list[str] = []
@@ -91,11 +104,15 @@ class Run:
         if resume:
             elapsed = self._load()
         self.clock = Clock(elapsed)
+        self._saved_at = time.monotonic()
 
     def _load(self) -> float:
         if self.folder is None:
             raise ResumeError("nothing to resume: say with --out where the interrupted run wrote")
+        # All read the same one: none while the first still writes, and it writes no other before all have.
+        self.team.wait()
         tensors, meta = load_checkpoint(self.folder)
+        self.team.wait()
         differing = sorted(
             key
             for key in {*self.settings, *meta["settings"]}
@@ -120,9 +137,12 @@ class Run:
         *,
         loss: float | None = None,
         entropy: float | None = None,
+        micro_batch: int | None = None,
     ) -> None:
         """Add a line to the history."""
-        entry = EpochRecord(stage, len(self.history), self.clock.seconds(), accuracy, loss, entropy)
+        entry = EpochRecord(
+            stage, len(self.history), self.clock.seconds(), accuracy, loss, entropy, micro_batch
+        )
         self.history.append(entry)
         if self.on_epoch is not None:
             self.on_epoch(entry)
@@ -150,56 +170,31 @@ class Run:
         Returns:
             The best validation accuracy, from 0 to 1.
         """
-        network = learner.network
-        done, start, best = 0, self.clock.seconds(), -1.0
-        best_state: dict[str, Tensor] = {}
-        if initial is not None:
-            best, best_state = initial, _copy_state(network)
-        if self._resumed is not None and self._resumed[1]["stage"] == stage:
-            tensors, meta = self._resumed
-            done, start, best = meta["epochs_done"], meta["stage_start"], meta["best"]
-            network.load_state_dict(unnest("network", tensors))
-            best_state = unnest("best", tensors)
-            learner.load_state(unnest("learner", tensors))
-            self._resumed = None
-        end = None if self.budget.seconds is None else share * self.budget.seconds
+        training = StageTraining(self, stage, learner, initial=initial)
+        return training.train(share=share, epochs=epochs)
 
-        def progress_at(epoch: int) -> float:
-            if end is None:
-                return epoch / epochs
-            return (self.clock.seconds() - start) / max(end - start, 1e-9)
+    def resumed(self, stage: str) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+        """Tensors and data that the stage left in the checkpoint, once, if the run was resumed in it."""
+        if self._resumed is None or self._resumed[1]["stage"] != stage:
+            return None
+        found, self._resumed = self._resumed, None
+        return found
 
-        while progress_at(done) < 1 or not best_state:
-            loss = learner.epoch(functools.partial(progress_at, done))
-            done += 1
-            accuracy = learner.evaluate(self.val)
-            if accuracy >= best:  # of equals the later one: it has seen more
-                best, best_state = accuracy, _copy_state(network)
-            self.record(
-                stage,
-                accuracy,
-                loss=loss,
-                entropy=network.entropy() if isinstance(network, Supernet) else None,
-            )
-            self._save(
-                stage,
-                nest("network", network.state_dict())
-                | nest("best", best_state)
-                | nest("learner", learner.state()),
-                {"epochs_done": done, "stage_start": start, "best": best},
-            )
-        network.load_state_dict(best_state)
-        return best
+    def checkpoint_is_due(self) -> bool:
+        """Whether the last checkpoint is `checkpoint_seconds` old, by the first process's clock."""
+        return self.team.first and time.monotonic() - self._saved_at >= self.checkpoint_seconds
 
     def finish(self, stage: str, facts: Mapping[str, Any], kept: Mapping[str, Tensor]) -> None:
         """Mark a stage as finished, with what later stages need of it."""
         self.finished.append(stage)
         self.facts |= facts
         self.kept = dict(kept)
-        self._save(f"after {stage}", {}, {})
+        self.save(f"after {stage}", {}, {})
 
-    def _save(self, stage: str, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> None:
-        if self.folder is None:
+    def save(self, stage: str, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> None:
+        """Write a checkpoint, if there is a folder for it."""
+        self._saved_at = time.monotonic()
+        if self.folder is None or not self.team.first:
             return
         save_checkpoint(
             self.folder,
@@ -214,7 +209,3 @@ class Run:
                 "elapsed": self.clock.seconds(),
             },
         )
-
-
-def _copy_state(network: torch.nn.Module) -> dict[str, Tensor]:
-    return {name: tensor.detach().cpu().clone() for name, tensor in network.state_dict().items()}

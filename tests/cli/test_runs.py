@@ -66,3 +66,10 @@ def test_a_finished_run_is_not_one_to_go_on_with() -> None:
     (folder / "report.json").write_text("{}")
     with pytest.raises(ResumeError, match="--out"):
         run(resume=True)
+
+
+def test_what_a_killed_writer_left_does_not_block_a_folder(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / ".checkpoint.safetensors.partial").write_bytes(b"half")
+    assert run(out)[0] == out

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
@@ -13,8 +12,7 @@ from torch.nn import functional
 from snt_zoo.data import Split
 from snt_zoo.errors import UnknownComponentError
 from snt_zoo.search.checkpoint import nest, optimizer_tensors, restore_optimizer, unnest
-from snt_zoo.search.device import mixed_precision
-from snt_zoo.search.learners import Progress, WeightLearner
+from snt_zoo.search.learners import WeightLearner
 from snt_zoo.search.recipe import Recipe
 from snt_zoo.search.supernet import Supernet
 
@@ -33,7 +31,7 @@ class Searcher(WeightLearner, ABC):
         split: images that train the weights.
         alpha_split: images that train the alphas.
         recipe: hyperparameters.
-        generator: on the CPU; decides order, augmentation and sampled paths.
+        generator: as of `WeightLearner`.
         peak_lr: rate of the weights at progress 0.
     """
 
@@ -57,34 +55,28 @@ class Searcher(WeightLearner, ABC):
             betas=recipe.alpha_betas,
             weight_decay=recipe.alpha_weight_decay,
         )
-        self._alpha_batches: Iterator[tuple[Tensor, Tensor]] = iter(())
+        self.alpha_batches = self.stream("alphas", alpha_split)
 
     @abstractmethod
     def alpha_outputs(self, images: Tensor) -> Tensor:
         """Logits of an alpha step, ``batch x num_classes``, differentiable in the alphas."""
 
-    def epoch(self, progress: Progress) -> float:
-        # As many passes over the alphas' images as the epoch needs, begun anew with every epoch: so an
-        # epoch depends on nothing that a checkpoint between epochs does not hold.
-        self._alpha_batches = itertools.chain.from_iterable(
-            self.loader(self.alpha_split) for _ in itertools.count()
-        )
-        return super().epoch(progress)
-
     def step(self, images: Tensor, labels: Tensor, progress: float) -> Tensor:
         if progress >= self.recipe.warmup_share:
-            self._alpha_step(*next(self._alpha_batches))
+            self._alpha_step(*next(self.alpha_batches))
         return super().step(images, labels, progress)
 
     def _alpha_step(self, images: Tensor, labels: Tensor) -> None:
-        with mixed_precision(self.device):
-            loss = functional.cross_entropy(self.alpha_outputs(images), labels)
         # Only the alphas' gradients are asked for, so that no weight gradient is computed.
-        gradients = torch.autograd.grad(loss, self.alphas, allow_unused=True)
+        _, gradients = self.gradients(self.alpha_loss, images, labels, self.alphas)
         for alpha, gradient in zip(self.alphas, gradients, strict=True):
             alpha.grad = gradient
         self.alpha_optimizer.step()
         self.alpha_optimizer.zero_grad(set_to_none=True)
+
+    def alpha_loss(self, images: Tensor, labels: Tensor) -> Tensor:
+        """Mean loss of an alpha step over some images; see `WeightLearner.gradients`."""
+        return functional.cross_entropy(self.alpha_outputs(images), labels)
 
     def state(self) -> dict[str, Tensor]:
         return super().state() | nest("alphas", optimizer_tensors(self.alpha_optimizer))

@@ -1,0 +1,193 @@
+"""A stage of a run: epochs of training, each evaluated, recorded and kept, until its budget is spent.
+
+Between two steps it looks at the clock and at signals: a checkpoint is written when the last one is old, and
+when the run shall stop.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from snt_zoo.data.seeding import derive_seed
+from snt_zoo.errors import DivergenceError
+from snt_zoo.search.checkpoint import CHECKPOINT, nest, unnest
+from snt_zoo.search.interruption import Stopped, StopSignals
+from snt_zoo.search.learners import WeightLearner
+from snt_zoo.search.supernet import Supernet
+
+if TYPE_CHECKING:
+    from snt_zoo.search.run import Run
+
+# An epoch is a pass over the training images, or as many as give so many steps: docs/decisions.md.
+LEAST_STEPS = 16
+
+# Epochs of a stage in a budget in seconds: a record and a point in the report for each.
+MOST_EPOCHS = 200
+
+
+@dataclass
+class Stage:
+    """Where a stage stands.
+
+    Args:
+        name: of the stage.
+        start: seconds of the run when it began.
+        done: epochs that are finished.
+        best: the best validation accuracy, from 0 to 1.
+        best_state: the network that had it.
+        unevaluated: mean loss of an epoch that is trained but not evaluated.
+    """
+
+    name: str
+    start: float
+    done: int = 0
+    best: float = -1.0
+    best_state: dict[str, Tensor] = field(default_factory=dict)
+    unevaluated: float | None = None
+
+
+class StageTraining:
+    """Trains a network through a stage.
+
+    Args:
+        run: keeps the records and the checkpoints.
+        name: of the stage.
+        learner: what trains.
+        initial: as in `Run.fit`.
+    """
+
+    def __init__(self, run: Run, name: str, learner: WeightLearner, *, initial: float | None) -> None:
+        self.run = run
+        self.learner = learner
+        self.network = learner.network
+        self.val = run.team.share(run.val)
+        run.team.broadcast_(self.network)
+        learner.reseed(derive_seed(run.seed, name))
+        self.state = Stage(name, run.clock.seconds())
+        resumed = run.resumed(name)
+        if resumed is not None:
+            tensors, meta = resumed
+            self.state = Stage(best_state=unnest("best", tensors), **meta["state"])
+            self.network.load_state_dict(unnest("network", tensors))
+            learner.load_state(unnest("learner", tensors))
+        elif initial is not None:
+            self.state.best, self.state.best_state = initial, _copy_state(self.network)
+        # Without a folder there is nothing to keep: a signal then does what it always does.
+        self.stops = StopSignals(active=run.folder is not None, patient=run.team.size > 1)
+
+    def train(self, *, share: float, epochs: int) -> float:
+        """Train, and leave the network at its best epoch; see `Run.fit`.
+
+        Raises:
+            Stopped: by a signal, after a checkpoint.
+            DivergenceError: the message names the last good checkpoint.
+        """
+        budget = self.run.budget.seconds
+        end = None if budget is None else share * budget
+        state, learner, team = self.state, self.learner, self.run.team
+        length = _epoch_length(learner)
+
+        def progress() -> float:
+            if end is None:
+                return (state.done + learner.tally.steps / max(learner.epoch_length, 1)) / epochs
+            # The first process's clock is everybody's.
+            spent = (self.run.clock.seconds() - state.start) / max(end - state.start, 1e-9)
+            return team.largest(spent if team.first else 0.0)[0]
+
+        def before_step() -> float:
+            self._between_steps()
+            return progress()
+
+        with self.stops:
+            try:
+                while state.unevaluated is not None or progress() < 1 or not state.best_state:
+                    began, steps = self.run.clock.seconds(), learner.steps
+                    if state.unevaluated is None:
+                        state.unevaluated = learner.epoch(before_step, steps=length)
+                        team.check(self.network)
+                    self._evaluate()
+                    if end is not None and learner.steps > steps:
+                        pace = (self.run.clock.seconds() - began) / (learner.steps - steps)
+                        least = (end - state.start) / MOST_EPOCHS / pace
+                        length = _epoch_length(learner, team.largest(least if team.first else 0.0)[0])
+                self._stop_if_asked()
+            except DivergenceError as error:
+                raise DivergenceError(f"{error}; {self._last_good()}") from None
+            finally:
+                learner.close()
+        self.network.load_state_dict(state.best_state)
+        return state.best
+
+    def _between_steps(self) -> None:
+        """Write a checkpoint if it is time for one, or if the run shall stop; then stop.
+
+        Raises:
+            Stopped: a signal came.
+            DivergenceError: there is nothing good to write.
+        """
+        if self.run.folder is None:
+            return
+        due, stop = self.run.team.largest(float(self.run.checkpoint_is_due()), self.stops.received)
+        if due or stop:
+            self.learner.check()
+            self._save()
+        if stop:
+            raise Stopped(int(stop))
+
+    def _stop_if_asked(self) -> None:
+        stop = self.run.team.largest(self.stops.received)[0]
+        if stop:
+            raise Stopped(int(stop))
+
+    def _evaluate(self) -> None:
+        """Evaluate the epoch that is trained, record it and write a checkpoint."""
+        state = self.state
+        try:
+            with self.stops.at_once():
+                accuracy = self.learner.evaluate(self.val)
+        except Stopped:
+            self._save()
+            raise
+        accuracy = self.run.team.accuracy(accuracy, len(self.val))
+        if accuracy >= state.best:  # of equals the later one: it has seen more
+            state.best, state.best_state = accuracy, _copy_state(self.network)
+        loss, state.unevaluated = state.unevaluated, None
+        state.done += 1
+        self.run.record(
+            state.name,
+            accuracy,
+            loss=loss,
+            entropy=self.network.entropy() if isinstance(self.network, Supernet) else None,
+            micro_batch=self.learner.micro_batch,
+        )
+        self._save()
+
+    def _save(self) -> None:
+        self.run.save(
+            self.state.name,
+            nest("network", self.network.state_dict())
+            | nest("best", self.state.best_state)
+            | nest("learner", self.learner.state()),
+            {"state": {key: value for key, value in vars(self.state).items() if key != "best_state"}},
+        )
+
+    def _last_good(self) -> str:
+        folder = self.run.folder
+        if folder is None or not (folder / CHECKPOINT).is_file():
+            return "there is no checkpoint from before"
+        return f"the last good state is kept in {folder / CHECKPOINT}"
+
+
+def _epoch_length(learner: WeightLearner, least: float = 0) -> int:
+    """Steps of an epoch: whole passes that make the least number of steps."""
+    one = learner.batches.pass_length
+    return one * math.ceil(max(least, LEAST_STEPS, one) / one)
+
+
+def _copy_state(network: torch.nn.Module) -> dict[str, Tensor]:
+    return {name: tensor.detach().cpu().clone() for name, tensor in network.state_dict().items()}
