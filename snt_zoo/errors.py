@@ -133,5 +133,9 @@ class DivergenceError(SearchError, ArithmeticError):
     """The loss is no longer a number."""
 
 
+class InfeasibleError(SearchError, ValueError):
+    """No network of the search space is as small or as cheap as was asked for."""
+
+
 class ModelFolderError(SntZooError, ValueError):
     """A folder is not a saved model that snt-zoo can load."""

@@ -51,6 +51,7 @@ class WeightLearner:
         self.recipe = recipe
         self.generator = generator
         self.peak_lr = peak_lr
+        self.steps = 0  # that were made, through all epochs
         self.device = next(network.parameters()).device
         self.parameters: list[nn.Parameter] = [
             *network.trunk.parameters(),
@@ -92,8 +93,7 @@ class WeightLearner:
 
     def step(self, images: Tensor, labels: Tensor, progress: float) -> Tensor:
         """One step; returns the loss, still on the device."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.peak_lr * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
+        self.set_rate(progress)
         with mixed_precision(self.device):
             outputs = self.outputs(images)
             loss = functional.cross_entropy(outputs, labels, label_smoothing=self.recipe.label_smoothing)
@@ -101,10 +101,20 @@ class WeightLearner:
         gradients = torch.autograd.grad(loss, self.parameters, allow_unused=True)
         for parameter, gradient in zip(self.parameters, gradients, strict=True):
             parameter.grad = gradient
+        self.update()
+        self.steps += 1
+        return loss.detach()
+
+    def set_rate(self, progress: float) -> None:
+        """The learning rate at some progress: half a cosine from the peak to zero."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.peak_lr * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
+
+    def update(self) -> None:
+        """Clip the gradients that lie at the parameters and move the weights by them."""
         nn.utils.clip_grad_norm_(self.parameters, self.recipe.clip)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        return loss.detach()
 
     def outputs(self, images: Tensor) -> Tensor:
         """Logits of a weight step, ``batch x num_classes``."""
@@ -131,8 +141,9 @@ class WeightLearner:
 
     def state(self) -> dict[str, Tensor]:
         """Everything that the next epoch depends on, but the network and the generator."""
-        return nest("weights", optimizer_tensors(self.optimizer))
+        return nest("weights", optimizer_tensors(self.optimizer)) | {"steps": torch.tensor(self.steps)}
 
     def load_state(self, tensors: Mapping[str, Tensor]) -> None:
         """The inverse of `state`."""
         restore_optimizer(self.optimizer, unnest("weights", tensors))
+        self.steps = int(tensors["steps"])

@@ -7,6 +7,7 @@ with the same bits as one that was never interrupted.
 from __future__ import annotations
 
 import functools
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -58,6 +59,7 @@ class Run:
         folder: where checkpoints go; None for none.
         resume: go on from the checkpoint in `folder`.
         on_epoch: called with each new record.
+        timer: what counts the budget's seconds.
 
     Raises:
         ResumeError: there is nothing to resume, or the settings differ.
@@ -73,6 +75,7 @@ class Run:
         folder: Path | None = None,
         resume: bool = False,
         on_epoch: OnEpoch | None = None,
+        timer: Callable[[], float] = time.perf_counter,
     ) -> None:
         self.budget = budget
         self.settings = dict(settings) | {"seed": seed, "budget": asdict(budget)}
@@ -90,7 +93,7 @@ class Run:
         elapsed = 0.0
         if resume:
             elapsed = self._load()
-        self.clock = Clock(elapsed)
+        self.clock = Clock(elapsed, timer=timer)
 
     def _load(self) -> float:
         if self.folder is None:
