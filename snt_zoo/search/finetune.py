@@ -210,7 +210,7 @@ def finetune(
         source=source_id,
         class_names=data.class_names,
         settings=run.settings,
-        search=run.facts["search"],
+        search=run.facts["search"] | {"derived_steps": training.steps},
         warnings=tuple(run.facts["warnings"]),
     )
 
