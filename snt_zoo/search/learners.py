@@ -7,7 +7,7 @@ on it (`snt_zoo.search.searchers`).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -94,16 +94,40 @@ class WeightLearner:
     def step(self, images: Tensor, labels: Tensor, progress: float) -> Tensor:
         """One step; returns the loss, still on the device."""
         self.set_rate(progress)
-        with mixed_precision(self.device):
-            outputs = self.outputs(images)
-            loss = functional.cross_entropy(outputs, labels, label_smoothing=self.recipe.label_smoothing)
-        # Only the weights' gradients are asked for; operations that took no part have none.
-        gradients = torch.autograd.grad(loss, self.parameters, allow_unused=True)
+        loss, gradients = self.gradients(self.loss, images, labels, self.parameters)
         for parameter, gradient in zip(self.parameters, gradients, strict=True):
             parameter.grad = gradient
         self.update()
         self.steps += 1
-        return loss.detach()
+        return loss
+
+    def gradients(
+        self,
+        loss_of: Callable[[Tensor, Tensor], Tensor],
+        images: Tensor,
+        labels: Tensor,
+        parameters: Sequence[Tensor],
+    ) -> tuple[Tensor, list[Tensor | None]]:
+        """The loss of a batch and its gradients: every step, of weights or of alphas, has them from here.
+
+        Args:
+            loss_of: the mean loss of images with their labels.
+            images: ``batch x 3 x size x size``.
+            labels: ``batch``.
+            parameters: what to differentiate by; nothing else gets gradients.
+
+        Returns:
+            The loss, detached, and a gradient for each parameter; None for those that took no part.
+        """
+        with mixed_precision(self.device):
+            loss = loss_of(images, labels)
+        return loss.detach(), list(torch.autograd.grad(loss, list(parameters), allow_unused=True))
+
+    def loss(self, images: Tensor, labels: Tensor) -> Tensor:
+        """Mean loss of a weight step over some images."""
+        return functional.cross_entropy(
+            self.outputs(images), labels, label_smoothing=self.recipe.label_smoothing
+        )
 
     def set_rate(self, progress: float) -> None:
         """The learning rate at some progress: half a cosine from the peak to zero."""

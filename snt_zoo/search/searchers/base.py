@@ -14,7 +14,6 @@ from torch.nn import functional
 from snt_zoo.data import Split
 from snt_zoo.errors import UnknownComponentError
 from snt_zoo.search.checkpoint import nest, optimizer_tensors, restore_optimizer, unnest
-from snt_zoo.search.device import mixed_precision
 from snt_zoo.search.guards import ENTROPY_FLOOR, Guard, get_guard
 from snt_zoo.search.learners import Progress, WeightLearner
 from snt_zoo.search.recipe import Recipe
@@ -131,15 +130,12 @@ class Searcher(WeightLearner, ABC):
             training: the batch on which the weights will move next.
         """
         # Nothing else's gradient is asked for, so that none is computed.
-        return torch.autograd.grad(
-            self.alpha_loss(*validation), [*self.alphas, *self.watched], allow_unused=True
-        )
+        _, gradients = self.gradients(self.alpha_loss, *validation, [*self.alphas, *self.watched])
+        return gradients
 
     def alpha_loss(self, images: Tensor, labels: Tensor) -> Tensor:
         """What the alphas minimise, a scalar: the cross-entropy and the recipe's penalties."""
-        with mixed_precision(self.device):
-            loss = functional.cross_entropy(self.alpha_outputs(images), labels)
-        return loss + self.penalty()
+        return functional.cross_entropy(self.alpha_outputs(images), labels) + self.penalty()
 
     def penalty(self) -> Tensor:
         """`macs_penalty` times the logarithm of the expected MACs, as far as they are above the bound.

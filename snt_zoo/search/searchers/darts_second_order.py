@@ -18,7 +18,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from snt_zoo.search.device import mixed_precision
 from snt_zoo.search.searchers.base import Batch, register_searcher
 from snt_zoo.search.searchers.darts import MixtureSearcher
 
@@ -32,10 +31,11 @@ class SecondOrderSearcher(MixtureSearcher):
     def alpha_gradients(self, validation: Batch, training: Batch) -> Sequence[Tensor | None]:
         weights = self.parameters
         with self._statistics_kept():
-            gradient = _dense(self._train_gradients(training, weights), weights)
+            _, train = self.gradients(self.train_loss, *training, weights)
+            gradient = _dense(train, weights)
             with self._moved(self._virtual_step(gradient)):
                 wanted = [*self.alphas, *self.watched, *weights]
-                found = torch.autograd.grad(self.alpha_loss(*validation), wanted, allow_unused=True)
+                _, found = self.gradients(self.alpha_loss, *validation, wanted)
             first, watched = found[: len(self.alphas)], found[len(self.alphas) : -len(weights)]
             vector = self._through_step(_dense(found[-len(weights) :], weights), gradient)
             second = self._mixed_derivative(training, vector)
@@ -45,14 +45,10 @@ class SecondOrderSearcher(MixtureSearcher):
         ]
         return [*moved, *watched]
 
-    def _train_gradients(self, batch: Batch, wanted: Sequence[Tensor]) -> Sequence[Tensor | None]:
-        """Gradients of the weights' loss, differentiable neither in weights nor in alphas."""
-        images, labels = batch
-        with mixed_precision(self.device):
-            loss = functional.cross_entropy(
-                self.alpha_outputs(images), labels, label_smoothing=self.recipe.label_smoothing
-            )
-        return torch.autograd.grad(loss, wanted, allow_unused=True)
+    def train_loss(self, images: Tensor, labels: Tensor) -> Tensor:
+        """The weights' loss, differentiable in the alphas too."""
+        outputs = self.alpha_outputs(images)
+        return functional.cross_entropy(outputs, labels, label_smoothing=self.recipe.label_smoothing)
 
     @torch.no_grad()
     def _virtual_step(self, gradient: Sequence[Tensor]) -> list[Tensor]:
@@ -85,7 +81,8 @@ class SecondOrderSearcher(MixtureSearcher):
         sides = []
         for sign in (1.0, -1.0):
             with self._moved([sign * epsilon * v for v in vector]):
-                sides.append(_dense(self._train_gradients(batch, self.alphas), self.alphas))
+                _, slopes = self.gradients(self.train_loss, *batch, self.alphas)
+                sides.append(_dense(slopes, self.alphas))
         return [(above - below) / (2 * epsilon) for above, below in zip(*sides, strict=True)]
 
     def _clipping(self, gradient: Sequence[Tensor]) -> tuple[Tensor, Tensor]:

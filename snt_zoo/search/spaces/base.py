@@ -80,6 +80,9 @@ class SearchSpace(abc.ABC):
     bounds: ClassVar[Mapping[str, tuple[int, int]]]
     """Smallest and largest allowed value of each hyperparameter: a config from outside is not
     trusted to be of a sane size."""
+    added_later: ClassVar[frozenset[str]] = frozenset()
+    """Hyperparameters that bundles of earlier releases lack. Their default is, and must stay, the value at
+    which the space is what it was without them."""
     idle: ClassVar[tuple[str, ...]] = ("none", "skip_connect")
     """Operations that compute nothing: too many of them are a collapse."""
     never: ClassVar[tuple[str, ...]] = ()

@@ -346,6 +346,7 @@ class NasBench201(SearchSpace):
 
     operations: ClassVar[tuple[str, ...]] = OPERATIONS
     edges: ClassVar[Mapping[str, tuple[tuple[int, int], ...]]] = {"cell": EDGES}
+    added_later: ClassVar[frozenset[str]] = frozenset({"partial_channels"})
     bounds: ClassVar[Mapping[str, tuple[int, int]]] = {
         "channels": (1, 256),
         "cells_per_stage": (1, 12),
