@@ -97,6 +97,7 @@ def summarise(rows: Sequence[Row]) -> dict[str, Any]:
 
     done = [row for row in rows if row["test_accuracy"] is not None]
     by_arm = {arm: [row for row in done if row["arm"] == arm] for arm in ARMS}
+    by_arm = {arm: found for arm, found in by_arm.items() if found}
     by_key = {(row["task"], row["arm"], row["seed"]): row for row in done}
     searched = [row for row in done if row["genotype"] is not None and row["arm"] != "random"]
     halved = [row for row in rows if row["arm"] == "gdas+half-macs"]
@@ -119,6 +120,7 @@ def summarise(rows: Sequence[Row]) -> dict[str, Any]:
                 for arm, found in by_arm.items()
             }
             for task in TASKS
+            if any(row["task"] == task for row in done)
         },
         "test_accuracy_above_darts": {
             arm: _above(found, by_key, "darts") for arm, found in by_arm.items() if arm != "darts"

@@ -180,6 +180,17 @@ def test_an_operation_that_was_not_sampled_is_not_judged() -> None:
     assert (guard.frozen_at >= 0).nonzero().flatten().tolist() == [0]
 
 
+def test_operations_that_share_weights_cannot_be_stopped_one_by_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    net = make_net()
+    assert EarlyStopping(net, Recipe(), sampled=False).obstacle() is None
+    weight = next(net.trunk.parameters())
+    shared = {("cell", 0, 2): [(weight, slice(0, 2))], ("cell", 0, 3): [(weight, None)]}
+    monkeypatch.setattr(net.trunk, "operation_parameters", lambda: shared)
+    assert "share weights" in str(EarlyStopping(net, Recipe(), sampled=False).obstacle())
+
+
 def test_the_alarm_rings_above_a_third() -> None:
     net = make_net()
     guard = SkipAlarm(net, Recipe(), sampled=False)

@@ -46,6 +46,12 @@ class EarlyStopping(Guard):
     def obstacle(self) -> str | None:
         if not self.owners:
             return f"no operation of the space {self.supernet.config.space} has weights"
+        claimed = dict.fromkeys(map(id, self.parameters), 0)
+        for rows in self.rows.values():
+            for weight, part in rows:
+                claimed[id(weight)] += len(weight if part is None else weight[part])
+        if any(claimed[id(weight)] > len(weight) for weight in self.parameters):
+            return "operations share weights, so that none can be stopped without the others"
         return None
 
     def watched(self) -> Sequence[nn.Parameter]:
