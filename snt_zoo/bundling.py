@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from snt_zoo.registry.schema import BundleConfig
 from snt_zoo.registry.weights import DtypeName, as_stored, describe
 from snt_zoo.search.budget import Budget
 from snt_zoo.search.checkpoint import remove_checkpoint
+from snt_zoo.search.constraints import Limits
 from snt_zoo.search.distributed import Team
 from snt_zoo.search.evaluate import evaluate
 from snt_zoo.search.pretrain import PretrainResult, pretrain, untrained
@@ -58,6 +59,8 @@ class Pretrained:
         metrics: validation and test accuracy along the path of its genotype.
         history: a record for each epoch.
         seconds: wall clock of the training.
+        search: how its architecture was found; plain data.
+        warnings: what the user should know about that.
     """
 
     id: str
@@ -66,6 +69,8 @@ class Pretrained:
     metrics: Mapping[str, float]
     history: tuple[EpochRecord, ...]
     seconds: float
+    search: Mapping[str, Any] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Plain data with the keys of the command line's contract."""
@@ -76,6 +81,8 @@ class Pretrained:
             "seconds": self.seconds,
             "out": str(self.out),
             "history": [asdict(record) for record in self.history],
+            "search": dict(self.search),
+            "warnings": list(self.warnings),
         }
 
 
@@ -97,6 +104,11 @@ def pretrain_bundle(
     device: str = "auto",
     resume: bool = False,
     recipe: Recipe | None = None,
+    searcher: str | None = None,
+    selection: str | None = None,
+    guards: Mapping[str, bool] | None = None,
+    max_params: int | None = None,
+    max_macs: int | None = None,
     backbone: str = DEFAULT_BACKBONE,
     on_epoch: OnEpoch | None = None,
 ) -> Pretrained:
@@ -119,15 +131,26 @@ def pretrain_bundle(
         device: `auto`, `cpu`, `cuda`, ….
         resume: go on from an interrupted run with the same `out`.
         recipe: hyperparameters of training.
+        searcher: name of another searcher than the recipe's; see `docs/searchers.md`.
+        selection: `alpha` or `perturbation`, if not the recipe's.
+        guards: which guards to switch on or off, by name.
+        max_params: most weights of the network that the supernet derives to.
+        max_macs: most multiply-accumulates of it for one image.
         backbone: makes the sketches.
         on_epoch: called with the record of each epoch.
 
     Raises:
         BundleError: `out` is in use, or the bundle cannot be written.
+        InfeasibleError: no network of the search space is that small.
+        UnknownComponentError: no such searcher, selection or guard.
     """
     out = Path(out)
     working = out.parent / f".{out.name}.run"  # a bundle's folder holds the bundle's files only
     config = NetworkConfig(space=space, hyperparameters=dict(hyperparameters or {}))
+    recipe = (recipe or Recipe.for_pretraining()).choosing(
+        searcher=searcher, selection=selection, guards=guards
+    )
+    limits = Limits(max_params, max_macs)
     data = join(datasets)
     sketches = tuple(sketch(source, backbone=backbone) for source in datasets)
     config_of = functools.partial(
@@ -141,12 +164,15 @@ def pretrain_bundle(
         tags=tags,
         dtype=dtype,
     )
-    config_of(untrained(data, config))  # what the format refuses shows now, not after the training
+    config_of(
+        untrained(data, config, recipe=recipe, limits=limits)
+    )  # what the format refuses shows now, not after the training
     trained = pretrain(
         data,
         config,
         budget=Budget.of(budget, epochs, default=DEFAULT_PRETRAINING),
         recipe=recipe,
+        limits=limits,
         seed=seed,
         device=device,
         folder=working,
@@ -173,6 +199,8 @@ def pretrain_bundle(
         },
         history=trained.history,
         seconds=trained.seconds,
+        search=trained.search,
+        warnings=trained.warnings,
     )
 
 

@@ -141,6 +141,10 @@ class TeamError(SearchError, RuntimeError):
     """Processes that train one network together cannot go on."""
 
 
+class InfeasibleError(SearchError, ValueError):
+    """No network of the search space is as small or as cheap as was asked for."""
+
+
 class ModelFolderError(SntZooError, ValueError):
     """A folder is not a saved model that snt-zoo can load."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from importlib import resources
 from pathlib import Path
 
@@ -19,8 +19,9 @@ from snt_zoo.registry.registry import Record, Registry
 from snt_zoo.registry.retrieval import Candidate, ClassPair, Match, QueryResult, retrieve
 from snt_zoo.search.budget import Budget
 from snt_zoo.search.checkpoint import remove_checkpoint
+from snt_zoo.search.constraints import Limits
 from snt_zoo.search.distributed import Team
-from snt_zoo.search.finetune import FinetuneResult, finetune
+from snt_zoo.search.finetune import FinetuneResult, default_recipe, finetune
 from snt_zoo.search.recipe import Recipe
 from snt_zoo.search.run import OnEpoch
 from snt_zoo.search.supernet import NetworkConfig, Supernet
@@ -135,6 +136,11 @@ class Zoo(Sharing):
         out: str | Path | None = None,
         resume: bool = False,
         recipe: Recipe | None = None,
+        searcher: str | None = None,
+        selection: str | None = None,
+        guards: Mapping[str, bool] | None = None,
+        max_params: int | None = None,
+        max_macs: int | None = None,
         exclude: Collection[str] = (),
         hub: bool = False,
         on_source: Callable[[str], None] | None = None,
@@ -154,6 +160,11 @@ class Zoo(Sharing):
             out: folder for checkpoints, and in the end for the model and its report.
             resume: go on from the checkpoint in `out`.
             recipe: hyperparameters of training.
+            searcher: name of another searcher than the recipe's; see `docs/searchers.md`.
+            selection: `alpha` or `perturbation`, if not the recipe's.
+            guards: which guards to switch on or off, by name.
+            max_params: most weights that the network may have.
+            max_macs: most multiply-accumulates that it may take for one image.
             exclude: as in `query`, for `auto`.
             hub: as in `query`, for `auto`.
             on_source: called with the id of the supernet before training begins.
@@ -164,6 +175,8 @@ class Zoo(Sharing):
             BudgetError: a budget in time and in epochs at once, or one that cannot be read.
             ResumeError: nothing to resume, or another run's checkpoint.
             HubError: the supernet has to be pulled, and cannot be.
+            InfeasibleError: no network of the search space is that small.
+            UnknownComponentError: no such searcher, selection or guard.
         """
         limit = Budget.of(budget, epochs, default=DEFAULT_BUDGET)
         start, source_id = self._source(source, data, exclude, hub)
@@ -174,7 +187,10 @@ class Zoo(Sharing):
             start,
             budget=limit,
             source_id=source_id,
-            recipe=recipe,
+            recipe=(recipe or default_recipe(start)).choosing(
+                searcher=searcher, selection=selection, guards=guards
+            ),
+            limits=Limits(max_params, max_macs),
             seed=seed,
             device=device,
             folder=None if out is None else Path(out),

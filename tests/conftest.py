@@ -41,6 +41,9 @@ def few_digits(digits: ImageDataset) -> ImageDataset:
 
 TINY = {
     "nas_bench_201": NetworkConfig("nas_bench_201", {"channels": 4, "stem_stride": 2}, 10, 16),
+    "nas_bench_201/partial": NetworkConfig(
+        "nas_bench_201", {"channels": 4, "stem_stride": 2, "partial_channels": 2}, 10, 16
+    ),
     "darts": NetworkConfig("darts", {"channels": 4, "cells": 3, "stem_multiplier": 1}, 10, 16),
     "darts, partial": NetworkConfig(
         "darts", {"channels": 8, "cells": 3, "stem_multiplier": 1, "partial_channels": 2}, 10, 16

@@ -20,6 +20,8 @@ from snt_zoo.cli.parameters import (
     home_option,
     hub_option,
     one_budget,
+    search_options,
+    switched,
     training_options,
 )
 from snt_zoo.cli.progress import epochs as epoch_progress
@@ -60,6 +62,7 @@ def show_run(document: Mapping[str, Any]) -> None:
 )
 @click.option("--budget", type=duration, help="Time for the whole run, as 10m.  [default: 10m]")
 @training_options
+@search_options
 @click.option("--out", type=FOLDER, help="Where the model goes.  [default: runs/DATASET-N]")
 @exclude_option
 @hub_option
@@ -74,6 +77,12 @@ def finetune_command(
     epochs: int | None,
     seed: int,
     resume: bool,
+    max_params: int | None,
+    max_macs: int | None,
+    searcher: str | None,
+    selection: str | None,
+    guards_on: tuple[str, ...],
+    guards_off: tuple[str, ...],
     out: Path | None,
     exclude: tuple[str, ...],
     hub: bool,
@@ -92,8 +101,10 @@ def finetune_command(
       snt-zoo finetune photos/ --budget 10m
       snt-zoo finetune photos/ --from OWNER/NAME
       snt-zoo finetune photos/ --from scratch --epochs 20 --out model/
+      snt-zoo finetune photos/ --budget 10m --max-macs 5M
     """
     one_budget(budget, epochs)
+    guards = switched(guards_on, guards_off)
     data = read_dataset(dataset, on_bad_image)
     with run_folder(out, data.name, resume=resume) as folder:
         with waiting("opening the registry"):
@@ -114,9 +125,16 @@ def finetune_command(
                 device=device,
                 out=folder,
                 resume=resume,
+                max_params=max_params,
+                max_macs=max_macs,
+                searcher=searcher,
+                selection=selection,
+                guards=guards,
                 exclude=exclude,
                 hub=hub,
                 on_source=lambda id: note(f"from {id}"),
                 on_epoch=tell,
             )
+        for warning in result.warnings:
+            note(f"warning: {warning}")
         return report_json(result, out=folder)

@@ -112,6 +112,49 @@ def constraint_options(function: _F) -> _F:
     return function
 
 
+def search_options(function: _F) -> _F:
+    """How an architecture is searched: searcher, selection, guards, and bounds on what is derived."""
+    for option in (
+        click.option(
+            "--no-guard",
+            "guards_off",
+            multiple=True,
+            metavar="NAME",
+            help="Switch a guard off; may be repeated.",
+        ),
+        click.option(
+            "--guard",
+            "guards_on",
+            multiple=True,
+            metavar="NAME",
+            help="Switch a guard on: auxiliary-skip, early-stopping, entropy-floor or skip-alarm; may be "
+            "repeated.",
+        ),
+        click.option(
+            "--selection",
+            type=click.Choice(["alpha", "perturbation"]),
+            help="How an edge's operation is chosen.  [default: alpha]",
+        ),
+        click.option(
+            "--searcher",
+            metavar="NAME",
+            help="darts, darts-2nd, drnas, gdas or pc-darts.  [default: gdas]",
+        ),
+        click.option("--max-macs", type=count, help="Most multiply-accumulates of the network, as 5M."),
+        click.option("--max-params", type=count, help="Most parameters of the network, as 100k."),
+    ):
+        function = option(function)
+    return function
+
+
+def switched(on: tuple[str, ...], off: tuple[str, ...]) -> dict[str, bool]:
+    """Which guards were switched on the command line; refuses one that was switched both ways."""
+    both = sorted(set(on) & set(off))
+    if both:
+        raise click.UsageError(f"--guard and --no-guard {both[0]}: give one of them")
+    return dict.fromkeys(on, True) | dict.fromkeys(off, False)
+
+
 def exclude_option(function: _F) -> _F:
     """`--exclude`: supernets that shall not be used."""
     return click.option(

@@ -17,7 +17,9 @@ from snt_zoo.cli.parameters import (
     duration,
     home_option,
     one_budget,
+    search_options,
     setting,
+    switched,
     training_options,
 )
 from snt_zoo.cli.progress import epochs as epoch_progress
@@ -55,6 +57,7 @@ def _show(document: Mapping[str, Any]) -> None:
 )
 @click.option("--budget", type=duration, help="Time, as 10m.  [default: 60 epochs]")
 @training_options
+@search_options
 @click.option("--name", help="Of the supernet.  [default: made of the space and the datasets]")
 @click.option("--licence", default="not stated", show_default=True, help="Of the supernet.")
 @click.option("--tag", "tags", multiple=True, help="A word to find it by; may be repeated.")
@@ -72,6 +75,12 @@ def pretrain_command(
     epochs: int | None,
     seed: int,
     resume: bool,
+    max_params: int | None,
+    max_macs: int | None,
+    searcher: str | None,
+    selection: str | None,
+    guards_on: tuple[str, ...],
+    guards_off: tuple[str, ...],
     name: str | None,
     licence: str,
     tags: tuple[str, ...],
@@ -90,6 +99,7 @@ def pretrain_command(
       snt-zoo pretrain photos/ --space nas_bench_201 --set channels=16 --epochs 60 --add
     """
     one_budget(budget, epochs)
+    guards = switched(guards_on, guards_off)
     sources = [read_dataset(dataset, on_bad_image) for dataset in datasets]
     default = "-".join([space, *(data.name for data in sources)])
     with run_folder(out, name or default, resume=resume) as folder:
@@ -113,8 +123,15 @@ def pretrain_command(
                 seed=seed,
                 device=device,
                 resume=resume,
+                max_params=max_params,
+                max_macs=max_macs,
+                searcher=searcher,
+                selection=selection,
+                guards=guards,
                 on_epoch=tell,
             )
+        for warning in made.warnings:
+            note(f"warning: {warning}")
         if add and is_first_process():
             zoo.add(folder)
         return made.to_json() | {"added": add}

@@ -82,7 +82,7 @@ class NetworkEntry(_Entry):
             space = self.to_network().build_space()
         except SntZooError as error:  # an UnknownComponentError is no ValueError
             raise ValueError(str(error)) from error
-        missing = sorted(set(space.hyperparameters()) - set(self.hyperparameters))
+        missing = sorted(set(space.hyperparameters()) - set(self.hyperparameters) - set(space.added_later))
         if missing:  # a default that changes one day must not change this network
             raise ValueError(f"hyperparameters lack {', '.join(missing)}: every one must be given")
         return self

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from snt_zoo.errors import BudgetError
@@ -77,11 +78,14 @@ class Clock:
 
     Args:
         elapsed: seconds that the run had taken when it was interrupted.
+        timer: what counts seconds: wall clock, or `time.process_time` for a benchmark that shall not
+            depend on what else the machine does.
     """
 
-    def __init__(self, elapsed: float = 0.0) -> None:
-        self._start = time.perf_counter() - elapsed
+    def __init__(self, elapsed: float = 0.0, *, timer: Callable[[], float] = time.perf_counter) -> None:
+        self._timer = timer
+        self._start = timer() - elapsed
 
     def seconds(self) -> float:
-        """Seconds of wall clock since the start."""
-        return time.perf_counter() - self._start
+        """Seconds since the start."""
+        return self._timer() - self._start

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -45,13 +45,13 @@ def network_batches(
     )
 
 
-def evaluate(network: Network, split: Split, *, mixed: bool = False) -> float:
+def evaluate(network: Network, split: Split, *, mixture: Mapping[str, Tensor] | None = None) -> float:
     """Share of the split's images, from 0 to 1, whose largest logit is at their label.
 
     Args:
         network: a derived model, or a supernet, which is run along the path of its genotype.
         split: labelled images.
-        mixed: run a supernet with all its operations mixed by its alphas instead.
+        mixture: run a supernet with all its operations mixed by these weights instead.
 
     Example:
         >>> from snt_zoo import open_dataset
@@ -62,7 +62,7 @@ def evaluate(network: Network, split: Split, *, mixed: bool = False) -> float:
 
     def count(batch_size: int) -> int:
         correct = torch.zeros((), device=device, dtype=torch.int64)
-        options = {"mixture": network.mixture()} if mixed and isinstance(network, Supernet) else {}
+        options = {} if mixture is None else {"mixture": mixture}
         for images, labels in network_batches(network, split, batch_size):
             correct += (network(images, **options).argmax(1) == labels).sum()
         return int(correct)

@@ -12,25 +12,27 @@ Without a source the same is a search from scratch: stage 1 falls away.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from snt_zoo.data import ImageDataset, Split
-from snt_zoo.data.splits import stratified_split
+from snt_zoo.data import ImageDataset
+from snt_zoo.search.bilevel import check_recipe, fresh_config, search
 from snt_zoo.search.budget import Budget
+from snt_zoo.search.constraints import Limits
 from snt_zoo.search.derived import DerivedModel
 from snt_zoo.search.device import resolve_device
 from snt_zoo.search.evaluate import count_macs, count_parameters, evaluate, recalibrate
 from snt_zoo.search.genotype import Genotype
+from snt_zoo.search.guards import ENTROPY_FLOOR, soften
 from snt_zoo.search.head import fit_head
 from snt_zoo.search.learners import WeightLearner
 from snt_zoo.search.recipe import Recipe
 from snt_zoo.search.run import EpochRecord, OnEpoch, Run
-from snt_zoo.search.searchers import get_searcher
 from snt_zoo.search.supernet import NetworkConfig, Supernet
 
 
@@ -52,6 +54,9 @@ class FinetuneResult:
         source: id of the supernet it came from, or `"scratch"`.
         class_names: in the order of the outputs.
         settings: what the run was asked to do.
+        search: how the architecture was found: searcher, guards (what fired, and when), selection and
+            constraints; plain data.
+        warnings: what the user should know about it.
     """
 
     model: DerivedModel
@@ -66,6 +71,8 @@ class FinetuneResult:
     source: str
     class_names: tuple[str, ...]
     settings: Mapping[str, Any]
+    search: Mapping[str, Any] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Plain data with the keys of the command line's contract."""
@@ -87,11 +94,13 @@ def finetune(
     budget: Budget,
     source_id: str = "scratch",
     recipe: Recipe | None = None,
+    limits: Limits | None = None,
     seed: int = 0,
     device: str | torch.device = "auto",
     folder: Path | None = None,
     resume: bool = False,
     on_epoch: OnEpoch | None = None,
+    timer: Callable[[], float] = time.perf_counter,
 ) -> FinetuneResult:
     """Adapt a supernet to a dataset and derive a network from it.
 
@@ -101,12 +110,14 @@ def finetune(
         budget: of the whole run. In seconds it covers search and derived training; in epochs it is the
             number of search epochs and of derived epochs each.
         source_id: what the report calls the source.
-        recipe: hyperparameters; by default `Recipe.for_transfer()`, or `Recipe()` from scratch.
+        recipe: hyperparameters; by default `default_recipe(source)`.
+        limits: on the parameters and MACs of the derived network.
         seed: decides the head's and fresh weights, order and augmentation.
         device: `auto`, `cpu`, `cuda`, ….
         folder: where checkpoints go.
         resume: go on from the checkpoint there.
         on_epoch: called with the record of each epoch.
+        timer: what counts the budget's seconds; wall clock by default.
 
     Returns:
         The derived model with its report.
@@ -116,44 +127,59 @@ def finetune(
         DivergenceError: the loss is not finite.
         DeviceError: no such device.
     """
-    if recipe is None:
-        recipe = Recipe.for_transfer() if isinstance(source, Supernet) else Recipe()
+    recipe = default_recipe(source) if recipe is None else recipe
+    check_recipe(recipe)
+    limits = Limits() if limits is None else limits
     place = resolve_device(device)
+    supernet = _starting_point(source, data.num_classes, recipe, seed).to(place)
+    supernet.bound = limits.bound(supernet.config)
     run = Run(
         budget=budget,
         seed=seed,
-        settings={"source": source_id, "data": data.fingerprint, "recipe": repr(recipe)},
+        settings={
+            "source": source_id,
+            "data": data.fingerprint,
+            "recipe": repr(recipe),
+            "limits": asdict(limits),
+        },
         val=data.val,
         folder=folder,
         resume=resume,
         on_epoch=on_epoch,
+        timer=timer,
     )
-    supernet = _starting_point(source, data.num_classes, seed).to(place)
     epochs = budget.epochs or 0
 
     if "search" not in run.finished:
         initial: float | None = None
         if isinstance(source, Supernet):
             if "head" not in run.finished:
+                floor = None
+                if ENTROPY_FLOOR in recipe.guards:
+                    floor = soften(supernet, recipe.entropy_floor)
                 recalibrate(supernet, data.train)
                 fit_head(supernet, data.train)
                 initial = evaluate(supernet, data.val)
                 run.record("head", initial, entropy=supernet.entropy())
-                run.finish("head", {"head": initial}, supernet.state_dict())
+                run.finish("head", {"head": initial, "floor": floor}, supernet.state_dict())
             else:
                 supernet.load_state_dict(run.kept)
                 initial = run.facts["head"]
-        weight_part, alpha_part = bilevel_parts(data.train, recipe, seed=seed)
-        searching = get_searcher(recipe.searcher)(
+        facts = search(
             supernet,
-            weight_part,
-            alpha_part,
+            data.train,
+            run=run,
             recipe=recipe,
-            generator=run.generator,
-            peak_lr=recipe.weight_lr,
+            limits=limits,
+            share=recipe.search_share,
+            epochs=epochs,
+            seed=seed,
+            initial=initial,
         )
-        accuracy = run.fit("search", searching, share=recipe.search_share, epochs=epochs, initial=initial)
-        run.finish("search", {"supernet": accuracy}, supernet.state_dict())
+        if ENTROPY_FLOOR in recipe.guards:
+            fresh = {"applied": False, "why": "the alphas are fresh"}
+            facts["search"]["guards"][ENTROPY_FLOOR] = run.facts.get("floor", fresh)
+        run.finish("search", facts, supernet.state_dict())
     else:
         supernet.load_state_dict(run.kept)
 
@@ -184,26 +210,21 @@ def finetune(
         source=source_id,
         class_names=data.class_names,
         settings=run.settings,
+        search=run.facts["search"] | {"derived_steps": training.steps},
+        warnings=tuple(run.facts["warnings"]),
     )
 
 
-def bilevel_parts(train: Split, recipe: Recipe, *, seed: int) -> tuple[Split, Split]:
-    """The part of the training split that trains weights and the part that trains alphas.
-
-    Drawn by the seed alone, so that a resumed run parts alike. Where no class has an image to spare,
-    both learn from all.
-    """
-    rest, held_out = stratified_split(
-        train.labels, (recipe.alpha_share,), generator=torch.Generator().manual_seed(seed)
-    )
-    if len(held_out) == 0:
-        return train, train
-    return train.subset(rest), train.subset(held_out)
+def default_recipe(source: Supernet | NetworkConfig) -> Recipe:
+    """The recipe of a run: `Recipe.for_transfer()` from a supernet, `Recipe()` from scratch."""
+    return Recipe.for_transfer() if isinstance(source, Supernet) else Recipe()
 
 
-def _starting_point(source: Supernet | NetworkConfig, num_classes: int, seed: int) -> Supernet:
+def _starting_point(
+    source: Supernet | NetworkConfig, num_classes: int, recipe: Recipe, seed: int
+) -> Supernet:
     # A generator of its own: a resumed run begins with the same weights and draws nothing for them.
     generator = torch.Generator().manual_seed(seed)
     if isinstance(source, Supernet):
         return source.with_head(num_classes, generator=generator)
-    return Supernet.create(replace(source, num_classes=num_classes), generator=generator)
+    return Supernet.create(fresh_config(source, recipe, num_classes), generator=generator)

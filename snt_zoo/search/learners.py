@@ -127,15 +127,23 @@ class WeightLearner:
 
     def step(self, images: Tensor, labels: Tensor, progress: float) -> Tensor:
         """One step; returns the loss, still on the device."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.peak_lr * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
+        self.set_rate(progress)
         loss, gradients = self.gradients(self.loss, images, labels, self.parameters)
         for parameter, gradient in zip(self.parameters, gradients, strict=True):
             parameter.grad = gradient
+        self.update()
+        return loss
+
+    def set_rate(self, progress: float) -> None:
+        """The learning rate at some progress: half a cosine from the peak to zero."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.peak_lr * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
+
+    def update(self) -> None:
+        """Clip the gradients that lie at the parameters and move the weights by them."""
         nn.utils.clip_grad_norm_(self.parameters, self.recipe.clip)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        return loss
 
     def gradients(
         self,

@@ -6,19 +6,21 @@ that say which paths did well.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from snt_zoo.data import ImageDataset
+from snt_zoo.search.bilevel import check_recipe, fresh_config, search
 from snt_zoo.search.budget import Budget
+from snt_zoo.search.constraints import Limits
 from snt_zoo.search.device import resolve_device
 from snt_zoo.search.evaluate import evaluate, recalibrate
-from snt_zoo.search.finetune import bilevel_parts
 from snt_zoo.search.recipe import Recipe
 from snt_zoo.search.run import EpochRecord, OnEpoch, Run
-from snt_zoo.search.searchers import get_searcher
 from snt_zoo.search.supernet import NetworkConfig, Supernet
 
 
@@ -35,6 +37,8 @@ class PretrainResult:
         epochs: of training.
         recipe: hyperparameters.
         seed: of the run.
+        search: how the architecture was found, as in `FinetuneResult`.
+        warnings: what the user should know about it.
     """
 
     supernet: Supernet
@@ -45,6 +49,8 @@ class PretrainResult:
     epochs: int
     recipe: Recipe
     seed: int
+    search: Mapping[str, Any] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
 
 
 def pretrain(
@@ -53,6 +59,7 @@ def pretrain(
     *,
     budget: Budget,
     recipe: Recipe | None = None,
+    limits: Limits | None = None,
     seed: int = 0,
     device: str | torch.device = "auto",
     folder: Path | None = None,
@@ -66,6 +73,7 @@ def pretrain(
         config: space, its hyperparameters and input; the number of classes is taken from the data.
         budget: of the run.
         recipe: hyperparameters; by default `Recipe.for_pretraining()`.
+        limits: on the parameters and MACs of the network that the supernet derives to.
         seed: decides weights, order, augmentation and sampled paths.
         device: `auto`, `cpu`, `cuda`, ….
         folder: where checkpoints go.
@@ -78,11 +86,19 @@ def pretrain(
         DeviceError: no such device.
     """
     recipe = Recipe.for_pretraining() if recipe is None else recipe
-    config = replace(config, num_classes=data.num_classes)
+    check_recipe(recipe)
+    limits = Limits() if limits is None else limits
+    config = fresh_config(config, recipe, data.num_classes)
+    bound = limits.bound(config)
     run = Run(
         budget=budget,
         seed=seed,
-        settings={"config": config.to_json(), "data": data.fingerprint, "recipe": repr(recipe)},
+        settings={
+            "config": config.to_json(),
+            "data": data.fingerprint,
+            "recipe": repr(recipe),
+            "limits": asdict(limits),
+        },
         val=data.val,
         folder=folder,
         resume=resume,
@@ -91,16 +107,17 @@ def pretrain(
     # A generator of its own: a resumed run draws nothing for weights that its checkpoint holds.
     fresh = torch.Generator().manual_seed(seed)
     supernet = Supernet.create(config, generator=fresh).to(resolve_device(device))
-    weight_part, alpha_part = bilevel_parts(data.train, recipe, seed=seed)
-    learner = get_searcher(recipe.searcher)(
+    supernet.bound = bound
+    facts = search(
         supernet,
-        weight_part,
-        alpha_part,
+        data.train,
+        run=run,
         recipe=recipe,
-        generator=run.generator,
-        peak_lr=recipe.weight_lr,
+        limits=limits,
+        share=1.0,
+        epochs=budget.epochs or 0,
+        seed=seed,
     )
-    run.fit("search", learner, share=1.0, epochs=budget.epochs or 0)
     recalibrate(supernet, data.train)
     return PretrainResult(
         supernet=supernet.cpu().eval(),
@@ -111,11 +128,27 @@ def pretrain(
         epochs=len(run.history),
         recipe=recipe,
         seed=seed,
+        search=facts["search"],
+        warnings=tuple(facts["warnings"]),
     )
 
 
-def untrained(data: ImageDataset, config: NetworkConfig) -> PretrainResult:
-    """What `pretrain` would begin with, for checks that should not wait for a training."""
-    config = replace(config, num_classes=data.num_classes)
+def untrained(
+    data: ImageDataset,
+    config: NetworkConfig,
+    *,
+    recipe: Recipe | None = None,
+    limits: Limits | None = None,
+) -> PretrainResult:
+    """What `pretrain` would begin with, for checks that should not wait for a training.
+
+    Raises:
+        UnknownComponentError: the recipe names a searcher, guard or selection that there is not.
+        InfeasibleError: no network of the space is within the limits.
+    """
+    recipe = Recipe.for_pretraining() if recipe is None else recipe
+    check_recipe(recipe)
+    config = fresh_config(config, recipe, data.num_classes)
+    (limits or Limits()).bound(config)
     supernet = Supernet.create(config, generator=torch.Generator())
-    return PretrainResult(supernet, 0.0, 0.0, (), 0.0, 0, Recipe.for_pretraining(), 0)
+    return PretrainResult(supernet, 0.0, 0.0, (), 0.0, 0, recipe, 0)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How weights and alphas are trained.
+    """How weights and alphas are trained, and how the architecture is chosen.
 
     Args:
-        searcher: name of the searcher (`snt_zoo.search.searchers`).
+        searcher: name of the searcher (`snt_zoo.search.searchers`, `docs/searchers.md`).
         batch_size: images in a step.
         weight_lr: peak rate of SGD on the weights; falls to zero on a cosine over the run.
         momentum: of SGD (Nesterov).
@@ -25,6 +26,17 @@ class Recipe:
         search_share: share of the budget that goes to the supernet; the derived network has the rest.
         derived_lr: peak rate of SGD on the derived network.
         augmentation: name of a preset of `snt_zoo.data.Augmentation`.
+        guards: names of the guards that are on (`snt_zoo.search.guards`).
+        oles_window: steps over which `early-stopping` averages the cosine of an operation's gradients.
+        oles_threshold: mean cosine under which it freezes the operation.
+        skip_alarm_share: share of a cell's edges above which `skip-alarm` warns.
+        entropy_floor: `entropy-floor` softens transferred alphas until their entropy is this, 0 to 1.
+        dirichlet_kl: weight of `drnas`'s regulariser, the divergence from the uniform Dirichlet.
+        selection: how the genotype is chosen: by `alpha`, or where that is close by `perturbation`.
+        selection_ratio: an edge is close if its second weight is at least this share of its first.
+        selection_images: of the alphas' images, how many perturbation looks at.
+        macs_penalty: weight of the logarithm of the expected MACs in the alphas' loss; with `max_macs`
+            only what they are above it counts.
     """
 
     searcher: str = "gdas"  # docs/decisions.md, 3: four times cheaper a step, no discretisation gap
@@ -42,6 +54,16 @@ class Recipe:
     search_share: float = 0.4
     derived_lr: float = 0.1
     augmentation: str = "safe"  # no flips: letters and arrows are not what their mirror images are
+    guards: tuple[str, ...] = ("auxiliary-skip", "skip-alarm", "entropy-floor")
+    oles_window: int = 20  # Jiang et al. 2023 (OLES), their code
+    oles_threshold: float = 0.4  # OLES, their code
+    skip_alarm_share: float = 1 / 3  # P-DARTS and DARTS+ allow two of eight edges: three is alarming
+    entropy_floor: float = 0.3
+    dirichlet_kl: float = 0.0  # Chen et al. 2021 (DrNAS) by default regularise by weight decay, as here
+    selection: str = "alpha"
+    selection_ratio: float = 0.8
+    selection_images: int = 512
+    macs_penalty: float = 0.2  # the exponent-like weight of FBNet (Wu et al. 2019, equation 3)
 
     @classmethod
     def for_pretraining(cls) -> Recipe:
@@ -52,3 +74,24 @@ class Recipe:
     def for_transfer(cls) -> Recipe:
         """For a supernet that comes with weights and alphas: small steps, and soon derived."""
         return cls(weight_lr=0.02, warmup_share=0.0, search_share=0.1)
+
+    def choosing(
+        self,
+        *,
+        searcher: str | None = None,
+        selection: str | None = None,
+        guards: Mapping[str, bool] | None = None,
+    ) -> Recipe:
+        """A copy with another searcher or selection, or with guards switched on or off.
+
+        Example:
+            >>> Recipe().choosing(guards={"skip-alarm": False}).guards
+            ('auxiliary-skip', 'entropy-floor')
+        """
+        switched = dict.fromkeys(self.guards, True) | dict(guards or {})
+        return replace(
+            self,
+            searcher=self.searcher if searcher is None else searcher,
+            selection=self.selection if selection is None else selection,
+            guards=tuple(name for name, on in switched.items() if on),
+        )

@@ -53,6 +53,8 @@ def report_json(result: FinetuneResult, *, out: str | Path | None = None) -> dic
         "seconds": result.seconds,
         "out": None if out is None else str(out),
         "steps": dict(result.steps),
+        "search": dict(result.search),
+        "warnings": list(result.warnings),
         "class_names": list(result.class_names),
         "settings": dict(result.settings),
         "micro_batch": {record.stage: record.micro_batch for record in result.history},
@@ -97,6 +99,7 @@ def report_html(
         ],
         history=[(r, STAGES.get(r.stage, (r.stage,))[0], stage_colour(r.stage)) for r in result.history],
         settings=_flat(result.settings),
+        search=_flat(result.search),
         versions=_versions(),
         date=datetime.now(timezone.utc).strftime("%d %B %Y, %H:%M UTC"),
         folded=_FOLDED,
@@ -123,5 +126,18 @@ def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
         if isinstance(value, Mapping):
             rows |= _flat(value, f"{prefix}{key}.")
         elif value is not None:
-            rows[f"{prefix}{key}"] = str(value)
+            rows[f"{prefix}{key}"] = _plain(value)
     return rows
+
+
+def _plain(value: Any) -> str:
+    """A value for people: a list as its entries, each as `key value` pairs if it has parts."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, list):
+        return "; ".join(_plain(entry) for entry in value) or "none"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_plain(entry)}" for key, entry in value.items())
+    return str(value)

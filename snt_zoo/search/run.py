@@ -67,6 +67,7 @@ class Run:
         resume: go on from the checkpoint in `folder`.
         on_epoch: called with each new record.
         checkpoint_seconds: time between two checkpoints within an epoch.
+        timer: what counts the budget's seconds.
 
     Raises:
         ResumeError: there is nothing to resume, or the settings differ.
@@ -83,6 +84,7 @@ class Run:
         resume: bool = False,
         on_epoch: OnEpoch | None = None,
         checkpoint_seconds: float | None = None,
+        timer: Callable[[], float] = time.perf_counter,
     ) -> None:
         self.budget = budget
         self.seed = seed
@@ -103,7 +105,7 @@ class Run:
         elapsed = 0.0
         if resume:
             elapsed = self._load()
-        self.clock = Clock(elapsed)
+        self.clock = Clock(elapsed, timer=timer)
         self._saved_at = time.monotonic()
 
     def _load(self) -> float:

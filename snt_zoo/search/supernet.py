@@ -17,10 +17,13 @@ from snt_zoo.data import Normalisation
 from snt_zoo.errors import ConfigError
 from snt_zoo.search.genotype import Genotype
 from snt_zoo.search.initialise import initialise
-from snt_zoo.search.spaces import Choice, SearchSpace, get_space
+from snt_zoo.search.spaces import IN_CHANNELS, Bound, Choice, SearchSpace, get_space
+
+__all__ = ["IN_CHANNELS", "NetworkConfig", "Supernet"]
 
 MAX_CLASSES = 100_000
-IN_CHANNELS = 3  # grey images are read as three equal channels
+_COMMIT_STEP = 0.1  # large against the rounding of float16, in which bundles may be stored
+_COMMIT_STEPS = 1000
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,12 @@ class Supernet(nn.Module):
     Args:
         config: space, its hyperparameters, classes and input.
 
+    Attributes:
+        alphas: for each kind of cell ``edges x operations``.
+        edge_alphas: for each kind of cell ``edges``: the edge normalisation of a space with partial
+            channels (PC-DARTS, Xu et al. 2020, section 3.3); empty for other spaces.
+        bound: what the network that the genotype derives to may cost; None for anything.
+
     Example:
         >>> net = Supernet.create(NetworkConfig(num_classes=10), generator=torch.Generator())
         >>> net(torch.zeros(2, 3, 32, 32)).shape
@@ -85,6 +94,13 @@ class Supernet(nn.Module):
                 for kind, edges in self.space.edges.items()
             }
         )
+        partial = getattr(self.space, "partial_channels", 1) > 1
+        self.edge_alphas = nn.ParameterDict(
+            {kind: nn.Parameter(torch.zeros(len(edges))) for kind, edges in self.space.edges.items()}
+            if partial
+            else {}
+        )
+        self.bound: Bound | None = None
 
     @classmethod
     def create(
@@ -106,8 +122,33 @@ class Supernet(nn.Module):
         return net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
     def mixture(self) -> dict[str, Tensor]:
+        """For each kind of cell the weights of its operations: ``edges x operations``.
+
+        The softmax of the alphas: rows sum to 1, or with edge normalisation to the edge's weight.
+        """
+        return self.normalised(self.probabilities())
+
+    def probabilities(self) -> dict[str, Tensor]:
         """For each kind of cell the softmax of its alphas: ``edges x operations``, rows sum to 1."""
         return {kind: alpha.softmax(dim=-1) for kind, alpha in self.alphas.items()}
+
+    def normalised(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Weights of operations times the weights of their edges, if the space has partial channels.
+
+        Those are the softmax of `edge_alphas` over the edges into one node (Xu et al. 2020, equation 3).
+        """
+        return {
+            kind: table * self._edge_weights(kind)[:, None] if kind in self.edge_alphas else table
+            for kind, table in weights.items()
+        }
+
+    def _edge_weights(self, kind: str) -> Tensor:
+        logits: Tensor = self.edge_alphas[kind]
+        targets = torch.tensor([target for _, target in self.space.edges[kind]], device=logits.device)
+        same = targets[:, None] == targets[None, :]
+        shifted = (logits - logits.detach().max()).exp()
+        weights: Tensor = shifted / (same.to(shifted.dtype) @ shifted)
+        return weights
 
     def features(
         self,
@@ -148,13 +189,36 @@ class Supernet(nn.Module):
 
     @torch.no_grad()
     def genotype(self) -> Genotype:
-        """The architecture that the alphas stand for now."""
-        return self.space.discretise(self.mixture())
+        """The architecture that the alphas stand for now, within the bound."""
+        return self.space.derive(self.mixture(), self.bound)
+
+    @torch.no_grad()
+    def commit(self, genotype: Genotype) -> None:
+        """Raise the alphas of a genotype, and the edges that it keeps, until they stand for it unbounded.
+
+        So an architecture that was chosen within a bound, or otherwise than by the alphas, is what a saved
+        supernet derives to. Nothing changes if it is already.
+
+        Raises:
+            ConfigError: the space's own rule can never derive that genotype.
+        """
+        choice = self.space.choice(genotype)
+        for _ in range(_COMMIT_STEPS):
+            if self.space.discretise(self.mixture()) == genotype:
+                return
+            for kind, path in choice.items():
+                kept = {(edge.source, edge.target) for edge in genotype.cells[kind]}
+                for row, (edge, index) in enumerate(zip(self.space.edges[kind], path, strict=True)):
+                    if edge in kept:
+                        self.alphas[kind][row, index] += _COMMIT_STEP
+                        if kind in self.edge_alphas:
+                            self.edge_alphas[kind][row] += _COMMIT_STEP
+        raise ConfigError(f"the space {self.config.space} cannot derive {genotype} from any alphas")
 
     def entropy(self) -> float:
         """Mean entropy of the mixtures as a share of the largest possible, from 0 (decided) to 1."""
         with torch.no_grad():
-            rows = torch.cat(list(self.mixture().values()))
+            rows = torch.cat(list(self.probabilities().values()))
             entropy = -(rows * rows.clamp_min(1e-12).log()).sum(1).mean()
         return float(entropy / torch.tensor(float(rows.shape[1])).log())
 
@@ -167,4 +231,5 @@ class Supernet(nn.Module):
         net = Supernet.create(replace(self.config, num_classes=num_classes), generator=generator)
         net.trunk.load_state_dict(self.trunk.state_dict())
         net.alphas.load_state_dict(self.alphas.state_dict())
+        net.edge_alphas.load_state_dict(self.edge_alphas.state_dict())
         return net

@@ -11,10 +11,11 @@ import torch
 
 from snt_zoo.data import ImageDataset
 from snt_zoo.errors import ResumeError
+from snt_zoo.search.bilevel import bilevel_parts
 from snt_zoo.search.budget import Budget
 from snt_zoo.search.checkpoint import CHECKPOINT
 from snt_zoo.search.evaluate import evaluate
-from snt_zoo.search.finetune import FinetuneResult, bilevel_parts, finetune
+from snt_zoo.search.finetune import FinetuneResult, finetune
 from snt_zoo.search.pretrain import pretrain
 from snt_zoo.search.recipe import Recipe
 from snt_zoo.search.run import EpochRecord

@@ -1,4 +1,4 @@
-"""No step reads a number back from the device: on a GPU that would make it wait for the host and idle after."""
+"""No step reads a number back from the device: on a GPU it would wait for the host and idle after."""
 
 from __future__ import annotations
 

@@ -1,65 +1,50 @@
-"""What a training step may and may not touch, and that it learns."""
+"""`tests/search/cases.py` for each searcher, and what is theirs alone."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
 
 import pytest
 import torch
 
 from snt_zoo.data import ImageDataset
-from snt_zoo.errors import DivergenceError, UnknownComponentError
-from snt_zoo.search.recipe import Recipe
-from snt_zoo.search.searchers import Searcher, get_searcher, list_searchers, register_searcher
+from snt_zoo.errors import ConfigError, DivergenceError, UnknownComponentError
+from snt_zoo.search.searchers import get_searcher, list_searchers, register_searcher
 from snt_zoo.search.searchers.gdas import PathSearcher
-from snt_zoo.search.supernet import NetworkConfig, Supernet
 from tests.conftest import TINY
+from tests.search.cases import SearcherTestCase, batch, make_searcher
 
 
-def make_searcher(
-    name: str, config: NetworkConfig, data: ImageDataset, *, recipe: Recipe | None = None
-) -> Searcher:
-    generator = torch.Generator().manual_seed(0)
-    net = Supernet.create(config, generator=generator)
-    recipe = Recipe(batch_size=32, warmup_share=0.5) if recipe is None else recipe
-    return get_searcher(name)(net, data.train, data.val, recipe=recipe, generator=generator, peak_lr=0.05)
+class TestDarts(SearcherTestCase):
+    name = "darts"
 
 
-@pytest.mark.parametrize("name", list_searchers())
-def test_alphas_move_only_after_the_warm_up_and_weights_always(
-    name: str, tiny_config: NetworkConfig, few_digits: ImageDataset
-) -> None:
-    searcher = make_searcher(name, tiny_config, few_digits)
-    alphas = [alpha.detach().clone() for alpha in searcher.alphas]
-    weights = [weight.detach().clone() for weight in searcher.parameters]
-    searcher.epoch(lambda: 0.0)
-    assert all(torch.equal(a, b) for a, b in zip(alphas, searcher.alphas, strict=True))
-    assert any(not torch.equal(a, b) for a, b in zip(weights, searcher.parameters, strict=True))
-    searcher.epoch(lambda: 0.6)
-    assert all(not torch.equal(a, b) for a, b in zip(alphas, searcher.alphas, strict=True))
+class TestSecondOrder(SearcherTestCase):
+    name = "darts-2nd"
 
 
-@pytest.mark.parametrize("name", list_searchers())
-def test_an_alpha_step_leaves_the_weights_alone(
-    name: str, tiny_config: NetworkConfig, few_digits: ImageDataset
-) -> None:
-    searcher = make_searcher(name, tiny_config, few_digits)
-    weights = [weight.detach().clone() for weight in searcher.parameters]
-    images, labels = next(searcher.loader(few_digits.val))
-    searcher._alpha_step(images, labels)
-    assert all(torch.equal(a, b) for a, b in zip(weights, searcher.parameters, strict=True))
-    assert all(weight.grad is None for weight in searcher.parameters)
+class TestPartialChannels(SearcherTestCase):
+    name = "pc-darts"
+
+
+class TestDirichlet(SearcherTestCase):
+    name = "drnas"
+
+
+class TestSampledPaths(SearcherTestCase):
+    name = "gdas"
+
+
+def test_every_searcher_has_its_case() -> None:
+    assert {case.name for case in SearcherTestCase.__subclasses__()} == set(list_searchers())
 
 
 def test_darts_alpha_gradient_equals_finite_differences(few_digits: ImageDataset) -> None:
     searcher = make_searcher("darts", TINY["nas_bench_201"], few_digits)
-    net = searcher.supernet.double().eval()  # eval: batch statistics would couple the images
-    images, labels = next(searcher.loader(few_digits.val))
-    images = images.double()
+    searcher.supernet.double().eval()  # eval: batch statistics would couple the images
+    images, labels = batch(few_digits)
     alpha = searcher.alphas[0]
 
     def loss() -> torch.Tensor:
-        return torch.nn.functional.cross_entropy(searcher.alpha_outputs(images), labels)
+        return searcher.alpha_loss(images.double(), labels)
 
     (gradient,) = torch.autograd.grad(loss(), [alpha])
     with torch.no_grad():
@@ -72,7 +57,6 @@ def test_darts_alpha_gradient_equals_finite_differences(few_digits: ImageDataset
             alpha[row, column] += step
             expected = (above - below) / (2 * step)
             torch.testing.assert_close(gradient[row, column], expected, rtol=1e-4, atol=1e-9)
-    assert net is searcher.supernet
 
 
 def test_gdas_draws_operations_with_the_softmax_of_the_alphas(few_digits: ImageDataset) -> None:
@@ -91,20 +75,40 @@ def test_gdas_draws_operations_with_the_softmax_of_the_alphas(few_digits: ImageD
 
 def test_gdas_passes_gradients_along_the_sampled_path(few_digits: ImageDataset) -> None:
     searcher = make_searcher("gdas", TINY["nas_bench_201"], few_digits)
-    images, _ = next(searcher.loader(few_digits.val))
+    images, _ = batch(few_digits, 32)
     (gradient,) = torch.autograd.grad(searcher.alpha_outputs(images).square().sum(), searcher.alphas)
     assert gradient.isfinite().all() and gradient.abs().sum() > 0
     # A softmax row's gradient sums to zero: raising all alphas of an edge changes nothing.
     torch.testing.assert_close(gradient.sum(1), torch.zeros(6), atol=1e-3, rtol=0)
 
 
-@pytest.mark.parametrize("name", list_searchers())
-def test_training_lowers_the_loss(name: str, few_digits: ImageDataset) -> None:
-    searcher = make_searcher(name, TINY["nas_bench_201"], few_digits)
-    with torch.no_grad():
-        searcher.alphas[0][:, 3] = 3.0  # mostly one path: else the noise of sampling hides the progress
-    losses = [searcher.epoch(lambda: 0.2) for _ in range(12)]
-    assert losses[-1] < 0.9 * losses[0]
+def test_pc_darts_makes_partial_channels_where_it_may_and_asks_for_them_where_not(
+    few_digits: ImageDataset,
+) -> None:
+    prepared = get_searcher("pc-darts").prepared
+    assert prepared(TINY["nas_bench_201"]).hyperparameters["partial_channels"] == 4
+    assert prepared(TINY["nas_bench_201/partial"]).hyperparameters["partial_channels"] == 2
+    searcher = make_searcher("darts", TINY["nas_bench_201"], few_digits)
+    with pytest.raises(ConfigError, match="--set partial_channels=4"):
+        get_searcher("pc-darts")(
+            searcher.supernet,
+            few_digits.train,
+            few_digits.val,
+            recipe=searcher.recipe,
+            generator=torch.Generator(),
+            peak_lr=0.1,
+        )
+
+
+def test_pc_darts_trains_the_weights_of_the_edges(few_digits: ImageDataset) -> None:
+    searcher = make_searcher("pc-darts", TINY["nas_bench_201"], few_digits)
+    gradients = searcher.alpha_gradients(batch(few_digits), batch(few_digits))
+    edges = gradients[1]
+    assert edges is not None and edges.shape == (6,)
+    assert edges[0] == 0  # the only edge into node 1
+    assert bool((edges[1:] != 0).all())
+    for into in ([1, 3], [2, 4, 5]):  # a softmax over the edges into a node
+        assert abs(float(edges[into].sum())) < 1e-6
 
 
 def test_divergence_is_an_error_that_says_what_to_do(few_digits: ImageDataset) -> None:
@@ -131,25 +135,8 @@ def test_an_epoch_stops_when_the_budget_is_spent(few_digits: ImageDataset) -> No
 
 
 def test_searchers_are_found_by_name() -> None:
-    assert list_searchers() == ["darts", "gdas"]
-    with pytest.raises(UnknownComponentError, match="choose one of darts, gdas"):
+    assert list_searchers() == ["darts", "darts-2nd", "drnas", "gdas", "pc-darts"]
+    with pytest.raises(UnknownComponentError, match="choose one of darts, darts-2nd"):
         get_searcher("random")
     with pytest.raises(ValueError, match="registered already"):
         register_searcher("gdas")(PathSearcher)
-
-
-def test_a_searcher_is_used_by_its_recipe(
-    few_digits: ImageDataset, make_supernet: Callable[..., Supernet]
-) -> None:
-    from snt_zoo.search.budget import Budget
-    from snt_zoo.search.finetune import finetune
-
-    for name in list_searchers():
-        result = finetune(
-            few_digits,
-            make_supernet(TINY["nas_bench_201"]),
-            budget=Budget(epochs=1),
-            recipe=Recipe(searcher=name, batch_size=64),
-            device="cpu",
-        )
-        assert f"searcher='{name}'" in result.settings["recipe"]

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from snt_zoo.data import Split
 from snt_zoo.errors import UnknownComponentError
 from snt_zoo.search.checkpoint import nest, optimizer_tensors, restore_optimizer, unnest
-from snt_zoo.search.learners import WeightLearner
+from snt_zoo.search.guards import ENTROPY_FLOOR, Guard, get_guard
+from snt_zoo.search.learners import Progress, WeightLearner
 from snt_zoo.search.recipe import Recipe
-from snt_zoo.search.supernet import Supernet
+from snt_zoo.search.supernet import NetworkConfig, Supernet
+
+Batch = tuple[Tensor, Tensor]
+"""Images ``batch x 3 x size x size``, and their labels ``batch``."""
 
 
 class Searcher(WeightLearner, ABC):
-    """First-order bilevel training of a supernet (Liu et al. 2019, algorithm 1 with ξ = 0).
+    """Bilevel training of a supernet (Liu et al. 2019, algorithm 1); first order unless told otherwise.
 
     A subclass says how the supernet is run in a weight step and in an alpha step.
 
@@ -33,7 +38,16 @@ class Searcher(WeightLearner, ABC):
         recipe: hyperparameters.
         generator: as of `WeightLearner`.
         peak_lr: rate of the weights at progress 0.
+
+    Raises:
+        ConfigError: the searcher cannot search that supernet.
+        UnknownComponentError: the recipe names a guard that there is not.
     """
+
+    sampled: ClassVar[bool] = False
+    """Whether a step runs one sampled path, and not all operations mixed."""
+    warmup: ClassVar[float] = 1.0
+    """Length of the alphas' warm-up, in units of `recipe.warmup_share`."""
 
     def __init__(
         self,
@@ -48,7 +62,8 @@ class Searcher(WeightLearner, ABC):
         super().__init__(network, split, recipe=recipe, generator=generator, peak_lr=peak_lr)
         self.supernet = network
         self.alpha_split = alpha_split
-        self.alphas = list(network.alphas.values())
+        self.progress = 0.0
+        self.alphas: list[nn.Parameter] = [*network.alphas.values(), *network.edge_alphas.values()]
         self.alpha_optimizer = torch.optim.Adam(
             self.alphas,
             lr=recipe.alpha_lr,
@@ -56,34 +71,133 @@ class Searcher(WeightLearner, ABC):
             weight_decay=recipe.alpha_weight_decay,
         )
         self.alpha_batches = self.stream("alphas", alpha_split)
+        self.guards: list[Guard] = []
+        self.idle_guards: dict[str, str] = {}
+        """Guards that are on but cannot act, and why."""
+        self._add_guards()
+        self.watched = [weight for guard in self.guards for weight in guard.watched()]
+
+    @classmethod
+    def prepared(cls, config: NetworkConfig) -> NetworkConfig:
+        """The network that a search from fresh weights begins with, where it was asked for `config`."""
+        return config
 
     @abstractmethod
     def alpha_outputs(self, images: Tensor) -> Tensor:
         """Logits of an alpha step, ``batch x num_classes``, differentiable in the alphas."""
 
+    def epoch(self, progress: Progress, *, steps: int | None = None) -> float:
+        loss = super().epoch(progress, steps=steps)
+        for guard in self.guards:
+            guard.after_epoch()
+        return loss
+
     def step(self, images: Tensor, labels: Tensor, progress: float) -> Tensor:
-        if progress >= self.recipe.warmup_share:
-            self._alpha_step(*next(self.alpha_batches))
+        self.progress = progress
+        self.set_rate(progress)
+        if self.warm:
+            self._alpha_step(*next(self.alpha_batches), training=(images, labels))
         return super().step(images, labels, progress)
 
-    def _alpha_step(self, images: Tensor, labels: Tensor) -> None:
-        # Only the alphas' gradients are asked for, so that no weight gradient is computed.
-        _, gradients = self.gradients(self.alpha_loss, images, labels, self.alphas)
-        for alpha, gradient in zip(self.alphas, gradients, strict=True):
+    @property
+    def warm(self) -> bool:
+        """Whether the weights have been trained enough for the alphas to move."""
+        return self.progress >= self.warmup * self.recipe.warmup_share
+
+    def _alpha_step(self, images: Tensor, labels: Tensor, *, training: Batch) -> None:
+        gradients = self.alpha_gradients((images, labels), training)
+        for alpha, gradient in zip(self.alphas, gradients, strict=False):
             alpha.grad = gradient
         self.alpha_optimizer.step()
         self.alpha_optimizer.zero_grad(set_to_none=True)
+        start = len(self.alphas)
+        for guard in self.guards:
+            end = start + len(guard.watched())
+            guard.saw_alpha_step(gradients[start:end])
+            start = end
+
+    def alpha_gradients(self, validation: Batch, training: Batch) -> Sequence[Tensor | None]:
+        """Gradients of the alphas' loss in the alphas and then in the `watched` weights.
+
+        Args:
+            validation: a batch of the alphas' images.
+            training: the batch on which the weights will move next.
+        """
+        # Nothing else's gradient is asked for, so that none is computed.
+        _, gradients = self.gradients(self.alpha_loss, *validation, [*self.alphas, *self.watched])
+        return gradients
 
     def alpha_loss(self, images: Tensor, labels: Tensor) -> Tensor:
-        """Mean loss of an alpha step over some images; see `WeightLearner.gradients`."""
-        return functional.cross_entropy(self.alpha_outputs(images), labels)
+        """What the alphas minimise, a scalar: the cross-entropy and the recipe's penalties."""
+        return functional.cross_entropy(self.alpha_outputs(images), labels) + self.penalty()
+
+    def penalty(self) -> Tensor:
+        """`macs_penalty` times the logarithm of the expected MACs, as far as they are above the bound.
+
+        The penalty of FBNet (Wu et al. 2019, arXiv 1812.03443, equation 3) on a sum of expected costs
+        (their equation 8), added and not multiplied, so that it does not fade with the loss. The
+        expectation is that of the mixture: dead edges and whole-network rules are not known to it.
+        """
+        bound = self.supernet.bound
+        zero = torch.zeros((), device=self.device)
+        if bound is None or bound.max_macs is None or not self.recipe.macs_penalty:
+            return zero
+        expected = zero + bound.costs.fixed_macs
+        for kind, weights in self.supernet.probabilities().items():
+            expected = expected + (weights * bound.costs.macs[kind].to(weights)).sum()
+        return self.recipe.macs_penalty * (expected / bound.max_macs).log().clamp_min(0)
+
+    def update(self) -> None:
+        for guard in self.guards:
+            guard.before_update()
+        super().update()
+        for guard in self.guards:
+            guard.after_update()
+
+    @torch.no_grad()
+    def expected_mixture(self) -> Mapping[str, Tensor]:
+        """The mixture that stands for the search when it is measured: without noise or guards."""
+        return self.supernet.mixture()
+
+    def guarded(self, mixture: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """A mixture as the guards want it at this point of the search."""
+        for guard in self.guards:
+            mixture = guard.adjusted(mixture, self.progress)
+        return mixture
+
+    def report(self) -> dict[str, Any]:
+        """What the search did beyond training, as plain data: the guards that are on."""
+        idle = {name: {"applied": False, "why": why} for name, why in self.idle_guards.items()}
+        return idle | {guard.name: {"applied": True, **guard.report()} for guard in self.guards}
+
+    def warnings(self) -> list[str]:
+        """What the user should be told about the search."""
+        return [text for guard in self.guards for text in guard.warnings()]
 
     def state(self) -> dict[str, Tensor]:
-        return super().state() | nest("alphas", optimizer_tensors(self.alpha_optimizer))
+        found = super().state() | nest("alphas", optimizer_tensors(self.alpha_optimizer))
+        for guard in self.guards:
+            found |= nest(f"guard-{guard.name}", guard.state())
+        return found
 
     def load_state(self, tensors: Mapping[str, Tensor]) -> None:
         super().load_state(tensors)
         restore_optimizer(self.alpha_optimizer, unnest("alphas", tensors))
+        for guard in self.guards:
+            guard.load_state(unnest(f"guard-{guard.name}", tensors))
+
+    def _add_guards(self) -> None:
+        for name in self.recipe.guards:
+            cls = get_guard(name)
+            if cls is None:
+                assert name == ENTROPY_FLOOR  # which acts before the search: see `finetune`
+                continue
+            guard = cls(self.supernet, self.recipe, sampled=self.sampled)
+            why = guard.obstacle()
+            if why is None:
+                self.guards.append(guard)
+            else:
+                self.idle_guards[name] = why
 
 
 _SEARCHERS: dict[str, type[Searcher]] = {}

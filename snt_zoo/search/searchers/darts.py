@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
@@ -14,15 +16,19 @@ from snt_zoo.search.searchers.base import Searcher, register_searcher
 class MixtureSearcher(Searcher):
     """Every step computes all operations, mixed by the softmax of the alphas."""
 
+    def mixture(self) -> Mapping[str, Tensor]:
+        """Weights of the operations in one step, differentiable in the alphas."""
+        return self.supernet.mixture()
+
     def outputs(self, images: Tensor) -> Tensor:
         with torch.no_grad():
-            mixture = self.supernet.mixture()
+            mixture = self.guarded(self.mixture())
         out: Tensor = self.supernet(images, mixture)
         return out
 
     def alpha_outputs(self, images: Tensor) -> Tensor:
-        out: Tensor = self.supernet(images, self.supernet.mixture())
+        out: Tensor = self.supernet(images, self.guarded(self.mixture()))
         return out
 
     def evaluate(self, split: Split) -> float:
-        return evaluate(self.supernet, split, mixed=True)
+        return evaluate(self.supernet, split, mixture=self.expected_mixture())

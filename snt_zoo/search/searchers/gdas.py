@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 
@@ -17,7 +19,12 @@ class PathSearcher(Searcher):
     path alone, an alpha step passes gradients to the alphas through the soft sample (straight through).
     A step costs what the derived network costs, and the weights learn to work in a path of their own, so
     that a derived network inherits accuracy and not only weights.
+
+    Once the alphas move, only architectures within the supernet's bound are drawn: in place of one that is
+    not, the best one by the same noise.
     """
+
+    sampled: ClassVar[bool] = True
 
     def outputs(self, images: Tensor) -> Tensor:
         _, choice = self._sample()
@@ -37,4 +44,4 @@ class PathSearcher(Searcher):
             noise = torch.empty(alpha.shape).exponential_(generator=self.generator).log().neg()
             soft[kind] = (alpha + noise.to(alpha.device)).softmax(dim=-1)
         space = self.supernet.space
-        return soft, space.choice(space.discretise(soft))
+        return soft, space.choice(space.derive(soft, self.supernet.bound if self.warm else None))

@@ -2,6 +2,7 @@
 
 from snt_zoo.search.spaces import darts, nas_bench_201
 from snt_zoo.search.spaces.base import (
+    IN_CHANNELS,
     Choice,
     SearchSpace,
     SupernetTrunk,
@@ -9,9 +10,13 @@ from snt_zoo.search.spaces.base import (
     list_spaces,
     register_space,
 )
+from snt_zoo.search.spaces.costs import Bound, Costs
 
 __all__ = [
+    "IN_CHANNELS",
+    "Bound",
     "Choice",
+    "Costs",
     "SearchSpace",
     "SupernetTrunk",
     "darts",

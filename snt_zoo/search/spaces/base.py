@@ -11,15 +11,27 @@ from __future__ import annotations
 import abc
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, fields
-from typing import Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from torch import Tensor, nn
 
-from snt_zoo.errors import ConfigError, UnknownComponentError
-from snt_zoo.search.genotype import Genotype
+from snt_zoo.errors import ConfigError, InfeasibleError, UnknownComponentError
+from snt_zoo.search.genotype import Edge, Genotype
+from snt_zoo.search.spaces.solving import Rule, best_choice
+
+if TYPE_CHECKING:
+    from snt_zoo.search.spaces.costs import Bound, Costs
+
+IN_CHANNELS = 3  # grey images are read as three equal channels
 
 Choice = Mapping[str, Sequence[int]]
 """For each kind of cell, the index of the chosen operation of each edge."""
+
+Owner = tuple[str, int, int]
+"""An operation of an edge: kind of cell, row of the edge, column of the operation."""
+
+Rows = tuple[nn.Parameter, slice | None]
+"""A parameter, and which of its rows along dimension 0 are meant; None for all."""
 
 
 class SupernetTrunk(nn.Module, abc.ABC):
@@ -48,6 +60,14 @@ class SupernetTrunk(nn.Module, abc.ABC):
     def inherit(self, derived: nn.Module, genotype: Genotype) -> None:
         """Copy the weights of the operations that the genotype kept into a derived trunk."""
 
+    @abc.abstractmethod
+    def operation_parameters(self) -> Mapping[Owner, Sequence[Rows]]:
+        """The weights of each operation of each edge, over all cells of its kind.
+
+        Operations without weights are left out. Where several edges share one tensor, the rows of each
+        are told.
+        """
+
 
 class SearchSpace(abc.ABC):
     """A search space with its hyperparameters; subclasses are frozen dataclasses."""
@@ -60,6 +80,15 @@ class SearchSpace(abc.ABC):
     bounds: ClassVar[Mapping[str, tuple[int, int]]]
     """Smallest and largest allowed value of each hyperparameter: a config from outside is not
     trusted to be of a sane size."""
+    added_later: ClassVar[frozenset[str]] = frozenset()
+    """Hyperparameters that bundles of earlier releases lack. Their default is, and must stay, the value at
+    which the space is what it was without them."""
+    idle: ClassVar[tuple[str, ...]] = ("none", "skip_connect")
+    """Operations that compute nothing: too many of them are a collapse."""
+    never: ClassVar[tuple[str, ...]] = ()
+    """Operations that no genotype keeps."""
+    skip: ClassVar[str | None] = "skip_connect"
+    """The operation that passes its input on, which DARTS-'s guard strengthens for a while."""
 
     def validate(self) -> None:
         """Raise `ConfigError` if a hyperparameter is out of its bounds."""
@@ -91,6 +120,65 @@ class SearchSpace(abc.ABC):
     @abc.abstractmethod
     def discretise(self, mixture: Mapping[str, Tensor]) -> Genotype:
         """The genotype of a mixture, by the rule of the paper that defined the space."""
+
+    @abc.abstractmethod
+    def costs(self, input_size: int) -> Costs:
+        """What each choice costs, for square images of `input_size` pixels a side."""
+
+    def rules(self) -> Sequence[Rule]:
+        """Linear rules that every genotype of the space obeys, for `best_genotype`."""
+        return ()
+
+    def best_genotype(self, scores: Mapping[str, Tensor], bound: Bound) -> Genotype | None:
+        """The genotype with the largest sum of scores among those within a bound.
+
+        Here for spaces that keep every edge, with costs that add up; others override it.
+
+        Args:
+            scores: for each kind of cell ``edges x operations``, finite.
+            bound: on the trunk.
+
+        Returns:
+            None if no genotype is within the bound.
+        """
+        choice = best_choice(scores, bound, self.rules())
+        return None if choice is None else self.genotype(choice)
+
+    def derive(self, mixture: Mapping[str, Tensor], bound: Bound | None = None) -> Genotype:
+        """The genotype of a mixture by the paper's rule, or if that costs too much, the best that may be.
+
+        The best has the largest product of its operations' weights in the mixture.
+
+        Raises:
+            InfeasibleError: nothing is within the bound.
+        """
+        genotype = self.discretise(mixture)
+        if bound is None or bound.allows(self.pruned(self.choice(genotype))):
+            return genotype
+        scores = {kind: weights.detach().clamp_min(1e-30).log() for kind, weights in mixture.items()}
+        best = self.best_genotype(scores, bound)
+        if best is None:
+            raise InfeasibleError(
+                f"no network of the search space {self.name} is within the bounds: raise them"
+            )
+        return best
+
+    def genotype(self, choice: Choice) -> Genotype:
+        """A path as a genotype: the inverse of `choice` where every edge is kept."""
+        return Genotype(
+            self.name,
+            {
+                kind: tuple(
+                    Edge(*edge, self.operations[index])
+                    for edge, index in zip(edges, choice[kind], strict=True)
+                )
+                for kind, edges in self.edges.items()
+            },
+        )
+
+    def pruned(self, choice: Choice) -> Choice:
+        """The path without what takes no part in the output and so is not built: that edge has `none`."""
+        return choice
 
     def choice(self, genotype: Genotype) -> Choice:
         """The genotype as a path through the supernet: an edge that it does not keep has `none`."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from snt_zoo.search.spaces.base import Choice
+if TYPE_CHECKING:
+    from snt_zoo.search.spaces.base import Choice
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,3 +40,34 @@ class Costs:
             )
 
         return self.fixed_params + total(self.params), self.fixed_macs + total(self.macs)
+
+
+@dataclass(frozen=True, eq=False)
+class Bound:
+    """What the trunk of a derived network may cost.
+
+    Args:
+        costs: of the space, at the network's input size.
+        max_params: most parameters of the trunk; None for any number.
+        max_macs: most multiply-accumulates of the trunk for one image; None for any number.
+    """
+
+    costs: Costs
+    max_params: int | None = None
+    max_macs: int | None = None
+
+    def allows(self, choice: Choice) -> bool:
+        """Whether a path costs no more than this; see `SearchSpace.pruned` for what a path must be."""
+        params, macs = self.costs.of(choice)
+        return (self.max_params is None or params <= self.max_params) and (
+            self.max_macs is None or macs <= self.max_macs
+        )
+
+    def limits(self) -> list[tuple[Mapping[str, Tensor], int]]:
+        """Tables of costs, each with what the sum over a path's edges may come to."""
+        found: list[tuple[Mapping[str, Tensor], int]] = []
+        if self.max_params is not None:
+            found.append((self.costs.params, self.max_params - self.costs.fixed_params))
+        if self.max_macs is not None:
+            found.append((self.costs.macs, self.max_macs - self.costs.fixed_macs))
+        return found

@@ -4,6 +4,12 @@ Macro skeleton (their section 2.1): a stem convolution; three stages of `cells_p
 with C, 2C and 4C channels; a residual block of stride 2 between stages; batch norm, ReLU and a global
 average. Every cell of a network has the same architecture.
 
+With `partial_channels` K above 1 the connections are partial (PC-DARTS, Xu et al., ICLR 2020, arXiv
+1907.05737, section 3.1): on every edge the first 1/K of the channels go through the operations, the others
+bypass them, and the channels that a node has received are shuffled. What bypasses is weighed by the sum of
+the weights of all operations but `none`, and a derived network keeps the partial connections: both are
+ours, so that `none` is no edge, and a derived network equals the supernet on its path.
+
 The supernet does the work that edges share once. All edges that leave one node apply the same ReLU, the
 same average pooling and convolutions of the same shape to the same tensor, so a node's outgoing 3×3
 convolutions are one convolution with as many times the output channels (and so are the 1×1). The result
@@ -12,6 +18,7 @@ equals the edge-by-edge computation; `tests/search/spaces` holds it to one.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -22,7 +29,16 @@ from torch.nn import functional
 
 from snt_zoo.errors import ConfigError
 from snt_zoo.search.genotype import Edge, Genotype
-from snt_zoo.search.spaces.base import Choice, SearchSpace, SupernetTrunk, register_space
+from snt_zoo.search.spaces.base import (
+    IN_CHANNELS,
+    Choice,
+    Owner,
+    Rows,
+    SearchSpace,
+    SupernetTrunk,
+    register_space,
+)
+from snt_zoo.search.spaces.costs import Bound, Costs
 
 NODES = 4
 STAGES = 3
@@ -79,15 +95,46 @@ class _FanOut(nn.Module):
             getattr(target, name).copy_(getattr(source, name)[rows])
 
 
+class _Partial:
+    """Partial connections: what goes through the operations, what bypasses them, and how both meet again."""
+
+    def __init__(self, channels: int, partial: int) -> None:
+        self.partial = partial
+        self.width = channels // partial
+
+    def split(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The channels for the operations, and the others; all and None if K is 1."""
+        if self.partial == 1:
+            return x, None
+        return x[:, : self.width], x[:, self.width :]
+
+    def join(self, node: list[Tensor]) -> Tensor:
+        """A node's state from the sums of what it received, channels shuffled over the K groups."""
+        if self.partial == 1:
+            return node[0]
+        x = torch.cat(node, dim=1)
+        n, c, h, w = x.shape
+        shuffled = x.view(n, self.partial, c // self.partial, h, w).transpose(1, 2).reshape(n, c, h, w)
+        return shuffled.contiguous(memory_format=torch.channels_last)
+
+
+def _receive(nodes: dict[int, list[Tensor]], target: int, *messages: Tensor | None) -> None:
+    """Add an edge's messages to what its target has received."""
+    parts = [message for message in messages if message is not None]
+    known = nodes.get(target)
+    nodes[target] = parts if known is None else [a + b for a, b in zip(known, parts, strict=True)]
+
+
 class _MixedCell(nn.Module):
     """A cell in which every edge is the weighted sum of its five operations."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, partial: int) -> None:
         super().__init__()
-        self.channels = channels
+        self.connection = _Partial(channels, partial)
+        width = self.connection.width
         fan_outs = range(NODES - 1, 0, -1)  # node s has NODES - 1 - s outgoing edges
-        self.conv_1x1 = nn.ModuleList(_FanOut(channels, n, 1) for n in fan_outs)
-        self.conv_3x3 = nn.ModuleList(_FanOut(channels, n, 3) for n in fan_outs)
+        self.conv_1x1 = nn.ModuleList(_FanOut(width, n, 1) for n in fan_outs)
+        self.conv_3x3 = nn.ModuleList(_FanOut(width, n, 3) for n in fan_outs)
 
     def forward(self, x: Tensor, mixture: Tensor | None, choice: Sequence[int] | None = None) -> Tensor:
         """``batch x channels x h x w`` to the same, by ``6 x 5`` weights, a choice, or both."""
@@ -97,14 +144,14 @@ class _MixedCell(nn.Module):
         return self._mixed(x, mixture)
 
     def _path(self, x: Tensor, mixture: Tensor | None, choice: Sequence[int]) -> Tensor:
-        cell = tuple(
-            Edge(*edge, OPERATIONS[operation]) for edge, operation in zip(EDGES, choice, strict=True)
-        )
-        nodes: dict[int, Tensor] = {0: x}
+        received: dict[int, list[Tensor]] = {}
+        states: dict[int, tuple[Tensor, Tensor | None]] = {0: self.connection.split(x)}
         active: dict[int, Tensor] = {}
-        for edge in _live(cell):
+        for edge in _live(_cell(choice)):
             source, target, name = edge
-            state = nodes[source]
+            if source not in states:
+                states[source] = self.connection.split(self.connection.join(received[source]))
+            state, rest = states[source]
             branch = target - source - 1
             if name.startswith("nor_conv") and source not in active:
                 active[source] = torch.relu(state)
@@ -116,9 +163,11 @@ class _MixedCell(nn.Module):
                 case _:
                     message = state
             if mixture is not None:
-                message = message * mixture[EDGES.index((source, target)), OPERATIONS.index(name)]
-            nodes[target] = nodes[target] + message if target in nodes else message
-        return nodes[NODES - 1] if NODES - 1 in nodes else torch.zeros_like(x)
+                weight = mixture[EDGES.index((source, target)), OPERATIONS.index(name)]
+                message = message * weight
+                rest = None if rest is None else rest * weight
+            _receive(received, target, message, rest)
+        return self.connection.join(received[NODES - 1]) if NODES - 1 in received else torch.zeros_like(x)
 
     def fan_out(self, edge: Edge) -> _FanOut:
         """The convolutions that leave an edge's source, of the edge's operation."""
@@ -128,28 +177,25 @@ class _MixedCell(nn.Module):
         return found
 
     def _mixed(self, x: Tensor, mixture: Tensor) -> Tensor:
-        nodes: list[Tensor | None] = [x, None, None, None]
+        received: dict[int, list[Tensor]] = {}
         row = 0
         for source in range(NODES - 1):
-            state = nodes[source]
-            assert state is not None  # node s has received the edge from node s - 1 by now
+            # Node s has received the edge from node s - 1 by now.
+            state, rest = self.connection.split(self.connection.join(received[source]) if source else x)
             branches = NODES - 1 - source
             weights = mixture[row : row + branches]
             row += branches
             active = torch.relu(state)
-            scale = weights.repeat_interleave(self.channels, dim=0)[:, :, None, None]
+            scale = weights.repeat_interleave(self.connection.width, dim=0)[:, :, None, None]
             convolved = (
                 self.conv_1x1[source](active) * scale[:, 2] + self.conv_3x3[source](active) * scale[:, 3]
             )
             pooled = _average_pool(state)
-            for branch, part in enumerate(convolved.split(self.channels, dim=1)):
+            for branch, part in enumerate(convolved.split(self.connection.width, dim=1)):
                 message = part + state * weights[branch, 1] + pooled * weights[branch, 4]
-                target = source + 1 + branch
-                known = nodes[target]
-                nodes[target] = message if known is None else known + message
-        output = nodes[-1]
-        assert output is not None
-        return output
+                bypassed = None if rest is None else rest * weights[branch, 1:].sum()
+                _receive(received, source + 1 + branch, message, bypassed)
+        return self.connection.join(received[NODES - 1])
 
 
 class _ReLUConvNorm(nn.Module):
@@ -166,28 +212,32 @@ class _ReLUConvNorm(nn.Module):
 class _DerivedCell(nn.Module):
     """A cell with one operation on each edge; edges that lead nowhere are not built."""
 
-    def __init__(self, channels: int, edges: tuple[Edge, ...]) -> None:
+    def __init__(self, channels: int, edges: tuple[Edge, ...], partial: int) -> None:
         super().__init__()
+        self.connection = _Partial(channels, partial)
+        width = self.connection.width
         self.edges = _live(edges)
         self.operations = nn.ModuleList()
         for edge in self.edges:
             match edge.operation:
                 case "nor_conv_1x1":
-                    self.operations.append(_ReLUConvNorm(channels, 1))
+                    self.operations.append(_ReLUConvNorm(width, 1))
                 case "nor_conv_3x3":
-                    self.operations.append(_ReLUConvNorm(channels, 3))
+                    self.operations.append(_ReLUConvNorm(width, 3))
                 case "avg_pool_3x3":
                     self.operations.append(nn.AvgPool2d(3, 1, 1, count_include_pad=False))
                 case _:
                     self.operations.append(nn.Identity())
 
     def forward(self, x: Tensor) -> Tensor:
-        nodes: dict[int, Tensor] = {0: x}
+        received: dict[int, list[Tensor]] = {}
+        states = {0: self.connection.split(x)}
         for edge, operation in zip(self.edges, self.operations, strict=True):
-            message = operation(nodes[edge.source])
-            known = nodes.get(edge.target)
-            nodes[edge.target] = message if known is None else known + message
-        return nodes[NODES - 1]
+            if edge.source not in states:
+                states[edge.source] = self.connection.split(self.connection.join(received[edge.source]))
+            state, rest = states[edge.source]
+            _receive(received, edge.target, operation(state), rest)
+        return self.connection.join(received[NODES - 1])
 
 
 class _Reduction(nn.Module):
@@ -232,7 +282,11 @@ class _Skeleton(SupernetTrunk):
         for stage in range(STAGES):
             width = c * 2**stage
             for _ in range(space.cells_per_stage):
-                self.cells.append(_MixedCell(width) if edges is None else _DerivedCell(width, edges))
+                self.cells.append(
+                    _MixedCell(width, space.partial_channels)
+                    if edges is None
+                    else _DerivedCell(width, edges, space.partial_channels)
+                )
             if stage < STAGES - 1:
                 self.reductions.append(_Reduction(width))
         self.norm = nn.BatchNorm2d(space.feature_dim)
@@ -264,6 +318,19 @@ class _Skeleton(SupernetTrunk):
                 if isinstance(operation, _ReLUConvNorm):
                     mixed.fan_out(edge).copy_to(operation, edge.target - edge.source - 1)
 
+    def operation_parameters(self) -> Mapping[Owner, Sequence[Rows]]:
+        owned: dict[Owner, list[Rows]] = {}
+        for cell in self.cells:
+            assert isinstance(cell, _MixedCell)
+            for row, (source, target) in enumerate(EDGES):
+                for name in ("nor_conv_1x1", "nor_conv_3x3"):
+                    fan_out = cell.fan_out(Edge(source, target, name))
+                    weight = fan_out.conv.weight
+                    assert isinstance(weight, nn.Parameter)
+                    rows = fan_out.rows(target - source - 1)
+                    owned.setdefault(("cell", row, OPERATIONS.index(name)), []).append((weight, rows))
+        return owned
+
 
 @register_space("nas_bench_201")
 @dataclass(frozen=True)
@@ -274,19 +341,31 @@ class NasBench201(SearchSpace):
         channels: C, channels of the first stage.
         cells_per_stage: N, cells in each of the three stages (5 in the paper).
         stem_stride: 1 as in the paper, or 2 for a quarter of the cost.
+        partial_channels: K; 1/K of the channels go through the operations (1: all; divides `channels`).
     """
 
     operations: ClassVar[tuple[str, ...]] = OPERATIONS
     edges: ClassVar[Mapping[str, tuple[tuple[int, int], ...]]] = {"cell": EDGES}
+    added_later: ClassVar[frozenset[str]] = frozenset({"partial_channels"})
     bounds: ClassVar[Mapping[str, tuple[int, int]]] = {
         "channels": (1, 256),
         "cells_per_stage": (1, 12),
         "stem_stride": (1, 2),
+        "partial_channels": (1, 8),
     }
 
     channels: int = 16
     cells_per_stage: int = 1
     stem_stride: int = 1
+    partial_channels: int = 1
+
+    def validate(self) -> None:
+        super().validate()
+        if self.channels % self.partial_channels:
+            raise ConfigError(
+                f"search space {self.name}: channels must be a multiple of partial_channels, got "
+                f"{self.channels} and {self.partial_channels}; correct one of them in the config"
+            )
 
     @property
     def feature_dim(self) -> int:
@@ -311,14 +390,70 @@ class NasBench201(SearchSpace):
         computing, chosen = weights[:, SKIP + 1 :].max(1)
         loss = weights.max(1).values - computing
         while True:
-            cell = tuple(
-                Edge(*edge, OPERATIONS[index]) for edge, index in zip(EDGES, best.tolist(), strict=True)
-            )
+            cell = _cell(best.tolist())
             active = [e for e in _live(cell) if OPERATIONS.index(e.operation) > SKIP]
             if len(active) >= MIN_COMPUTING:
                 return Genotype(self.name, {"cell": cell})
             promoted = int(loss.masked_fill(best > SKIP, float("inf")).argmin())
             best[promoted] = chosen[promoted] + SKIP + 1
+
+    def costs(self, input_size: int) -> Costs:
+        side = -(-input_size // self.stem_stride)  # a strided convolution with padding halves upwards
+        params = torch.zeros(len(EDGES), len(OPERATIONS), dtype=torch.int64)
+        macs = torch.zeros_like(params)
+        fixed_params = IN_CHANNELS * 9 * self.channels + 2 * self.channels + 2 * self.feature_dim
+        fixed_macs = IN_CHANNELS * 9 * self.channels * side**2
+        for stage in range(STAGES):
+            channels = self.channels * 2**stage
+            width = channels // self.partial_channels
+            for name, kernel in (("nor_conv_1x1", 1), ("nor_conv_3x3", 3)):
+                column = OPERATIONS.index(name)
+                params[:, column] += self.cells_per_stage * (kernel**2 * width**2 + 2 * width)
+                macs[:, column] += self.cells_per_stage * kernel**2 * width**2 * side**2
+            if stage < STAGES - 1:
+                side = -(-side // 2)
+                weights = 9 * channels * 2 * channels + 9 * (2 * channels) ** 2 + channels * 2 * channels
+                fixed_params += weights + 2 * 2 * (2 * channels)
+                fixed_macs += weights * side**2
+        return Costs(fixed_params, fixed_macs, {"cell": params}, {"cell": macs})
+
+    def best_genotype(self, scores: Mapping[str, Tensor], bound: Bound) -> Genotype | None:
+        """As in the base class, by going through all cells: edges that lead nowhere cost nothing."""
+        choices, live = _all_cells()
+        rows = torch.arange(len(EDGES))
+        total = scores["cell"].detach().double().cpu()[rows, choices].sum(1)
+        for table, most in bound.limits():
+            spent = (table["cell"][rows, choices] * live).sum(1)
+            total = total.masked_fill(spent > most, -torch.inf)
+        best = int(total.argmax())
+        return None if total[best] == -torch.inf else self.genotype({"cell": choices[best].tolist()})
+
+    def pruned(self, choice: Choice) -> Choice:
+        kept = {(e.source, e.target): e.operation for e in _live(_cell(choice["cell"]))}
+        return {"cell": [OPERATIONS.index(kept.get(edge, "none")) for edge in EDGES]}
+
+
+@functools.cache
+def _all_cells() -> tuple[Tensor, Tensor]:
+    """Every cell that computes enough, ``n x 6`` operations, and which of its edges are live, ``n x 6``."""
+    operations = torch.arange(len(OPERATIONS))
+    choices = torch.cartesian_prod(*[operations] * len(EDGES))
+    kept = {edge: choices[:, row] > 0 for row, edge in enumerate(EDGES)}
+    always = torch.ones(len(choices), dtype=torch.bool)
+    reached, needed = {0: always}, {NODES - 1: always}
+    for node in range(1, NODES):
+        into = [reached[s] & kept[s, t] for s, t in EDGES if t == node]
+        reached[node] = torch.stack(into).any(0)
+    for node in range(NODES - 2, -1, -1):
+        out = [needed[t] & kept[s, t] for s, t in EDGES if s == node]
+        needed[node] = torch.stack(out).any(0)
+    live = torch.stack([kept[s, t] & reached[s] & needed[t] for s, t in EDGES], 1)
+    enough = (live & (choices > SKIP)).sum(1) >= MIN_COMPUTING
+    return choices[enough], live[enough]
+
+
+def _cell(choice: Sequence[int]) -> tuple[Edge, ...]:
+    return tuple(Edge(*edge, OPERATIONS[index]) for edge, index in zip(EDGES, choice, strict=True))
 
 
 def _live(edges: Iterable[Edge]) -> tuple[Edge, ...]:

@@ -57,13 +57,14 @@ def nas_bench_201_features(trunk: nn.Module, x: Tensor, mixture: Tensor) -> Tens
 
 
 def _nas_bench_201_cell(cell: nn.Module, x: Tensor, mixture: Tensor) -> Tensor:
+    channels, partial = x.shape[1], cell.connection.partial
+    width = channels // partial  # of the channels that go through the operations: the first ones
     states = [x]
     for target in range(1, 4):
         total = torch.zeros_like(x)
         for source in range(target):
             weights = mixture[nas_bench_201.EDGES.index((source, target))]
-            state = states[source]
-            width = state.shape[1]
+            state, rest = states[source][:, :width], states[source][:, width:]
             rows = slice((target - source - 1) * width, (target - source) * width)
             outputs = [torch.zeros_like(state), state]
             for group, padding in ((cell.conv_1x1, 0), (cell.conv_3x3, 1)):
@@ -71,9 +72,12 @@ def _nas_bench_201_cell(cell: nn.Module, x: Tensor, mixture: Tensor) -> Tensor:
                 out = functional.conv2d(functional.relu(state), conv.weight[rows], padding=padding)
                 outputs.append(_norm(out, norm, rows))
             outputs.append(_average_pool(state, 1))
-            for weight, output in zip(weights, outputs, strict=True):
-                total = total + weight * output
-        states.append(total)
+            mixed = sum(weight * output for weight, output in zip(weights, outputs, strict=True))
+            passed = rest * (weights[1] + weights[2] + weights[3] + weights[4])  # all but `none`
+            total = total + torch.cat([mixed, passed], dim=1)
+        # Shuffled: channel j of group g comes to stand at place j * groups + g.
+        order = [group * width + place for place in range(width) for group in range(partial)]
+        states.append(total[:, order])
     return states[3]
 
 

@@ -169,6 +169,95 @@ def test_the_last_node_of_a_genotype_from_outside_must_be_reached() -> None:
         DerivedModel(NetworkConfig("darts", {}, 10), cut)
 
 
+def test_the_operations_own_all_weights_of_their_edges(
+    tiny_config: NetworkConfig, make_supernet: MakeSupernet, images: Tensor
+) -> None:
+    net = make_supernet(tiny_config).double()
+    owned = net.trunk.operation_parameters()
+    marks = {id(weight): torch.zeros_like(weight) for rows in owned.values() for weight, _ in rows}
+    for rows in owned.values():
+        for weight, part in rows:
+            (marks[id(weight)] if part is None else marks[id(weight)][part]).add_(1)
+    shared = {id(w) for w in net.trunk.parameters()} - set(marks)
+    assert all(bool((mark >= 1).all()) for mark in marks.values())
+    # The weights that an operation is said to own are those that a path with it uses beyond the rest.
+    choice = net.choice()
+    used = torch.autograd.grad(
+        net.features(images, choice=choice).sum(), list(net.trunk.parameters()), allow_unused=True
+    )
+    used_by_id = {id(w): g != 0 for w, g in zip(net.trunk.parameters(), used, strict=True) if g is not None}
+    pruned = net.space.pruned(choice)
+    mine: dict[int, Tensor] = {}
+    for (kind, row, column), rows in owned.items():
+        if pruned[kind][row] == column:
+            for weight, part in rows:
+                mask = mine.setdefault(id(weight), torch.zeros_like(weight, dtype=torch.bool))
+                (mask if part is None else mask[part]).fill_(True)
+    for key, mask in used_by_id.items():
+        if key not in shared:
+            assert bool((mask <= mine.get(key, torch.zeros_like(mask))).all())
+
+
+def test_edge_normalisation_weighs_the_edges_into_a_node(make_supernet: MakeSupernet) -> None:
+    net = make_supernet(TINY["nas_bench_201/partial"])
+    with torch.no_grad():
+        net.edge_alphas["cell"].normal_(generator=torch.Generator().manual_seed(0))
+    sums = net.mixture()["cell"].sum(1)
+    for node in (1, 2, 3):
+        into = [row for row, (_, t) in enumerate(nas_bench_201.EDGES) if t == node]
+        expected = net.edge_alphas["cell"][into].softmax(0)
+        torch.testing.assert_close(sums[into], expected)
+    assert set(make_supernet(TINY["nas_bench_201"]).edge_alphas) == set()
+    assert "edge_alphas.cell" in net.state_dict()
+    copy = net.with_head(3, generator=torch.Generator())
+    assert torch.equal(copy.edge_alphas["cell"], net.edge_alphas["cell"])
+    torch.testing.assert_close(net.entropy(), copy.entropy())
+
+
+def test_a_committed_genotype_is_what_the_alphas_stand_for(
+    tiny_config: NetworkConfig, make_supernet: MakeSupernet
+) -> None:
+    net = make_supernet(tiny_config, seed=1)
+    other = make_supernet(tiny_config, seed=2).genotype()
+    assert net.genotype() != other
+    before = {kind: alpha.clone() for kind, alpha in net.alphas.items()}
+    net.commit(net.genotype())
+    assert all(torch.equal(net.alphas[kind], alpha) for kind, alpha in before.items())
+    net.commit(other)
+    assert net.genotype() == other
+    net.half()  # as a bundle may store it
+    assert net.float().genotype() == other
+
+
+def test_partial_channels_divide_the_channels() -> None:
+    with pytest.raises(ConfigError, match="multiple of partial_channels, got 10 and 4"):
+        get_space("nas_bench_201", channels=10, partial_channels=4)
+    for name in list_spaces():
+        space = get_space(name)
+        assert space.added_later <= set(space.hyperparameters())
+
+
+def test_darts_skips_at_most_half_of_a_cells_edges() -> None:
+    space = get_space("darts")
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(20):
+        mixture = {kind: torch.rand(14, 8, generator=generator) for kind in ("normal", "reduce")}
+        mixture["normal"][:, darts.SKIP] += 1.0
+        guarded = space.discretise(mixture)
+        kept = guarded.cells["normal"]
+        assert sum(edge.operation == "skip_connect" for edge in kept) == darts.MAX_SKIPS
+        # Those that lose least are replaced: the gap of a kept skip is at least that of any replaced one.
+        gaps = {}
+        for edge in kept:
+            row = mixture["normal"][darts.EDGES.index(edge[:2])].clone()
+            skip = float(row[darts.SKIP])
+            row[[0, darts.SKIP]] = -1.0
+            gaps[edge] = skip - float(row.max())
+        replaced = [gap for edge, gap in gaps.items() if edge.operation != "skip_connect"]
+        left = [gap for edge, gap in gaps.items() if edge.operation == "skip_connect"]
+        assert max(replaced) <= min(left)
+
+
 def test_spaces_are_found_by_name() -> None:
     assert list_spaces() == ["darts", "nas_bench_201"]
     with pytest.raises(UnknownComponentError, match="choose one of darts, nas_bench_201"):

@@ -6,7 +6,7 @@ operations each. Cells at one third and two thirds of the depth are reduction ce
 alphas of their own. A derived cell keeps the two strongest edges into each node.
 """
 
-from snt_zoo.search.spaces.darts.layout import EDGES, KEPT, NODES, OPERATIONS
+from snt_zoo.search.spaces.darts.layout import EDGES, KEPT, MAX_SKIPS, NODES, OPERATIONS, SKIP
 from snt_zoo.search.spaces.darts.space import Darts
 
-__all__ = ["EDGES", "KEPT", "NODES", "OPERATIONS", "Darts"]
+__all__ = ["EDGES", "KEPT", "MAX_SKIPS", "NODES", "OPERATIONS", "SKIP", "Darts"]

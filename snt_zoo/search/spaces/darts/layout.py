@@ -18,6 +18,7 @@ OPERATIONS = (
     "dil_conv_5x5",
 )
 SKIP = OPERATIONS.index("skip_connect")
+MAX_SKIPS = 4  # of a derived cell's eight edges; see `Darts.discretise`
 POOLS = OPERATIONS[1:3]
 # Nodes 0 and 1 are the inputs; 2 to 5 the four nodes. Grouped by target node, as in the paper's figure.
 EDGES = tuple((s, t) for t in range(2, 2 + NODES) for s in range(t))

@@ -18,6 +18,7 @@ from torch.nn import functional
 from snt_zoo.errors import ConfigError
 from snt_zoo.search import kernels
 from snt_zoo.search.genotype import Edge
+from snt_zoo.search.spaces.base import Rows
 from snt_zoo.search.spaces.darts.fused_cell import fused_cell
 from snt_zoo.search.spaces.darts.layout import (
     ALL,
@@ -253,11 +254,9 @@ class MixedCell(Cell):
                     conv.weight.copy_(weight)
                 _copy_statistics(self.norms[block.name], norms[index], self.rows(row))
 
-    def operation_parameters(
-        self,
-    ) -> Mapping[tuple[int, int], Sequence[tuple[nn.Parameter, slice | None]]]:
+    def operation_parameters(self) -> Mapping[tuple[int, int], Sequence[Rows]]:
         """Row and operation to the parameters, with the part along dimension 0, None for the whole."""
-        found: dict[tuple[int, int], list[tuple[nn.Parameter, slice | None]]] = {}
+        found: dict[tuple[int, int], list[Rows]] = {}
         for row in range(len(EDGES)):
             strided = self.skip(row)
             if strided is not None:

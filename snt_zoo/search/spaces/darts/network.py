@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from snt_zoo.search.genotype import Genotype
 from snt_zoo.search.kernels import Workspace
-from snt_zoo.search.spaces.base import Choice, SupernetTrunk
+from snt_zoo.search.spaces.base import Choice, Owner, Rows, SupernetTrunk
 from snt_zoo.search.spaces.darts.derived_cell import DerivedCell
 from snt_zoo.search.spaces.darts.layout import NODES
 from snt_zoo.search.spaces.darts.mixed_cell import MixedCell, copy_matching
@@ -94,11 +94,8 @@ class Network(SupernetTrunk):
             for edge, operation in zip(plain.edges, plain.operations, strict=True):
                 mixed.inherit(edge, operation)
 
-    def operation_parameters(
-        self,
-    ) -> Mapping[tuple[str, int, int], Sequence[tuple[nn.Parameter, slice | None]]]:
-        """See `SupernetTrunk.operation_parameters`."""
-        found: dict[tuple[str, int, int], list[tuple[nn.Parameter, slice | None]]] = {}
+    def operation_parameters(self) -> Mapping[Owner, Sequence[Rows]]:
+        found: dict[Owner, list[Rows]] = {}
         for kind, cell in zip(self.kinds, self.cells, strict=True):
             assert isinstance(cell, MixedCell)
             for (row, operation), parameters in cell.operation_parameters().items():

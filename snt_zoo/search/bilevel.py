@@ -1,0 +1,107 @@
+"""The search stage that finetuning and pretraining share: bilevel training, then the architecture."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from snt_zoo.data import Split
+from snt_zoo.data.splits import stratified_split
+from snt_zoo.search.constraints import Limits, derived_size
+from snt_zoo.search.guards import get_guard
+from snt_zoo.search.recipe import Recipe
+from snt_zoo.search.run import Run
+from snt_zoo.search.searchers import get_searcher
+from snt_zoo.search.selection import check_selection, select
+from snt_zoo.search.supernet import NetworkConfig, Supernet
+
+
+def check_recipe(recipe: Recipe) -> None:
+    """Raise `UnknownComponentError` for a searcher, guard or selection that there is not."""
+    get_searcher(recipe.searcher)
+    check_selection(recipe.selection)
+    for name in recipe.guards:
+        get_guard(name)
+
+
+def fresh_config(config: NetworkConfig, recipe: Recipe, num_classes: int) -> NetworkConfig:
+    """What a search from fresh weights begins with: the config as the recipe's searcher needs it."""
+    return replace(get_searcher(recipe.searcher).prepared(config), num_classes=num_classes)
+
+
+def search(
+    supernet: Supernet,
+    train: Split,
+    *,
+    run: Run,
+    recipe: Recipe,
+    limits: Limits,
+    share: float,
+    epochs: int,
+    seed: int,
+    initial: float | None = None,
+) -> dict[str, Any]:
+    """Train weights and alphas; leave the supernet at its best epoch, with the alphas of its genotype.
+
+    Args:
+        supernet: changed in place.
+        train: images; parted between weights and alphas.
+        run: that keeps time and checkpoints.
+        recipe: hyperparameters.
+        limits: that the supernet's bound was made of.
+        share: of a budget in seconds, counted from the start of the run.
+        epochs: where the budget is in epochs.
+        seed: parts the images.
+        initial: validation accuracy on entry, which then competes.
+
+    Returns:
+        As plain data: validation accuracy of the `supernet`, a report of the `search`, and `warnings`.
+    """
+    weight_part, alpha_part = bilevel_parts(train, recipe, seed=seed)
+    searcher = get_searcher(recipe.searcher)(
+        supernet,
+        weight_part,
+        alpha_part,
+        recipe=recipe,
+        generator=run.generator,
+        peak_lr=recipe.weight_lr,
+    )
+    accuracy = run.fit("search", searcher, share=share, epochs=epochs, initial=initial)
+    entropy = supernet.entropy()
+    genotype, selection = select(searcher)
+    supernet.commit(genotype)
+    params, macs = derived_size(supernet.config, genotype)
+    constraints = {
+        "max_params": limits.max_params,
+        "max_macs": limits.max_macs,
+        "params": params,
+        "macs": macs,
+    }
+    return {
+        "supernet": accuracy,
+        "search": {
+            "searcher": recipe.searcher,
+            "steps": searcher.steps,
+            "entropy": entropy,
+            "guards": searcher.report(),
+            "selection": selection,
+            "constraints": constraints,
+        },
+        "warnings": searcher.warnings(),
+    }
+
+
+def bilevel_parts(train: Split, recipe: Recipe, *, seed: int) -> tuple[Split, Split]:
+    """The part of the training split that trains weights and the part that trains alphas.
+
+    Drawn by the seed alone, so that a resumed run parts alike. Where no class has an image to spare,
+    both learn from all.
+    """
+    rest, held_out = stratified_split(
+        train.labels, (recipe.alpha_share,), generator=torch.Generator().manual_seed(seed)
+    )
+    if len(held_out) == 0:
+        return train, train
+    return train.subset(rest), train.subset(held_out)

@@ -1,0 +1,66 @@
+"""The options of a search, from the command line to the report."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from snt_zoo.search.guards import list_guards
+from snt_zoo.search.searchers import list_searchers
+
+from .conftest import answer, invoke, reason
+
+
+def test_a_search_is_chosen_and_bounded_on_the_command_line(photos: Path, home: Path) -> None:
+    options = ("--searcher", "darts", "--selection", "perturbation", "--no-guard", "skip-alarm")
+    args = ("finetune", photos, "--from", "tiny", "--epochs", 1, "--home", home)
+    made = answer(*args, *options, "--guard", "early-stopping", "--max-params", "100k")
+    found = made["search"]
+    assert found["searcher"] == "darts" and found["selection"]["method"] == "perturbation"
+    assert set(found["guards"]) == {"auxiliary-skip", "early-stopping", "entropy-floor"}
+    assert found["guards"]["entropy-floor"]["applied"] is True  # the alphas came with the supernet
+    assert found["constraints"]["max_params"] == 100_000 >= made["params"]
+    assert "How it was found" in (Path(made["out"]) / "report.html").read_text()
+
+
+def test_what_cannot_be_is_one_line_before_any_training(photos: Path, home: Path) -> None:
+    args = ("finetune", photos, "--from", "tiny", "--epochs", 1, "--home", home)
+    line = reason(invoke(*args, "--max-macs", "1k"))
+    assert re.search(
+        r"at most 1,000 MACs: the smallest has [\d,]+ parameters, the cheapest [\d,]+ MACs", line
+    )
+    assert "choose one of darts" in reason(invoke(*args, "--searcher", "luck"))
+    assert "choose from auxiliary-skip" in reason(invoke(*args, "--guard", "luck"))
+    assert "--set partial_channels=4" in reason(invoke(*args, "--searcher", "pc-darts"))
+    both = invoke(*args, "--guard", "skip-alarm", "--no-guard", "skip-alarm")
+    assert both.exit_code == 2 and "give one of them" in both.stderr
+    pretraining = ("pretrain", photos, "--set", "channels=2", "--epochs", 1, "--home", home)
+    assert "at most 10 parameters" in reason(invoke(*pretraining, "--max-params", 10))
+
+
+def test_a_supernet_is_pretrained_with_partial_channels_and_found_to_collapse_or_not(
+    photos: Path, home: Path, tmp_path: Path
+) -> None:
+    args = (
+        "pretrain",
+        photos,
+        "--searcher",
+        "pc-darts",
+        "--set",
+        "channels=4",
+        "--epochs",
+        1,
+        "--home",
+        home,
+    )
+    made = answer(*args, "--out", tmp_path / "bundle")
+    assert made["search"]["searcher"] == "pc-darts"
+    assert bool(made["warnings"]) == made["search"]["guards"]["skip-alarm"]["fired"]
+    assert '"partial_channels": 4' in (tmp_path / "bundle" / "config.json").read_text()
+
+
+def test_the_help_names_every_searcher_and_guard() -> None:
+    for command in ("finetune", "pretrain"):
+        text = " ".join(invoke(command, "--help").output.split()).replace("- ", "-")  # lines break there
+        for name in (*list_searchers(), *list_guards()):
+            assert name in text
