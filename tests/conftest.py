@@ -34,6 +34,7 @@ def few_digits(digits: ImageDataset) -> ImageDataset:
 TINY = {
     "nas_bench_201": NetworkConfig("nas_bench_201", {"channels": 4, "stem_stride": 2}, 10, 16),
     "darts": NetworkConfig("darts", {"channels": 4, "cells": 3, "stem_multiplier": 1}, 10, 16),
+    "mobile": NetworkConfig("mobile", {"width": 10, "depth": 33, "halvings": 3, "features": 16}, 10, 16),
 }
 
 

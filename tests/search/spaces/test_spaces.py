@@ -21,6 +21,8 @@ MakeSupernet = Callable[..., Supernet]
 def reference_features(net: Supernet, x: Tensor) -> Tensor:
     if net.config.space == "darts":
         return reference.darts_features(net.trunk, x, net.mixture())
+    if net.config.space == "mobile":
+        return reference.mobile_features(net.trunk, x, net.mixture()["chain"])
     return reference.nas_bench_201_features(net.trunk, x, net.mixture()["cell"])
 
 
@@ -155,8 +157,8 @@ def test_the_last_node_of_a_genotype_from_outside_must_be_reached() -> None:
 
 
 def test_spaces_are_found_by_name() -> None:
-    assert list_spaces() == ["darts", "nas_bench_201"]
-    with pytest.raises(UnknownComponentError, match="choose one of darts, nas_bench_201"):
+    assert list_spaces() == ["darts", "mobile", "nas_bench_201"]
+    with pytest.raises(UnknownComponentError, match="choose one of darts, mobile, nas_bench_201"):
         get_space("resnet")
     with pytest.raises(ConfigError, match="has no hyperparameter 'depth'"):
         get_space("darts", depth=3)
