@@ -128,7 +128,7 @@ def finetune(
         resume=resume,
         on_epoch=on_epoch,
     )
-    supernet = _starting_point(source, data.num_classes, seed).to(place)
+    supernet = starting_point(source, data.num_classes, seed).to(place)
     epochs = budget.epochs or 0
 
     if "search" not in run.finished:
@@ -201,7 +201,8 @@ def bilevel_parts(train: Split, recipe: Recipe, *, seed: int) -> tuple[Split, Sp
     return train.subset(rest), train.subset(held_out)
 
 
-def _starting_point(source: Supernet | NetworkConfig, num_classes: int, seed: int) -> Supernet:
+def starting_point(source: Supernet | NetworkConfig, num_classes: int, seed: int) -> Supernet:
+    """A supernet with a fresh head for a task: a copy of one that there is, or one with fresh weights."""
     # A generator of its own: a resumed run begins with the same weights and draws nothing for them.
     generator = torch.Generator().manual_seed(seed)
     if isinstance(source, Supernet):

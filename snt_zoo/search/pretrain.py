@@ -1,4 +1,5 @@
-"""Pretraining a supernet: bilevel training from fresh weights, the best epoch by validation.
+"""Pretraining a supernet: bilevel training from fresh weights, or from those of a network that was pretrained
+elsewhere; the best epoch by validation.
 
 What comes out is not a network to deploy but a starting point: weights that work along many paths, alphas
 that say which paths did well.
@@ -15,7 +16,8 @@ from snt_zoo.data import ImageDataset
 from snt_zoo.search.budget import Budget
 from snt_zoo.search.device import resolve_device
 from snt_zoo.search.evaluate import evaluate, recalibrate
-from snt_zoo.search.finetune import bilevel_parts
+from snt_zoo.search.finetune import bilevel_parts, starting_point
+from snt_zoo.search.head import fit_head
 from snt_zoo.search.recipe import Recipe
 from snt_zoo.search.run import EpochRecord, OnEpoch, Run
 from snt_zoo.search.searchers import get_searcher
@@ -49,9 +51,10 @@ class PretrainResult:
 
 def pretrain(
     data: ImageDataset,
-    config: NetworkConfig,
+    start: NetworkConfig | Supernet,
     *,
     budget: Budget,
+    start_name: str = "scratch",
     recipe: Recipe | None = None,
     seed: int = 0,
     device: str | torch.device = "auto",
@@ -59,13 +62,17 @@ def pretrain(
     resume: bool = False,
     on_epoch: OnEpoch | None = None,
 ) -> PretrainResult:
-    """Train a supernet's weights and alphas from scratch.
+    """Train a supernet's weights and alphas.
 
     Args:
         data: the source.
-        config: space, its hyperparameters and input; the number of classes is taken from the data.
+        start: space, its hyperparameters and input, for fresh weights; or a supernet to begin with, whose
+            batch norms are then measured and whose head is fitted before the first epoch. The number
+            of classes is taken from the data.
         budget: of the run.
-        recipe: hyperparameters; by default `Recipe.for_pretraining()`.
+        start_name: what the run's settings call the start.
+        recipe: hyperparameters; by default `Recipe.for_pretraining()`, with the rate of
+            `Recipe.for_transfer()` if a supernet is given.
         seed: decides weights, order, augmentation and sampled paths.
         device: `auto`, `cpu`, `cuda`, ….
         folder: where checkpoints go.
@@ -77,20 +84,31 @@ def pretrain(
         DivergenceError: the loss is not finite.
         DeviceError: no such device.
     """
-    recipe = Recipe.for_pretraining() if recipe is None else recipe
-    config = replace(config, num_classes=data.num_classes)
+    if recipe is None:
+        recipe = Recipe.for_pretraining()
+        if isinstance(start, Supernet):
+            recipe = replace(recipe, weight_lr=Recipe.for_transfer().weight_lr)
+    # A generator of its own: a resumed run draws nothing for weights that its checkpoint holds.
+    supernet = starting_point(start, data.num_classes, seed).to(resolve_device(device))
     run = Run(
         budget=budget,
         seed=seed,
-        settings={"config": config.to_json(), "data": data.fingerprint, "recipe": repr(recipe)},
+        settings={
+            "config": supernet.config.to_json(),
+            "start": start_name,
+            "data": data.fingerprint,
+            "recipe": repr(recipe),
+        },
         val=data.val,
         folder=folder,
         resume=resume,
         on_epoch=on_epoch,
     )
-    # A generator of its own: a resumed run draws nothing for weights that its checkpoint holds.
-    fresh = torch.Generator().manual_seed(seed)
-    supernet = Supernet.create(config, generator=fresh).to(resolve_device(device))
+    if isinstance(start, Supernet) and not run.history:
+        recalibrate(supernet, data.train)
+        fit_head(supernet, data.train)
+        # For the record only: it does not compete for the best epoch, as no other path was trained.
+        run.record("head", evaluate(supernet, data.val), entropy=supernet.entropy())
     weight_part, alpha_part = bilevel_parts(data.train, recipe, seed=seed)
     learner = get_searcher(recipe.searcher)(
         supernet,
@@ -108,14 +126,13 @@ def pretrain(
         test_accuracy=evaluate(supernet, data.test),
         history=tuple(run.history),
         seconds=run.clock.seconds(),
-        epochs=len(run.history),
+        epochs=sum(record.stage == "search" for record in run.history),
         recipe=recipe,
         seed=seed,
     )
 
 
-def untrained(data: ImageDataset, config: NetworkConfig) -> PretrainResult:
+def untrained(data: ImageDataset, start: NetworkConfig | Supernet) -> PretrainResult:
     """What `pretrain` would begin with, for checks that should not wait for a training."""
-    config = replace(config, num_classes=data.num_classes)
-    supernet = Supernet.create(config, generator=torch.Generator())
+    supernet = starting_point(start, data.num_classes, 0)
     return PretrainResult(supernet, 0.0, 0.0, (), 0.0, 0, Recipe.for_pretraining(), 0)

@@ -111,8 +111,6 @@ class ElasticBlock(nn.Module):
 
     def uses(self, operation: int) -> Sequence[tuple[nn.Parameter, slice | None]]:
         """The parameters that an operation uses; see `SupernetTrunk.operation_parameters`."""
-        if operation == SKIP:
-            return ()
         rows = slice(0, shape_of(operation)[0] * self.plan.c_in)
         by_channel = (self.expand, self.expand_norm, self.depthwise, self.depthwise_norm)
         whole = (self.project, self.project_norm)

@@ -101,7 +101,7 @@ class _Network(SupernetTrunk):
     def operation_parameters(
         self,
     ) -> Mapping[tuple[str, int, int], Sequence[tuple[nn.Parameter, slice | None]]]:
-        """For each operation of each block the parameters that it uses.
+        """For each operation of each block the weights that it uses; a skip has none and is left out.
 
         The choices share their weights, so the same rows stand under several operations: those of
         expansion 3 under all nine, and a gradient on them is the sum of what all nine want. No rows of
@@ -110,7 +110,7 @@ class _Network(SupernetTrunk):
         found = {}
         for row, block in enumerate(self.blocks):
             assert isinstance(block, ElasticBlock)
-            for operation in range(len(OPERATIONS)):
+            for operation in range(SKIP):  # which has no weights
                 found[CHAIN, row, operation] = block.uses(operation)
         return found
 
