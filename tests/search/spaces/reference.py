@@ -156,8 +156,9 @@ def mobile_features(trunk: nn.Module, x: Tensor, mixture: Tensor) -> Tensor:
         )
     )
     first = trunk.first
-    x = functional.conv2d(x, first[0].weight, padding=1, groups=x.shape[1])
-    x = _norm(functional.conv2d(functional.relu6(_norm(x, first[1])), first[3].weight), first[4])
+    y = functional.conv2d(x, first[0].weight, padding=1, groups=x.shape[1])
+    y = _norm(functional.conv2d(functional.relu6(_norm(y, first[1])), first[3].weight), first[4])
+    x = x + y if x.shape == y.shape else y
     for block, row in zip(trunk.blocks, mixture, strict=True):
         weights = dict(zip(mobile.OPERATIONS, row, strict=True))
         same_shape = block.depthwise.stride == (1, 1) and x.shape[1] == block.project.out_channels

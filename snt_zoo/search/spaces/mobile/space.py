@@ -42,6 +42,7 @@ class _Network(SupernetTrunk):
     def __init__(self, plan: Plan, in_channels: int, path: Sequence[int] | None) -> None:
         super().__init__()
         self.elastic = path is None
+        self.first_keeps_shape = plan.stem == plan.first  # only in networks narrower than the published ones
         self.stem = nn.Sequential(
             nn.Conv2d(in_channels, plan.stem, 3, plan.stem_stride, padding=1, bias=False),
             nn.BatchNorm2d(plan.stem),
@@ -74,7 +75,8 @@ class _Network(SupernetTrunk):
         mixture: Mapping[str, Tensor] | None = None,
         choice: Choice | None = None,
     ) -> Tensor:
-        x = self.first(self.stem(x))
+        x = self.stem(x)
+        x = x + self.first(x) if self.first_keeps_shape else self.first(x)
         for row, block in enumerate(self.blocks):
             if self.elastic:
                 weights = None if mixture is None else mixture[CHAIN][row]
