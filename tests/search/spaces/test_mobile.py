@@ -123,6 +123,21 @@ def test_the_weight_of_an_impossible_skip_is_never_used(make_supernet: MakeSuper
     torch.testing.assert_close(net.features(x, net.mixture()), before)
 
 
+def test_an_auxiliary_skip_helps_only_where_there_can_be_one(make_supernet: MakeSupernet) -> None:
+    """DARTS- adds to the weight of the skip: that is β times a block's input, or nothing."""
+    net = make_supernet(CONFIG).double().eval()
+    fixed = [row for row, block in enumerate(BLOCKS) if not block.keeps_shape]
+    mixture = net.mixture()[CHAIN].detach()
+    x = torch.randn(2, 8, 6, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    helped = mixture.clone()
+    helped[:, SKIP] += 0.7
+    for row, block in enumerate(net.trunk.get_submodule("blocks").children()):
+        images = x.repeat(1, 2, 1, 1)[:, : BLOCKS[row].c_in]
+        difference = block(images, helped[row]) - block(images, mixture[row])
+        expected = torch.zeros_like(difference) if row in fixed else 0.7 * images
+        torch.testing.assert_close(difference, expected)
+
+
 def test_an_overwhelming_impossible_skip_gives_no_nan(make_supernet: MakeSupernet) -> None:
     net = make_supernet(CONFIG)
     with torch.no_grad():

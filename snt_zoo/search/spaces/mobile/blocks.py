@@ -139,10 +139,12 @@ def without_skip(weights: Tensor) -> Tensor:
 
     Returns:
         The same with 0 for the skip, whose share goes to the others: of a softmax the softmax over the
-        others, so that the skip's alpha has no gradient.
+        others, so that the skip's alpha has no gradient. What the weights have above 1 in all is an
+        auxiliary skip's (DARTS-), which has no place here either and goes to nobody.
     """
     computing = weights[:SKIP]
-    computing = computing * (weights.sum() / computing.sum().clamp_min(torch.finfo(weights.dtype).tiny))
+    whole = weights.sum().clamp(max=1.0)
+    computing = computing * (whole / computing.sum().clamp_min(torch.finfo(weights.dtype).tiny))
     return functional.pad(computing, (0, len(OPERATIONS) - SKIP))
 
 
