@@ -23,8 +23,6 @@ from snt_zoo.search.run import EpochRecord, OnEpoch, Run
 from snt_zoo.search.searchers import get_searcher
 from snt_zoo.search.supernet import NetworkConfig, Supernet
 
-START_LR = 0.05  # peak rate of pretrained weights; docs/decisions.md, "A mobile supernet from ImageNet"
-
 
 @dataclass(frozen=True, eq=False)
 class PretrainResult:
@@ -73,8 +71,8 @@ def pretrain(
             of classes is taken from the data.
         budget: of the run.
         start_name: what the run's settings call the start.
-        recipe: hyperparameters; by default `Recipe.for_pretraining()`, with
-            `START_LR` if a supernet is given.
+        recipe: hyperparameters; by default `Recipe.for_pretraining()`, with the rate of
+            `Recipe.for_transfer()` if a supernet is given.
         seed: decides weights, order, augmentation and sampled paths.
         device: `auto`, `cpu`, `cuda`, ….
         folder: where checkpoints go.
@@ -89,7 +87,7 @@ def pretrain(
     if recipe is None:
         recipe = Recipe.for_pretraining()
         if isinstance(start, Supernet):
-            recipe = replace(recipe, weight_lr=START_LR)
+            recipe = replace(recipe, weight_lr=Recipe.for_transfer().weight_lr)
     # A generator of its own: a resumed run draws nothing for weights that its checkpoint holds.
     supernet = starting_point(start, data.num_classes, seed).to(resolve_device(device))
     run = Run(
