@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from snt_zoo.search.genotype import Genotype
     from snt_zoo.search.model_folder import load_model
     from snt_zoo.search.supernet import Supernet
+    from snt_zoo.starting import starting_supernet
     from snt_zoo.zoo import Match, QueryResult, Zoo
 
 __version__ = "0.1.0"
@@ -42,6 +43,7 @@ _HOMES = {
     "Zoo": "snt_zoo.zoo",
     "load_model": "snt_zoo.search.model_folder",
     "open_dataset": "snt_zoo.data",
+    "starting_supernet": "snt_zoo.starting",
 }
 
 __all__ = [
@@ -57,6 +59,7 @@ __all__ = [
     "__version__",
     "load_model",
     "open_dataset",
+    "starting_supernet",
 ]
 
 

@@ -25,10 +25,11 @@ from snt_zoo.search.checkpoint import remove_checkpoint
 from snt_zoo.search.constraints import Limits
 from snt_zoo.search.distributed import Team
 from snt_zoo.search.evaluate import evaluate
-from snt_zoo.search.pretrain import PretrainResult, pretrain, untrained
+from snt_zoo.search.pretrain import PretrainResult, default_recipe, pretrain, untrained
 from snt_zoo.search.recipe import Recipe
 from snt_zoo.search.run import EpochRecord, OnEpoch
-from snt_zoo.search.supernet import NetworkConfig
+from snt_zoo.search.supernet import NetworkConfig, Supernet
+from snt_zoo.starting import check_space, starting_supernet
 
 DEFAULT_PRETRAINING = Budget(epochs=60)
 
@@ -91,6 +92,8 @@ def pretrain_bundle(
     *,
     out: str | Path,
     space: str = "nas_bench_201",
+    init: str | None = None,
+    input_size: int | None = None,
     hyperparameters: Mapping[str, int] | None = None,
     epochs: int | None = None,
     budget: str | float | None = None,
@@ -118,6 +121,8 @@ def pretrain_bundle(
         datasets: the sources; of several the classes are joined.
         out: folder of the bundle; must not exist, or be empty.
         space: search space.
+        init: a starting point (`snt_zoo.starting.STARTS`) in place of fresh weights, as `mobilenet_v2`.
+        input_size: side of the images, in pixels; by default 32, or what suits the starting point.
         hyperparameters: of the space, where they differ from its defaults.
         epochs: of training; 60 if neither epochs nor budget are given.
         budget: wall clock in place of epochs.
@@ -141,15 +146,20 @@ def pretrain_bundle(
 
     Raises:
         BundleError: `out` is in use, or the bundle cannot be written.
+        ConfigError: the space, its hyperparameters and the starting point do not go together.
         InfeasibleError: no network of the search space is that small.
         UnknownComponentError: no such searcher, selection or guard.
     """
     out = Path(out)
     working = out.parent / f".{out.name}.run"  # a bundle's folder holds the bundle's files only
-    config = NetworkConfig(space=space, hyperparameters=dict(hyperparameters or {}))
-    recipe = (recipe or Recipe.for_pretraining()).choosing(
-        searcher=searcher, selection=selection, guards=guards
-    )
+    start: NetworkConfig | Supernet
+    if init is not None:
+        check_space(init, space)
+        start = starting_supernet(init, input_size=input_size, hyperparameters=hyperparameters, seed=seed)
+    else:
+        start = NetworkConfig(space=space, hyperparameters=dict(hyperparameters or {}))
+        start = start if input_size is None else replace(start, input_size=input_size)
+    recipe = (recipe or default_recipe(start)).choosing(searcher=searcher, selection=selection, guards=guards)
     limits = Limits(max_params, max_macs)
     data = join(datasets)
     sketches = tuple(sketch(source, backbone=backbone) for source in datasets)
@@ -163,13 +173,14 @@ def pretrain_bundle(
         provenance=provenance or [Provenance()] * len(datasets),
         tags=tags,
         dtype=dtype,
+        init=init,
     )
-    config_of(
-        untrained(data, config, recipe=recipe, limits=limits)
-    )  # what the format refuses shows now, not after the training
+    # What the format refuses shows now, not after the training.
+    config_of(untrained(data, start, recipe=recipe, limits=limits))
     trained = pretrain(
         data,
-        config,
+        start,
+        start_name=init or "scratch",
         budget=Budget.of(budget, epochs, default=DEFAULT_PRETRAINING),
         recipe=recipe,
         limits=limits,
@@ -215,6 +226,7 @@ def _bundle_config(
     provenance: Sequence[Provenance],
     tags: Sequence[str],
     dtype: DtypeName,
+    init: str | None,
 ) -> BundleConfig:
     """The `config.json` of a newly pretrained supernet; raises `ConfigError`."""
     sources = [
@@ -248,7 +260,7 @@ def _bundle_config(
                 "torch_version": str(torch.__version__),
                 "date": datetime.now(timezone.utc).date().isoformat(),
                 "recipe": recipe,
-                "parent": None,
+                "parent": init,
             },
             "licence": licence,
             "tags": list(tags),

@@ -48,6 +48,7 @@ TINY = {
     "darts, partial": NetworkConfig(
         "darts", {"channels": 8, "cells": 3, "stem_multiplier": 1, "partial_channels": 2}, 10, 16
     ),
+    "mobile": NetworkConfig("mobile", {"width": 10, "depth": 33, "halvings": 3, "features": 16}, 10, 16),
 }
 
 

@@ -55,6 +55,14 @@ def _show(document: Mapping[str, Any]) -> None:
     multiple=True,
     help="A hyperparameter of the space, as channels=16; may be repeated.",
 )
+@click.option(
+    "--init", metavar="NAME", help="Begin with pretrained weights: mobilenet_v2, of the space mobile."
+)
+@click.option(
+    "--size",
+    type=click.IntRange(8, 512),
+    help="Side of the images, in pixels.  [default: 32; 96 with --init]",
+)
 @click.option("--budget", type=duration, help="Time, as 10m.  [default: 60 epochs]")
 @training_options
 @search_options
@@ -71,6 +79,8 @@ def pretrain_command(
     datasets: tuple[str, ...],
     space: str,
     settings: tuple[tuple[str, int], ...],
+    init: str | None,
+    size: int | None,
     budget: str | None,
     epochs: int | None,
     seed: int,
@@ -97,6 +107,7 @@ def pretrain_command(
     \b
     Example:
       snt-zoo pretrain photos/ --space nas_bench_201 --set channels=16 --epochs 60 --add
+      snt-zoo pretrain photos/ --space mobile --init mobilenet_v2 --epochs 20 --add
     """
     one_budget(budget, epochs)
     guards = switched(guards_on, guards_off)
@@ -114,6 +125,8 @@ def pretrain_command(
                 sources,
                 out=folder,
                 space=space,
+                init=init,
+                input_size=size,
                 hyperparameters=dict(settings),
                 budget=budget,
                 epochs=epochs,

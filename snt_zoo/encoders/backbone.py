@@ -22,6 +22,7 @@ from snt_zoo.data import Normalisation
 from snt_zoo.errors import UnknownComponentError
 
 DEFAULT_BACKBONE = "mobilenet_v2"
+MOBILENET_SIZE = 96
 IMAGENET = Normalisation(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 
 
@@ -110,15 +111,19 @@ def _mobilenet_v2() -> Backbone:
 
     with torch.device("meta"):
         trunk = mobilenet_v2().features
-    path = resources.files("snt_zoo.encoders") / "assets" / "mobilenet_v2_features.safetensors"
-    with resources.as_file(path) as file:
-        weights = {name: tensor.float() for name, tensor in load_file(file).items()}
     trunk.to_empty(device="cpu")
-    missing, unexpected = trunk.load_state_dict(weights, strict=False)
+    missing, unexpected = trunk.load_state_dict(mobilenet_v2_weights(), strict=False)
     # The counters of batches are not in the file; nothing in eval mode reads them.
     assert not unexpected and all(name.endswith("num_batches_tracked") for name in missing)
     network = nn.Sequential(trunk, nn.AdaptiveAvgPool2d(1), nn.Flatten())
-    return Backbone("mobilenet_v2", _frozen(network), 1280, 96, IMAGENET)
+    return Backbone("mobilenet_v2", _frozen(network), 1280, MOBILENET_SIZE, IMAGENET)
+
+
+def mobilenet_v2_weights() -> dict[str, Tensor]:
+    """What is trained of torchvision's `mobilenet_v2().features`, float32, from the file of the package."""
+    path = resources.files("snt_zoo.encoders") / "assets" / "mobilenet_v2_features.safetensors"
+    with resources.as_file(path) as file:
+        return {name: tensor.float() for name, tensor in load_file(file).items()}
 
 
 def _from_timm(name: str) -> Backbone:

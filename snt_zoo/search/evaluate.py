@@ -113,7 +113,7 @@ def count_macs(network: Network) -> int:
     with torch.device("meta"):
         image = torch.empty(1, IN_CHANNELS, config.input_size, config.input_size)
         if isinstance(network, Supernet):
-            supernet = Supernet(config).eval()
+            supernet = Supernet(config).eval().requires_grad_(False)
             forward = functools.partial(supernet, mixture=supernet.mixture())
         else:
             forward = functools.partial(DerivedModel(config, network.genotype).eval())

@@ -131,7 +131,7 @@ def finetune(
     check_recipe(recipe)
     limits = Limits() if limits is None else limits
     place = resolve_device(device)
-    supernet = _starting_point(source, data.num_classes, recipe, seed).to(place)
+    supernet = starting_point(source, data.num_classes, recipe, seed).to(place)
     supernet.bound = limits.bound(supernet.config)
     run = Run(
         budget=budget,
@@ -220,9 +220,8 @@ def default_recipe(source: Supernet | NetworkConfig) -> Recipe:
     return Recipe.for_transfer() if isinstance(source, Supernet) else Recipe()
 
 
-def _starting_point(
-    source: Supernet | NetworkConfig, num_classes: int, recipe: Recipe, seed: int
-) -> Supernet:
+def starting_point(source: Supernet | NetworkConfig, num_classes: int, recipe: Recipe, seed: int) -> Supernet:
+    """A supernet with a fresh head for a task: a copy of one that there is, or one with fresh weights."""
     # A generator of its own: a resumed run begins with the same weights and draws nothing for them.
     generator = torch.Generator().manual_seed(seed)
     if isinstance(source, Supernet):

@@ -6,6 +6,7 @@ alphas too, build on it (`snt_zoo.search.searchers`).
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import logging
 import math
@@ -184,7 +185,8 @@ class WeightLearner:
         while True:
             parts = count_parts(len(images), self.micro_batch)
             try:
-                loss, gradients = accumulated(loss_of_part, images, labels, list(parameters), parts=parts)
+                with _only(parameters, of=self.network):
+                    loss, gradients = accumulated(loss_of_part, images, labels, list(parameters), parts=parts)
                 break
             except RuntimeError as error:
                 if not is_out_of_memory(error):
@@ -310,3 +312,17 @@ class WeightLearner:
         self.tally.load_state(unnest("tally", tensors))
         self.steps, self.epoch_length, micro_batch = tensors["counts"].tolist()
         self.micro_batch = micro_batch or None
+
+
+@contextlib.contextmanager
+def _only(wanted: Sequence[Tensor], *, of: nn.Module) -> Iterator[None]:
+    """Let no other parameter of a network have a gradient, so that none is computed."""
+    known = {id(parameter) for parameter in wanted}
+    others = [p for p in of.parameters() if p.requires_grad and id(p) not in known]
+    for parameter in others:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in others:
+            parameter.requires_grad_(True)

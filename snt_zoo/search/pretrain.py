@@ -1,4 +1,5 @@
-"""Pretraining a supernet: bilevel training from fresh weights, the best epoch by validation.
+"""Pretraining a supernet: bilevel training from fresh weights, or from those of a network that was pretrained
+elsewhere; the best epoch by validation.
 
 What comes out is not a network to deploy but a starting point: weights that work along many paths, alphas
 that say which paths did well.
@@ -7,18 +8,20 @@ that say which paths did well.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from snt_zoo.data import ImageDataset
-from snt_zoo.search.bilevel import check_recipe, fresh_config, search
+from snt_zoo.search.bilevel import check_recipe, search
 from snt_zoo.search.budget import Budget
 from snt_zoo.search.constraints import Limits
 from snt_zoo.search.device import resolve_device
 from snt_zoo.search.evaluate import evaluate, recalibrate
+from snt_zoo.search.finetune import starting_point
+from snt_zoo.search.head import fit_head
 from snt_zoo.search.recipe import Recipe
 from snt_zoo.search.run import EpochRecord, OnEpoch, Run
 from snt_zoo.search.supernet import NetworkConfig, Supernet
@@ -55,9 +58,10 @@ class PretrainResult:
 
 def pretrain(
     data: ImageDataset,
-    config: NetworkConfig,
+    start: NetworkConfig | Supernet,
     *,
     budget: Budget,
+    start_name: str = "scratch",
     recipe: Recipe | None = None,
     limits: Limits | None = None,
     seed: int = 0,
@@ -66,13 +70,16 @@ def pretrain(
     resume: bool = False,
     on_epoch: OnEpoch | None = None,
 ) -> PretrainResult:
-    """Train a supernet's weights and alphas from scratch.
+    """Train a supernet's weights and alphas.
 
     Args:
         data: the source.
-        config: space, its hyperparameters and input; the number of classes is taken from the data.
+        start: space, its hyperparameters and input, for fresh weights; or a supernet to begin with, whose
+            batch norms are then measured and whose head is fitted before the first epoch. The number
+            of classes is taken from the data.
         budget: of the run.
-        recipe: hyperparameters; by default `Recipe.for_pretraining()`.
+        start_name: what the run's settings call the start.
+        recipe: hyperparameters; by default `default_recipe(start)`.
         limits: on the parameters and MACs of the network that the supernet derives to.
         seed: decides weights, order, augmentation and sampled paths.
         device: `auto`, `cpu`, `cuda`, ….
@@ -85,16 +92,18 @@ def pretrain(
         DivergenceError: the loss is not finite.
         DeviceError: no such device.
     """
-    recipe = Recipe.for_pretraining() if recipe is None else recipe
+    recipe = default_recipe(start) if recipe is None else recipe
     check_recipe(recipe)
     limits = Limits() if limits is None else limits
-    config = fresh_config(config, recipe, data.num_classes)
-    bound = limits.bound(config)
+    # A generator of its own: a resumed run draws nothing for weights that its checkpoint holds.
+    supernet = starting_point(start, data.num_classes, recipe, seed).to(resolve_device(device))
+    supernet.bound = limits.bound(supernet.config)
     run = Run(
         budget=budget,
         seed=seed,
         settings={
-            "config": config.to_json(),
+            "config": supernet.config.to_json(),
+            "start": start_name,
             "data": data.fingerprint,
             "recipe": repr(recipe),
             "limits": asdict(limits),
@@ -104,10 +113,11 @@ def pretrain(
         resume=resume,
         on_epoch=on_epoch,
     )
-    # A generator of its own: a resumed run draws nothing for weights that its checkpoint holds.
-    fresh = torch.Generator().manual_seed(seed)
-    supernet = Supernet.create(config, generator=fresh).to(resolve_device(device))
-    supernet.bound = bound
+    if isinstance(start, Supernet) and not run.history:
+        recalibrate(supernet, data.train)
+        fit_head(supernet, data.train)
+        # For the record only: it does not compete for the best epoch, as no other path was trained.
+        run.record("head", evaluate(supernet, data.val), entropy=supernet.entropy())
     facts = search(
         supernet,
         data.train,
@@ -125,7 +135,7 @@ def pretrain(
         test_accuracy=evaluate(supernet, data.test),
         history=tuple(run.history),
         seconds=run.clock.seconds(),
-        epochs=len(run.history),
+        epochs=sum(record.stage == "search" for record in run.history),
         recipe=recipe,
         seed=seed,
         search=facts["search"],
@@ -133,9 +143,17 @@ def pretrain(
     )
 
 
+def default_recipe(start: NetworkConfig | Supernet) -> Recipe:
+    """`Recipe.for_pretraining()`, with the rate of `Recipe.for_transfer()` if a supernet is given."""
+    recipe = Recipe.for_pretraining()
+    if isinstance(start, Supernet):
+        recipe = replace(recipe, weight_lr=Recipe.for_transfer().weight_lr)
+    return recipe
+
+
 def untrained(
     data: ImageDataset,
-    config: NetworkConfig,
+    start: NetworkConfig | Supernet,
     *,
     recipe: Recipe | None = None,
     limits: Limits | None = None,
@@ -146,9 +164,8 @@ def untrained(
         UnknownComponentError: the recipe names a searcher, guard or selection that there is not.
         InfeasibleError: no network of the space is within the limits.
     """
-    recipe = Recipe.for_pretraining() if recipe is None else recipe
+    recipe = default_recipe(start) if recipe is None else recipe
     check_recipe(recipe)
-    config = fresh_config(config, recipe, data.num_classes)
-    (limits or Limits()).bound(config)
-    supernet = Supernet.create(config, generator=torch.Generator())
+    supernet = starting_point(start, data.num_classes, recipe, 0)
+    (limits or Limits()).bound(supernet.config)
     return PretrainResult(supernet, 0.0, 0.0, (), 0.0, 0, recipe, 0)

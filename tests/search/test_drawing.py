@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from snt_zoo.search.drawing import draw_genotype, draw_history
+from snt_zoo.search.drawing.style import COLOURS, PALETTE
 from snt_zoo.search.genotype import Edge, Genotype
 from snt_zoo.search.run import EpochRecord
 from snt_zoo.search.spaces import get_space, list_spaces
@@ -102,6 +103,38 @@ def test_a_darts_cell_shows_its_concatenation() -> None:
     assert svg.count("concat</text>") == 2
     assert svg.count(">out</text>") == 2
     assert "concat" not in draw_genotype(random_genotype("nas_bench_201", 0))
+
+
+@pytest.mark.parametrize("blocks", [5, 16, 60])
+def test_a_long_chain_is_broken_into_rows(blocks: int) -> None:
+    names = ["mb_e6_k3", "skip_connect", "mb_e3_k7"]
+    chain = tuple(Edge(i, i + 1, names[i % 3]) for i in range(blocks))
+    genotype = Genotype("mobile", {"chain": chain})
+    check(genotype)
+    svg = draw_genotype(genotype)
+    assert float(parsed(svg).attrib["width"]) <= 760
+    nodes = [r for r in parsed(svg).iter(f"{SVG}rect") if "node" in r.attrib["class"]]
+    places = [(float(r.attrib["y"]), float(r.attrib["x"])) for r in nodes]
+    assert len(places) == blocks + 1
+    assert places == sorted(places)  # read like text: left to right, then down
+
+
+def test_every_colour_stands_out_on_light_and_on_dark() -> None:
+    def luminance(colour: str) -> float:  # WCAG 2.1
+        parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+        linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    dark = luminance("#0d1117")
+    for colour in {*PALETTE, *COLOURS.values()}:
+        own = luminance(colour)
+        assert 1.05 / (own + 0.05) >= 3, colour
+        assert (own + 0.05) / (dark + 0.05) >= 3, colour
+
+
+def test_every_operation_of_mobile_has_a_colour_of_its_own() -> None:
+    operations = get_space("mobile").operations
+    assert len({COLOURS[name] for name in operations}) == len(operations)
 
 
 def test_names_are_escaped() -> None:

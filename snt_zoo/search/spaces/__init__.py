@@ -1,6 +1,6 @@
-"""Search spaces, found by name: `get_space("nas_bench_201")`. One file each."""
+"""Search spaces, found by name: `get_space("nas_bench_201")`. One file or folder each."""
 
-from snt_zoo.search.spaces import darts, nas_bench_201
+from snt_zoo.search.spaces import darts, mobile, nas_bench_201
 from snt_zoo.search.spaces.base import (
     IN_CHANNELS,
     Choice,
@@ -22,6 +22,7 @@ __all__ = [
     "darts",
     "get_space",
     "list_spaces",
+    "mobile",
     "nas_bench_201",
     "register_space",
 ]

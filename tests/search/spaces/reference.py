@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from snt_zoo.search.spaces import darts, nas_bench_201
+from snt_zoo.search.spaces import darts, mobile, nas_bench_201
 
 
 def _norm(x: Tensor, norm: nn.BatchNorm2d, rows: slice = slice(None)) -> Tensor:
@@ -154,3 +154,61 @@ def _factorised(module: nn.Module, x: Tensor) -> Tensor:
     even = torch.einsum("nchw,dc->ndhw", x[:, :, ::2, ::2], module.even.weight[:, :, 0, 0])
     out = torch.cat([even, torch.einsum("nchw,dc->ndhw", shifted, module.odd.weight[:, :, 0, 0])], 1)
     return _norm(out, module.norm)
+
+
+def mobile_features(trunk: nn.Module, x: Tensor, mixture: Tensor) -> Tensor:
+    """Features of a mobile supernet for ``blocks x 10`` weights."""
+    x = functional.relu6(
+        _norm(
+            functional.conv2d(x, trunk.stem[0].weight, stride=trunk.stem[0].stride, padding=1), trunk.stem[1]
+        )
+    )
+    first = trunk.first
+    y = functional.conv2d(x, first[0].weight, padding=1, groups=x.shape[1])
+    y = _norm(functional.conv2d(functional.relu6(_norm(y, first[1])), first[3].weight), first[4])
+    x = x + y if x.shape == y.shape else y
+    for block, row in zip(trunk.blocks, mixture, strict=True):
+        weights = dict(zip(mobile.OPERATIONS, row, strict=True))
+        same_shape = block.depthwise.stride == (1, 1) and x.shape[1] == block.project.out_channels
+        if not same_shape:  # there is no way around such a block: a mixture of the others
+            del weights["skip_connect"]
+            whole = sum(weights.values())
+            weights = {name: weight / whole for name, weight in weights.items()}
+        total: Tensor | float = 0.0
+        for name, weight in weights.items():
+            out = x if name == "skip_connect" else _mobile_operation(block, x, name)
+            if same_shape and name != "skip_connect":
+                out = out + x
+            total = total + weight * out
+        x = total
+    x = functional.relu6(_norm(functional.conv2d(x, trunk.last[0].weight), trunk.last[1]))
+    return x.mean((2, 3))
+
+
+def _mobile_operation(block: nn.Module, x: Tensor, name: str) -> Tensor:
+    """An inverted residual block without its residual connection, all of it computed for itself."""
+    expansion, kernel = int(name[4]), int(name[7])
+    wide = expansion * x.shape[1]
+    x = functional.conv2d(x, block.expand.weight[:wide])
+    x = functional.relu6(_switched(x, block.expand_norm, 0))
+    centre = block.depthwise.weight.clone()
+    border = (7 - kernel) // 2
+    centre = centre[:, :, border : 7 - border, border : 7 - border]
+    x = functional.conv2d(
+        x, centre[:wide], stride=block.depthwise.stride, padding=(kernel - 1) // 2, groups=wide
+    )
+    x = functional.relu6(_switched(x, block.depthwise_norm, (3, 5, 7).index(kernel)))
+    x = functional.conv2d(x, block.project.weight[:, :wide])
+    return _switched(x, block.project_norm, mobile.OPERATIONS.index(name))
+
+
+def _switched(x: Tensor, norm: nn.Module, choice: int) -> Tensor:
+    """Batch norm by the statistics of a choice, with the scale and shift that all choices share."""
+    if norm.training:
+        mean, var = x.mean((0, 2, 3)), x.var((0, 2, 3), correction=0)
+    else:
+        mean = norm.running_mean.view(-1, norm.weight.numel())[choice, : x.shape[1]]
+        var = norm.running_var.view(-1, norm.weight.numel())[choice, : x.shape[1]]
+    shape = (1, -1, 1, 1)
+    scale = norm.weight[: x.shape[1]] / torch.sqrt(var + norm.eps)
+    return (x - mean.view(shape)) * scale.view(shape) + norm.bias[: x.shape[1]].view(shape)

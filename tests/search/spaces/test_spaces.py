@@ -23,6 +23,8 @@ MakeSupernet = Callable[..., Supernet]
 def reference_features(net: Supernet, x: Tensor) -> Tensor:
     if net.config.space == "darts":
         return reference.darts_features(net.trunk, x, net.mixture())
+    if net.config.space == "mobile":
+        return reference.mobile_features(net.trunk, x, net.mixture()["chain"])
     return reference.nas_bench_201_features(net.trunk, x, net.mixture()["cell"])
 
 
@@ -259,8 +261,8 @@ def test_darts_skips_at_most_half_of_a_cells_edges() -> None:
 
 
 def test_spaces_are_found_by_name() -> None:
-    assert list_spaces() == ["darts", "nas_bench_201"]
-    with pytest.raises(UnknownComponentError, match="choose one of darts, nas_bench_201"):
+    assert list_spaces() == ["darts", "mobile", "nas_bench_201"]
+    with pytest.raises(UnknownComponentError, match="choose one of darts, mobile, nas_bench_201"):
         get_space("resnet")
     with pytest.raises(ConfigError, match="has no hyperparameter 'depth'"):
         get_space("darts", depth=3)
