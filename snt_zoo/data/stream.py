@@ -39,7 +39,7 @@ class Stream:
         share: Which part of each batch this process takes: its rank, and the number of processes.
 
     Raises:
-        TooFewImagesError: There are fewer than two images for each process.
+        TooFewImagesError: There are fewer than two images, in all or in a batch, for each process.
 
     Example:
         >>> from snt_zoo import open_dataset
@@ -63,11 +63,13 @@ class Stream:
         workers: int | None = None,
         share: tuple[int, int] = (0, 1),
     ) -> None:
-        least = 2 * share[1]
-        if len(split) < (least if share[1] > 1 else 1):
+        least = 2 * share[1] if share[1] > 1 else 1
+        if min(len(split), batch_size) < least:
+            what = (
+                f"{len(split)} training images" if len(split) < least else f"batches of {batch_size} images"
+            )
             raise TooFewImagesError(
-                f"{len(split)} training images cannot be shared by {share[1]} processes, which take at "
-                "least two each: start fewer"
+                f"{what} cannot be shared by {share[1]} processes, which take at least two each: start fewer"
             )
         self.split = split
         self.size = size

@@ -24,7 +24,7 @@ from snt_zoo.search.derived import DerivedModel
 from snt_zoo.search.device import mixed_precision
 from snt_zoo.search.distributed import Team
 from snt_zoo.search.evaluate import evaluate
-from snt_zoo.search.memory import accumulated, count_parts, halved, is_out_of_memory, release
+from snt_zoo.search.memory import fitting_gradients
 from snt_zoo.search.recipe import Recipe
 from snt_zoo.search.supernet import Supernet
 from snt_zoo.search.tally import Tally
@@ -182,21 +182,16 @@ class WeightLearner:
             with mixed_precision(self.device):
                 return loss_of(part, targets)
 
-        while True:
-            parts = count_parts(len(images), self.micro_batch)
-            try:
-                with _only(parameters, of=self.network):
-                    loss, gradients = accumulated(loss_of_part, images, labels, list(parameters), parts=parts)
-                break
-            except RuntimeError as error:
-                if not is_out_of_memory(error):
-                    raise
-                self.micro_batch = halved(len(images), parts, self.device)
-            release(self.device)  # here, as the error holds on to the tensors of the frames it passed
+        with _only(parameters, of=self.network):
+            loss, gradients, micro_batch = fitting_gradients(
+                loss_of_part, images, labels, list(parameters), micro_batch=self.micro_batch
+            )
+        if micro_batch != self.micro_batch:
+            self.micro_batch = micro_batch
             _log.warning(
                 "out of memory on %s: going on with %d images at a time (a batch stays %d)",
                 self.device,
-                self.micro_batch,
+                micro_batch,
                 self.recipe.batch_size,
             )
         present = [gradient for gradient in gradients if gradient is not None]

@@ -94,6 +94,37 @@ def accumulated(
     return total, sums
 
 
+def fitting_gradients(
+    loss_of: Callable[[Tensor, Tensor], Tensor],
+    images: Tensor,
+    labels: Tensor,
+    parameters: list[Tensor],
+    *,
+    micro_batch: int | None,
+) -> tuple[Tensor, list[Tensor | None], int | None]:
+    """`accumulated` in as few parts as fit.
+
+    Args:
+        loss_of, images, labels, parameters: as of `accumulated`.
+        micro_batch: most images in a part, to begin with; None for the whole batch.
+
+    Returns:
+        The loss, the gradients, and the micro-batch that fitted.
+
+    Raises:
+        OutOfMemoryError: not even two images fit.
+    """
+    while True:
+        parts = count_parts(len(images), micro_batch)
+        try:
+            return *accumulated(loss_of, images, labels, parameters, parts=parts), micro_batch
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            micro_batch = halved(len(images), parts, images.device)
+        release(images.device)  # here, as the error holds on to the tensors of the frames that it passed
+
+
 def _added(left: Tensor | None, right: Tensor | None) -> Tensor | None:
     if left is None or right is None:
         return right if left is None else left
@@ -113,4 +144,4 @@ def fitting(function: Callable[[int], T], batch_size: int, device: torch.device)
             if not is_out_of_memory(error):
                 raise
             batch_size = halved(batch_size, 1, device)
-        release(device)  # here, as the error holds on to the tensors of the frames that it passed
+        release(device)
