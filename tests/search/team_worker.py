@@ -19,7 +19,7 @@ from snt_zoo.search.evaluate import evaluate
 from snt_zoo.search.finetune import FinetuneResult, finetune
 from snt_zoo.search.learners import WeightLearner
 from snt_zoo.search.recipe import Recipe
-from snt_zoo.search.searchers import get_searcher
+from snt_zoo.search.searchers import get_searcher, list_searchers
 from snt_zoo.search.supernet import Supernet
 from tests.conftest import TINY
 
@@ -41,7 +41,8 @@ def trained(searcher: str, data: ImageDataset, *, refuse: int | None = None) -> 
         data: what to train on.
         refuse: let the network refuse more images at once.
     """
-    net = Supernet.create(CONFIG, generator=torch.Generator().manual_seed(0)).double().eval()
+    config = get_searcher(searcher).prepared(CONFIG)
+    net = Supernet.create(config, generator=torch.Generator().manual_seed(0)).double().eval()
     net.train = lambda mode=True: net  # type: ignore[method-assign, assignment, misc]
 
     def prepare(module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -109,7 +110,7 @@ def flat(result: FinetuneResult) -> dict[str, Tensor]:
 
 def work(team: Team, out: Path) -> None:
     data = few_digits()
-    for searcher in ("gdas", "darts"):
+    for searcher in list_searchers():
         save_file(trained(searcher, data), out / f"{searcher}-{team.rank}.safetensors")
     limited = trained("gdas", data, refuse=6 if team.rank else None)
     save_file(limited, out / f"limited-{team.rank}.safetensors")

@@ -17,6 +17,7 @@ from snt_zoo.errors import TeamError
 from snt_zoo.search import distributed
 from snt_zoo.search.device import resolve_device
 from snt_zoo.search.distributed import Team, joined
+from snt_zoo.search.searchers import list_searchers
 from tests.search import team_worker
 
 ROOT = Path(__file__).parents[2]
@@ -50,12 +51,12 @@ def assert_equal(left: dict[str, Tensor], right: dict[str, Tensor]) -> None:
         assert torch.equal(tensor, right[name]), name
 
 
-@pytest.mark.parametrize("name", ["gdas", "darts", "limited", "whole", "cut"])
+@pytest.mark.parametrize("name", [*list_searchers(), "limited", "whole", "cut"])
 def test_weights_alphas_and_statistics_are_the_same_bits_in_all(worked: Path, name: str) -> None:
     assert_equal(*both(worked, name))
 
 
-@pytest.mark.parametrize("searcher", ["gdas", "darts"])
+@pytest.mark.parametrize("searcher", list_searchers())
 def test_they_train_what_one_process_trains(worked: Path, searcher: str) -> None:
     alone = team_worker.trained(searcher, team_worker.few_digits())
     together, _ = both(worked, searcher)

@@ -24,7 +24,7 @@ from snt_zoo.search.learners import WeightLearner
 from snt_zoo.search.memory import accumulated, count_parts, halved, is_out_of_memory
 from snt_zoo.search.recipe import Recipe
 from snt_zoo.search.report import report_json
-from snt_zoo.search.searchers import get_searcher
+from snt_zoo.search.searchers import get_searcher, list_searchers
 from snt_zoo.search.supernet import Supernet
 from tests.conftest import TINY
 
@@ -102,12 +102,13 @@ def test_gradients_of_the_parts_add_up_to_those_of_the_batch(parts: int) -> None
     assert gradients[1] is None and not loss.requires_grad
 
 
-@pytest.mark.parametrize("searcher", ["gdas", "darts"])
+@pytest.mark.parametrize("searcher", list_searchers())
 def test_steps_in_parts_are_the_steps_of_the_batch(searcher: str, few_digits: ImageDataset) -> None:
     """With the batch norms in eval mode, as statistics of a part are not those of the batch."""
 
     def trained(micro_batch: int | None) -> list[Tensor]:
-        net = Supernet.create(CONFIG, generator=torch.Generator().manual_seed(0)).double()
+        config = get_searcher(searcher).prepared(CONFIG)
+        net = Supernet.create(config, generator=torch.Generator().manual_seed(0)).double()
         learner = get_searcher(searcher)(
             net,
             few_digits.train,
@@ -122,8 +123,9 @@ def test_steps_in_parts_are_the_steps_of_the_batch(searcher: str, few_digits: Im
             learner._calls = 0
             images, labels = next(learner.batches)
             alpha_images, targets = next(learner.alpha_batches)
-            learner._alpha_step(alpha_images.double(), targets)
-            WeightLearner.step(learner, images.double(), labels, 0.2)
+            batch = (images.double(), labels)
+            learner._alpha_step(alpha_images.double(), targets, training=batch)
+            WeightLearner.step(learner, *batch, 0.2)
             learner.steps += 1
         return [tensor.detach() for tensor in net.parameters()]
 

@@ -22,6 +22,7 @@ from snt_zoo.search.checkpoint import CHECKPOINT, PARTIAL, load_checkpoint, save
 from snt_zoo.search.finetune import FinetuneResult, finetune
 from snt_zoo.search.learners import WeightLearner
 from snt_zoo.search.recipe import Recipe
+from snt_zoo.search.searchers import list_searchers
 from tests.conftest import TINY
 
 # 3 steps an epoch of the search (and 2 of the alphas' stream), 4 of the derived network; 2 epochs each.
@@ -94,8 +95,10 @@ def whole(few_digits: ImageDataset, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 @pytest.mark.usefixtures("at_every_step")
-@pytest.mark.parametrize("searcher", ["gdas", "darts"])
-@pytest.mark.parametrize("steps", [1, 3, 5, 6, 9])
+@pytest.mark.parametrize(
+    ("searcher", "steps"),
+    [*((s, n) for s in ("gdas", "darts") for n in (1, 3, 5, 6, 9)), *((s, 4) for s in list_searchers())],
+)
 def test_killed_after_any_step_it_ends_with_the_same_bits(
     tmp_path: Path,
     few_digits: ImageDataset,
