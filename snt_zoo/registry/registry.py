@@ -1,28 +1,35 @@
 """The registry: the user's bundles, what is known of them, and the search for the nearest ones.
 
 The facade of this room. It joins the store (folders), the catalog (rows, the truth), the intake
-(every change to both) and the index (vectors in memory).
+(every change to both), the aliases and the index.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from collections.abc import Set as AbstractSet
+from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 import platformdirs
 from torch import Tensor
 
 from snt_zoo.encoders.sketch import Sketch
-from snt_zoo.errors import NotInRegistryError, RegistryError
+from snt_zoo.errors import BundleError, NotInRegistryError, RegistryError
+from snt_zoo.registry.aliases import Aliases, check_alias
 from snt_zoo.registry.bundle import Bundle, read_bundle, read_header
 from snt_zoo.registry.catalog import Catalog
-from snt_zoo.registry.intake import Intake
-from snt_zoo.registry.naming import resolve
+from snt_zoo.registry.filters import Filter, fits_word
+from snt_zoo.registry.intake import Intake, Label
+from snt_zoo.registry.lineage import Lineage, lineage
+from snt_zoo.registry.naming import resolve, resolve_version
 from snt_zoo.registry.nearest import NearestBundles
+from snt_zoo.registry.opening import open_home
 from snt_zoo.registry.records import Record
 from snt_zoo.registry.store import Store
+from snt_zoo.registry.tags import check_tags
 from snt_zoo.registry.vectors import Embed, Maker, unit
 
 __all__ = ["Record", "Registry"]
@@ -31,6 +38,7 @@ HOME_VARIABLE = "SNT_ZOO_HOME"
 
 Records = list[Record]  # within the class, `list` is its method
 Answers = list[tuple[str, float]]
+_Read = TypeVar("_Read")
 
 
 class Registry:
@@ -44,6 +52,7 @@ class Registry:
         self._catalog = catalog
         self._intake = Intake(store, catalog)
         self._nearest = NearestBundles(catalog)
+        self.aliases = Aliases(catalog.database)
 
     @classmethod
     def open(cls, home: str | os.PathLike[str] | None = None) -> Registry:
@@ -61,12 +70,7 @@ class Registry:
             []
         """
         place = home or os.environ.get(HOME_VARIABLE) or platformdirs.user_data_dir("snt-zoo", False)
-        store = Store(Path(place).expanduser().absolute())
-        catalog = Catalog(store.root / "catalog.sqlite", locate=store.path)
-        if not catalog.is_ready():
-            with store.lock():
-                if not catalog.is_ready():  # another process may have been faster
-                    catalog.prepare()
+        store, catalog = open_home(Path(place).expanduser().absolute())
         registry = cls(store, catalog)
         registry._intake.recover()
         return registry
@@ -81,23 +85,40 @@ class Registry:
         """Backbone, encoder and dimension of the vectors; None while there are none."""
         return self._catalog.maker()
 
-    def add(self, folder: str | os.PathLike[str], *, embed: Embed, encoder: str | None = None) -> Record:
+    def add(
+        self,
+        folder: str | os.PathLike[str],
+        *,
+        embed: Embed,
+        encoder: str | None = None,
+        tags: Iterable[str] = (),
+        aliases: Iterable[str] = (),
+        origin: str | None = None,
+    ) -> Record:
         """Take a bundle into the registry; its folder is copied and stays as it is.
 
         Args:
             folder: of a bundle.
             embed: makes a vector of a sketch.
             encoder: id of `embed`; by default the one that the bundle names.
+            tags: to add to those of its author.
+            aliases: of its name that are to stand for it from now on, as `latest` always does.
+            origin: where it was pulled from, as `hf:REPO@COMMIT`.
 
         Returns:
             The new record.
 
         Raises:
             AlreadyInRegistryError: the same bundle is there.
+            StoreFullError: the registry's limit does not allow it; names what could be removed.
+            AliasError: that is no name for an alias or a tag.
             IndexMismatchError: its vectors cannot be compared with those that are there.
             BundleError: its subclasses tell what is wrong with the bundle.
         """
-        return self._intake.add(Path(folder), embed=embed, encoder=encoder)
+        label = Label(check_tags(tags), tuple(aliases), origin)
+        for alias in label.aliases:
+            check_alias(alias)
+        return self._intake.add(Path(folder), embed=embed, encoder=encoder, label=label)
 
     def seed(
         self,
@@ -120,23 +141,53 @@ class Registry:
 
     def list(
         self,
+        where: Filter | None = None,
         *,
         space: str | None = None,
         max_params: int | None = None,
         max_macs: int | None = None,
         tag: str | None = None,
     ) -> Records:
-        """The records, by name. Bounds are on the derived network, and include their value."""
-        records = self._catalog.select(space=space, max_params=max_params, max_macs=max_macs)
-        return [record for record in records if tag is None or tag in record.tags]
+        """The records that fit, by name.
 
-    def resolve(self, prefix: str) -> str:
-        """The id that a person means: an id, a name, or the start of one id.
+        Args:
+            where: any conditions.
+            space: short for that condition, as are `max_params`, `max_macs` and `tag`.
+        """
+        short = {"space": space, "max_params": max_params, "max_macs": max_macs, "tag": tag}
+        given = {key: value for key, value in short.items() if value is not None}
+        return self._catalog.select(replace(where or Filter(), **given))  # type: ignore[arg-type]
+
+    def ids(self, where: Filter) -> set[str]:
+        """The ids of the bundles that fit, without their records."""
+        return self._catalog.ids(where)
+
+    def records(self, ids: Sequence[str]) -> dict[str, Record]:
+        """The records of these ids; one that is not there (any more) is left out."""
+        return self._catalog.get_all(ids)
+
+    def knows(self, word: str) -> bool:
+        """Whether a word is a tag, or the beginning of an id, of any bundle."""
+        return self._catalog.exists(fits_word(word))
+
+    def count(self) -> int:
+        """How many bundles there are."""
+        return self._catalog.count()
+
+    def resolve(self, text: str) -> str:
+        """The id that a person means: an id, a name, the start of one id, `NAME@ALIAS` or
+        `NAME@DIGEST`, of which the start is enough.
 
         Raises:
             NotInRegistryError: nothing fits, or several do; says which come close.
         """
-        return resolve(prefix, self._catalog.names())
+        name, at, version = text.partition("@")
+        if not text.isprintable():  # nor could the database be asked for half of a surrogate pair
+            return resolve(text, [])
+        if at:
+            aliases = {alias.alias: alias.id for alias in self.aliases.all(name)}
+            return resolve_version(name, version, aliases, self._catalog.versions(name))
+        return resolve(text, self._catalog.names(text) or self._catalog.names())
 
     def show(self, id: str) -> Record:
         """The record of a bundle; raises `NotInRegistryError`."""
@@ -153,17 +204,32 @@ class Registry:
             NotInRegistryError: it is not there.
             BundleError: its files were changed or are gone; remove it and add it again.
         """
-        record = self.show(id)
-        return read_bundle(record.path, known=record.digest)
+        return self._read(id, lambda record: read_bundle(record.path, known=record.digest))
 
     def sketches(self, id: str) -> tuple[Sketch, ...]:
         """The sketches of a bundle, without its weights; raises as `get` does."""
-        record = self.show(id)
-        return read_header(record.path, known=record.digest)[1]
+        return self._read(id, lambda record: read_header(record.path, known=record.digest)[1])
 
     def remove(self, id: str) -> None:
-        """Take a bundle out and delete its folder; raises `NotInRegistryError`."""
+        """Take a bundle out and delete its folder; raises `NotInRegistryError`.
+
+        Its aliases go with it, but for `latest`, which moves to the newest version that stays.
+        """
         self._intake.remove(self.show(id).id)
+
+    def tag(self, id: str, *, add: Iterable[str] = (), remove: Iterable[str] = ()) -> Record:
+        """Give a bundle tags and take some away, in this registry; the bundle itself never changes.
+
+        Raises:
+            NotInRegistryError: it is not there.
+            AliasError: that is no tag.
+        """
+        self._catalog.retag(self.show(id).id, add=check_tags(add), remove=tuple(remove))
+        return self.show(id)
+
+    def lineage(self, id: str) -> Lineage:
+        """Where a supernet comes from and what came of it; raises `NotInRegistryError`."""
+        return lineage(self._catalog, self.show(id))
 
     def search(
         self,
@@ -215,3 +281,11 @@ class Registry:
         if embed is not None:
             self._intake.relist(embed=embed, encoder=encoder)
         return self._nearest.rebuild()
+
+    def _read(self, id: str, read: Callable[[Record], _Read]) -> _Read:
+        record = self.show(id)
+        try:
+            return read(record)
+        except BundleError:
+            # Removed while it was read? Then that is the reason; and if it was added again, it is whole.
+            return read(self.show(id))

@@ -173,14 +173,14 @@ def snapshot(registry: Registry) -> dict[str, Any]:
     """All that a registry holds, seen without its code: files, rows, and what a search answers."""
     home = registry.home
     with sqlite3.connect(home / "catalog.sqlite") as connection:
-        tables = ("bundles", "vectors", "seeded", "state")
+        tables = ("bundles", "vectors", "sources", "tags", "metrics", "files", "aliases", "seeded", "state")
         rows = {table: connection.execute(f"SELECT * FROM {table}").fetchall() for table in tables}
     connection.close()
     query = torch.ones(64)
     return {
         "files": {
             str(path.relative_to(home)): path.read_bytes()
-            for folder in ("bundles", "incoming")
+            for folder in ("bundles", "blobs", "incoming")
             for path in sorted((home / folder).rglob("*"))
             if path.is_file()
         },
