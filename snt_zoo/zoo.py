@@ -13,10 +13,11 @@ from snt_zoo.encoders.backbone import DEFAULT_BACKBONE
 from snt_zoo.encoders.embedding import ENCODER_ID, embed
 from snt_zoo.encoders.sketch import Sketch, sketch
 from snt_zoo.errors import NotInRegistryError
+from snt_zoo.registry.filters import Filter
 from snt_zoo.registry.hub.cache import HubCache
 from snt_zoo.registry.hub.client import HubClient
 from snt_zoo.registry.registry import Record, Registry
-from snt_zoo.registry.retrieval import Candidate, ClassPair, Match, QueryResult, retrieve
+from snt_zoo.registry.retrieval import ClassPair, Match, QueryResult, retrieve
 from snt_zoo.search.budget import Budget
 from snt_zoo.search.checkpoint import remove_checkpoint
 from snt_zoo.search.constraints import Limits
@@ -110,17 +111,9 @@ class Zoo(Sharing):
             start = time.perf_counter()
             data = self.sketch(data, backbone=backbone)
             seconds["sketch"] = time.perf_counter() - start
-
-        def keep(record: Candidate) -> bool:
-            return (
-                (max_params is None or record.params <= max_params)
-                and (max_macs is None or record.macs <= max_macs)
-                and (space is None or record.space == space)
-                and not any(_fits(word, record) for word in exclude)
-            )
-
+        where = Filter(space=space, max_params=max_params, max_macs=max_macs, exclude=tuple(exclude))
         tell("search")
-        return retrieve(self.registry, data, k=k, keep=keep, hub=shelf, seconds=seconds)
+        return retrieve(self.registry, data, k=k, where=where, hub=shelf, seconds=seconds)
 
     # ---- training -------------------------------------------------------------------------------
 
@@ -249,11 +242,9 @@ class Zoo(Sharing):
 
     def _check_excluded(self, exclude: Collection[str], hub: HubCache | None = None) -> None:
         """A misspelt word would leave in what was to be left out, and nobody would see it."""
-        records: list[Candidate] = [*self.registry.list()] if exclude else []
-        if exclude and hub is not None:
-            records += hub.list()
+        seen = hub.list() if exclude and hub is not None else []
         for word in exclude:
-            if not any(_fits(word, record) for record in records):
+            if not self.registry.knows(word) and all(Filter(exclude=(word,)).fits(one) for one in seen):
                 raise NotInRegistryError(
                     f"nothing to exclude: {word!r} is no tag, name or id in the registry; see `snt-zoo list`"
                 )
@@ -271,10 +262,6 @@ class Zoo(Sharing):
 
 STARTER_NETWORK = NetworkConfig("nas_bench_201", {"channels": 16, "stem_stride": 2})
 """The network of the starter zoo and of a search from scratch; measured in docs/decisions.md."""
-
-
-def _fits(word: str, record: Candidate) -> bool:
-    return word in record.tags or (word != "" and record.id.startswith(word))
 
 
 def starter_bundles() -> list[Path]:

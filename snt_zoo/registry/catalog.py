@@ -33,7 +33,7 @@ class Catalog(Lookup):
     def prepare(self) -> None:
         """Make the tables; only under the store's lock."""
         self.database.use_wal()
-        with self.database.write() as connection:
+        with self.write() as connection:
             METADATA.create_all(connection)
             connection.execute(ALEMBIC.insert().values(version_num=str(SCHEMA_VERSION)))
             values = {"schema_version": SCHEMA_VERSION, "revision": 0}
@@ -82,7 +82,7 @@ class Catalog(Lookup):
 
     def retag(self, id: str, *, add: Iterable[str] = (), remove: Iterable[str] = ()) -> None:
         """Give a bundle tags, and take some away; raises `NotInRegistryError`."""
-        with self.database.write() as connection:
+        with self.write() as connection:
             if connection.scalar(sa.select(BUNDLES.c.id).where(BUNDLES.c.id == id)) is None:
                 raise NotInRegistryError(f"{id} was removed by another process meanwhile")
             for tag in remove:
@@ -97,14 +97,14 @@ class Catalog(Lookup):
 
     def set_limit(self, limit: int | None) -> None:
         """Most bytes that the bundles may take; None takes the limit away."""
-        with self.database.write() as connection:
+        with self.write() as connection:
             connection.execute(STATE.delete().where(STATE.c.key == "max_bytes"))
             if limit is not None:
                 connection.execute(STATE.insert().values(key="max_bytes", value=limit))
 
     @contextlib.contextmanager
     def _change(self) -> Iterator[sa.Connection]:
-        with self.database.write() as connection:
+        with self.write() as connection:
             yield connection
             connection.execute(
                 STATE.update().where(STATE.c.key == "revision").values(value=STATE.c.value + 1)

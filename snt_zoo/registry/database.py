@@ -112,6 +112,8 @@ class Database:
                 f"the catalog {self.path} cannot be used: {reason}; try again, and if that does not "
                 "help run `snt-zoo verify`"
             ) from error
+        except UnicodeEncodeError as error:  # half of a surrogate pair, as of a file name that is no UTF-8
+            raise RegistryError(f"{ascii(error.object)[:80]} is no text: write it in UTF-8") from error
 
 
 def _configure(connection: Any, _: Any) -> None:

@@ -3,13 +3,41 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 import sqlalchemy as sa
 
 from snt_zoo.registry.tables import BUNDLES, METRICS, SOURCES, TAGS
 
 Condition = sa.ColumnElement[bool]
+
+
+class Candidate(Protocol):
+    """What a query must know of a supernet before it compares sketches."""
+
+    @property
+    def id(self) -> str:
+        """Name and start of the digest."""
+
+    @property
+    def space(self) -> str:
+        """Search space."""
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Names of the datasets it was trained on."""
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """As its author gave them."""
+
+    @property
+    def params(self) -> int:
+        """Weights of the network that its genotype derives to."""
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of that network."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +122,26 @@ class Filter:
         found += [_within(bound) for bound in self.metrics]
         found += [sa.not_(fits_word(word)) for word in self.exclude]
         return found
+
+
+    def fits(self, candidate: Candidate) -> bool:
+        """Whether a supernet that is in no catalog meets the conditions.
+
+        Only space, parameters, MACs, tag and words can be told of such a one; it does not meet any other.
+        """
+        untold = (self.name, self.max_size, self.min_accuracy, self.source, self.licence, self.metrics or None)
+        return (
+            all(condition is None for condition in untold)
+            and (self.space is None or candidate.space == self.space)
+            and (self.max_params is None or candidate.params <= self.max_params)
+            and (self.max_macs is None or candidate.macs <= self.max_macs)
+            and (self.tag is None or self.tag in candidate.tags)
+            and not any(_is_word_of(word, candidate) for word in self.exclude)
+        )
+
+
+def _is_word_of(word: str, candidate: Candidate) -> bool:
+    return word in candidate.tags or (word != "" and candidate.id.startswith(word))
 
 
 def fits_word(word: str) -> Condition:

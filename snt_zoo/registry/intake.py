@@ -34,13 +34,11 @@ class Label:
     Args:
         tags: to add to its author's.
         aliases: of its name that are to stand for it, besides `latest`.
-        origin: where it came from.
         seeded: it belongs to the starter zoo.
     """
 
     tags: tuple[str, ...] = ()
     aliases: tuple[str, ...] = ()
-    origin: str | None = None
     seeded: bool = False
 
 
@@ -130,7 +128,6 @@ class Intake:
             added_at=_now() if known is None else known.added_at,
             path=path,
             size=sum(entry.size for entry in files.values()),
-            origin=None if known is None else known.origin,
         )
         if known is not None:
             record = replace(record, tags=known.tags)
@@ -149,7 +146,6 @@ class Intake:
                 added_at=_now(),
                 path=self._store.path(bundle.id),
                 size=sum(entry.size for entry in manifest.all_files.values()),
-                origin=label.origin,
             )
             record = replace(record, tags=tuple(dict.fromkeys((*record.tags, *label.tags))))
             vectors = embeddings(bundle.sketches, embed)

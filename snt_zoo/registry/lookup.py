@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,14 @@ class Lookup:
         self.database = Database(path)
         self._locate = locate
 
+    def read(self) -> AbstractContextManager[sa.Connection]:
+        """A transaction that sees one moment."""
+        return self.database.read()
+
+    def write(self) -> AbstractContextManager[sa.Connection]:
+        """A transaction that changes something besides bundles and vectors, whole or not at all."""
+        return self.database.write()
+
     def version(self) -> int | None:
         """Schema version of the file; None if it is not there or has no tables yet.
 
@@ -63,7 +72,7 @@ class Lookup:
         """
         if not self.path.exists():
             return None
-        with self.database.read() as connection:
+        with self.read() as connection:
             if not sa.inspect(connection).has_table(STATE.name):
                 return None
             version = int(connection.scalar(_state("schema_version")) or 0)
@@ -76,7 +85,7 @@ class Lookup:
 
     def seeded(self) -> set[str]:
         """Digests of the starter bundles that were added once, also if they were removed since."""
-        with self.database.read() as connection:
+        with self.read() as connection:
             return set(connection.scalars(sa.select(SEEDED.c.digest)))
 
     def get(self, id: str) -> Record | None:
@@ -101,22 +110,22 @@ class Lookup:
 
     def ids(self, where: Filter) -> set[str]:
         """The ids of the bundles that fit."""
-        with self.database.read() as connection:
+        with self.read() as connection:
             return set(connection.scalars(sa.select(BUNDLES.c.id).where(*where.conditions())))
 
     def is_listed(self, id: str) -> bool:
         """Whether there is a row of exactly that id; works on catalogs of every version."""
-        with self.database.read() as connection:
+        with self.read() as connection:
             return connection.scalar(sa.select(BUNDLES.c.id).where(BUNDLES.c.id == id)) is not None
 
     def exists(self, *conditions: sa.ColumnElement[bool]) -> bool:
         """Whether a bundle is there that meets the conditions."""
-        with self.database.read() as connection:
+        with self.read() as connection:
             return connection.scalar(sa.select(BUNDLES.c.id).where(*conditions).limit(1)) is not None
 
     def count(self) -> int:
         """How many bundles there are."""
-        with self.database.read() as connection:
+        with self.read() as connection:
             return int(connection.scalar(sa.select(sa.func.count()).select_from(BUNDLES)) or 0)
 
     def names(self, prefix: str | None = None) -> list[tuple[str, str]]:
@@ -124,41 +133,41 @@ class Lookup:
         query = sa.select(BUNDLES.c.id, BUNDLES.c.name)
         if prefix is not None:
             query = query.where(sa.or_(BUNDLES.c.name == prefix, begins(BUNDLES.c.id, prefix)))
-        with self.database.read() as connection:
+        with self.read() as connection:
             return [(id, name) for id, name in connection.execute(query)]
 
     def versions(self, name: str) -> dict[str, str]:
         """Digest and id of every bundle of a name."""
         query = sa.select(BUNDLES.c.digest, BUNDLES.c.id).where(BUNDLES.c.name == name)
-        with self.database.read() as connection:
+        with self.read() as connection:
             return {row[0]: row[1] for row in connection.execute(query)}
 
     def files(self) -> dict[str, int]:
         """Sha256 and size of every file that a bundle has; one that several share counts once."""
-        with self.database.read() as connection:
+        with self.read() as connection:
             query = sa.select(FILES.c.sha256, FILES.c.size).distinct()
             return {row[0]: row[1] for row in connection.execute(query)}
 
     def limit(self) -> int | None:
         """Most bytes that the bundles may take."""
-        with self.database.read() as connection:
+        with self.read() as connection:
             found: int | None = connection.scalar(_state("max_bytes"))
             return found
 
     def revision(self) -> int:
         """A number that every change counts up."""
-        with self.database.read() as connection:
+        with self.read() as connection:
             return int(connection.scalar(_state("revision")) or 0)
 
     def maker(self) -> Maker | None:
         """What made the vectors; None if there are none."""
-        with self.database.read() as connection:
+        with self.read() as connection:
             return _maker(connection)
 
     def vectors(self) -> VectorTable:
         """Every vector, in the order in which they were added."""
         query = sa.select(VECTORS.c.id, VECTORS.c.bundle, VECTORS.c.data).order_by(VECTORS.c.id)
-        with self.database.read() as connection:
+        with self.read() as connection:
             revision = int(connection.scalar(_state("revision")) or 0)
             rows = connection.execute(query).all()
             maker = _maker(connection)
@@ -173,7 +182,7 @@ class Lookup:
         )
 
     def _records(self, conditions: Sequence[sa.ColumnElement[bool]]) -> list[Record]:
-        with self.database.read() as connection:
+        with self.read() as connection:
             return rows.records(connection, conditions, self._locate)
 
 

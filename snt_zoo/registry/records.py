@@ -39,7 +39,6 @@ class Record:
         fingerprints: of the datasets it was trained on, in the order of `sources`.
         seed: of its training; None where it is not known.
         code_version: of the snt-zoo that trained it.
-        origin: where it was pulled from, as `hf:REPO@COMMIT`; None if it was added from a folder.
         aliases: names that stand for this version now, as `latest`.
     """
 
@@ -64,7 +63,6 @@ class Record:
     fingerprints: tuple[str, ...] = ()
     seed: int | None = None
     code_version: str | None = None
-    origin: str | None = None
     aliases: tuple[str, ...] = ()
 
     @cached_property
@@ -92,7 +90,6 @@ class Record:
         added_at: str,
         path: Path,
         size: int = 0,
-        origin: str | None = None,
     ) -> Record:
         """The record of a bundle with that config."""
         return cls(
@@ -102,7 +99,6 @@ class Record:
             added_at=added_at,
             path=path,
             size=size,
-            origin=origin,
             tags=tuple(dict.fromkeys(config.tags)),
             **facts(config),
         )

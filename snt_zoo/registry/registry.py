@@ -93,7 +93,6 @@ class Registry:
         encoder: str | None = None,
         tags: Iterable[str] = (),
         aliases: Iterable[str] = (),
-        origin: str | None = None,
     ) -> Record:
         """Take a bundle into the registry; its folder is copied and stays as it is.
 
@@ -103,7 +102,6 @@ class Registry:
             encoder: id of `embed`; by default the one that the bundle names.
             tags: to add to those of its author.
             aliases: of its name that are to stand for it from now on, as `latest` always does.
-            origin: where it was pulled from, as `hf:REPO@COMMIT`.
 
         Returns:
             The new record.
@@ -115,7 +113,7 @@ class Registry:
             IndexMismatchError: its vectors cannot be compared with those that are there.
             BundleError: its subclasses tell what is wrong with the bundle.
         """
-        label = Label(check_tags(tags), tuple(aliases), origin)
+        label = Label(check_tags(tags), tuple(aliases))
         for alias in label.aliases:
             check_alias(alias)
         return self._intake.add(Path(folder), embed=embed, encoder=encoder, label=label)
@@ -239,6 +237,7 @@ class Registry:
         backbone: str,
         encoder: str,
         allowed: AbstractSet[str] | None = None,
+        where: Filter | None = None,
     ) -> Answers:
         """The bundles whose best sketch is nearest.
 
@@ -248,6 +247,7 @@ class Registry:
             backbone: id of the backbone behind the vector.
             encoder: id of the encoder that made it.
             allowed: ids to choose from; None for all.
+            where: conditions that the answers must meet.
 
         Returns:
             Ids and cosines, best first; of equals the smaller id.
@@ -260,6 +260,9 @@ class Registry:
             raise RegistryError(f"k must be at least 1, got {k}: ask for one answer or more")
         query = unit(vector, what="the query")
         maker = Maker(backbone, encoder, len(query))
+        if where is not None and not where.is_open:
+            chosen = self._catalog.ids(where)
+            allowed = chosen if allowed is None else chosen & allowed
         return self._nearest.search(query, k, maker=maker, allowed=allowed)
 
     def rebuild_index(self, *, embed: Embed | None = None, encoder: str | None = None) -> int:

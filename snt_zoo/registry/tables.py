@@ -38,7 +38,6 @@ BUNDLES = sa.Table(
     sa.Column("parent", sa.Text, index=True),
     sa.Column("seed", sa.Text),  # up to 2**64, more than an INTEGER holds
     sa.Column("code_version", sa.Text),
-    sa.Column("origin", sa.Text),
 )
 VECTORS = sa.Table(
     "vectors",

@@ -29,7 +29,7 @@ def upgrade() -> None:
         bundles.drop_column("sources")
         bundles.drop_column("tags")
         bundles.add_column(sa.Column("size", sa.Integer, nullable=False, server_default="0"))
-        for name in ("parent", "seed", "code_version", "origin"):
+        for name in ("parent", "seed", "code_version"):
             bundles.add_column(sa.Column(name, sa.Text))
     op.create_index("ix_bundles_digest", "bundles", ["digest"])
     op.create_index("ix_bundles_parent", "bundles", ["parent"])
