@@ -171,6 +171,23 @@ def leave(connection: sa.Connection, id: str) -> None:
         move(connection, name, alias, follower, why=f"{id} was removed")
 
 
+def recall(connection: sa.Connection, id: str, *, why: str) -> None:
+    """When a bundle is listed again: the aliases that by their last move stand for it, and `latest`."""
+    name, digest = connection.execute(
+        sa.select(BUNDLES.c.name, BUNDLES.c.digest).where(BUNDLES.c.id == id)
+    ).one()
+    last = sa.select(sa.func.max(MOVES.c.id)).where(MOVES.c.name == name).group_by(MOVES.c.alias)
+    query = sa.select(MOVES.c.alias).where(MOVES.c.id.in_(last), MOVES.c.digest == digest)
+    for alias in connection.scalars(query).all():
+        if _held(connection, name, alias) is None:
+            connection.execute(ALIASES.insert().values(name=name, alias=alias, bundle=id))
+    ended = sa.select(MOVES.c.digest).where(MOVES.c.name == name, MOVES.c.alias == LATEST)
+    standing = connection.scalar(ended.order_by(MOVES.c.id.desc()).limit(1))
+    # Where `latest` is known to stand for a version that may yet be listed, it waits for that one.
+    if standing is None and _held(connection, name, LATEST) is None:
+        move(connection, name, LATEST, id, why=why)
+
+
 def whoami() -> str:
     """The user's name, for the audit trail."""
     try:

@@ -90,7 +90,7 @@ class Blobs:
 
     def is_intact(self, blob: Path) -> bool:
         """Whether a blob's content is what its name says; False if it is gone."""
-        return _is_intact(blob, blob.name)
+        return has_hash(blob, blob.name)
 
 
 def _link(own: Path, blob: Path, sha256: str, spare: Path) -> int:
@@ -102,16 +102,17 @@ def _link(own: Path, blob: Path, sha256: str, spare: Path) -> int:
         pass
     if own.samefile(blob):
         return 0
-    intact = _is_intact(blob, sha256)
+    intact = has_hash(blob, sha256)
     kept, replaced = (blob, own) if intact else (own, blob)
     os.link(kept, spare)
     spare.replace(replaced)  # in one step: a reader has the old file or the new one
     return own.stat().st_size if intact else 0
 
 
-def _is_intact(blob: Path, sha256: str) -> bool:
+def has_hash(file: Path, sha256: str) -> bool:
+    """Whether that is a file of that sha256; False if it is gone, or a link."""
     try:
-        return _sha256(blob) == sha256
+        return not file.is_symlink() and _sha256(file) == sha256
     except OSError:
         return False
 

@@ -90,13 +90,12 @@ class Intake:
                 self._store.settle(id, listed=self._catalog.is_listed(id))
 
     def relist(self, *, embed: Embed, encoder: str | None) -> None:
-        """Make all rows and vectors anew from the store; see `Registry.rebuild_index`."""
-        with self.changing():
-            listings: list[Listing] = []
-            for id in self._store.ids():
-                listings.append(self.listing(id, embed=embed, encoder=encoder))
-                _maker(listings[0]).check(_maker(listings[-1]))
-            self._catalog.replace(listings)
+        """Make all rows and vectors anew from the store; only within `changing`."""
+        listings: list[Listing] = []
+        for id in self._store.ids():
+            listings.append(self.listing(id, embed=embed, encoder=encoder))
+            _maker(listings[0]).check(_maker(listings[-1]))
+        self._catalog.replace(listings)
 
     def recover(self) -> None:
         """Settle what a crash left, unless another process is at work: then it has done so."""

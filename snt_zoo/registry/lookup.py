@@ -12,7 +12,7 @@ import numpy as np
 import sqlalchemy as sa
 from numpy.typing import NDArray
 
-from snt_zoo.errors import NewerRegistryError
+from snt_zoo.errors import IndexMismatchError, NewerRegistryError
 from snt_zoo.registry import rows
 from snt_zoo.registry.database import Database
 from snt_zoo.registry.filters import Filter, begins
@@ -159,10 +159,10 @@ class Lookup:
         with self.read() as connection:
             return int(connection.scalar(_state("revision")) or 0)
 
-    def maker(self) -> Maker | None:
-        """What made the vectors; None if there are none."""
+    def maker(self, *, without: str | None = None) -> Maker | None:
+        """What made the vectors (of all bundles but one); None if there are none."""
         with self.read() as connection:
-            return _maker(connection)
+            return _maker(connection, without)
 
     def vectors(self) -> VectorTable:
         """Every vector, in the order in which they were added."""
@@ -173,6 +173,10 @@ class Lookup:
             maker = _maker(connection)
         dim = 0 if maker is None else maker.dim
         data = np.frombuffer(b"".join(row[2] for row in rows), dtype="<f4")
+        if data.size != len(rows) * dim:
+            raise IndexMismatchError(
+                f"the vectors in {self.path} have different dimensions: run `snt-zoo verify --repair`"
+            )
         return VectorTable(
             revision=revision,
             ids=np.array([row[0] for row in rows], dtype=np.int64),
@@ -190,9 +194,11 @@ def _state(key: str) -> sa.Select[Any]:
     return sa.select(STATE.c.value).where(STATE.c.key == key)
 
 
-def _maker(connection: sa.Connection) -> Maker | None:
+def _maker(connection: sa.Connection, without: str | None = None) -> Maker | None:
     # One row speaks for all: an add of another maker is refused.
     size = sa.func.length(VECTORS.c.data)
     query = sa.select(BUNDLES.c.backbone, BUNDLES.c.encoder, size).join_from(VECTORS, BUNDLES)
+    if without is not None:
+        query = query.where(BUNDLES.c.id != without)
     row = connection.execute(query.limit(1)).first()
     return None if row is None else Maker(row[0], row[1], row[2] // 4)

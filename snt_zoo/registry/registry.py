@@ -7,30 +7,28 @@ The facade of this room. It joins the store (folders), the catalog (rows, the tr
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
 
 import platformdirs
 from torch import Tensor
 
 from snt_zoo.encoders.sketch import Sketch
-from snt_zoo.errors import BundleError, NotInRegistryError, RegistryError
-from snt_zoo.registry.aliases import Aliases, check_alias
+from snt_zoo.errors import RegistryError
+from snt_zoo.registry.aliases import check_alias
 from snt_zoo.registry.bundle import Bundle, read_bundle, read_header
-from snt_zoo.registry.catalog import Catalog
 from snt_zoo.registry.filters import Filter, fits_word
-from snt_zoo.registry.intake import Intake, Label
-from snt_zoo.registry.lineage import Lineage, lineage
-from snt_zoo.registry.naming import resolve, resolve_version
-from snt_zoo.registry.nearest import NearestBundles
-from snt_zoo.registry.opening import open_home
+from snt_zoo.registry.household import Household
+from snt_zoo.registry.inspection import Problem
+from snt_zoo.registry.intake import Label
+from snt_zoo.registry.opening import CATALOG, open_home
 from snt_zoo.registry.records import Record
-from snt_zoo.registry.store import Store
+from snt_zoo.registry.rescue import save_tags, set_catalog_aside
 from snt_zoo.registry.tags import check_tags
 from snt_zoo.registry.vectors import Embed, Maker, unit
+from snt_zoo.registry.verification import Verification
 
 __all__ = ["Record", "Registry"]
 
@@ -38,47 +36,56 @@ HOME_VARIABLE = "SNT_ZOO_HOME"
 
 Records = list[Record]  # within the class, `list` is its method
 Answers = list[tuple[str, float]]
-_Read = TypeVar("_Read")
 
 
-class Registry:
+class Registry(Household):
     """A registry of bundles; get one with `Registry.open`.
 
     Several processes and threads may use one home at once.
     """
 
-    def __init__(self, store: Store, catalog: Catalog) -> None:
-        self._store = store
-        self._catalog = catalog
-        self._intake = Intake(store, catalog)
-        self._nearest = NearestBundles(catalog)
-        self.aliases = Aliases(catalog.database)
-
     @classmethod
     def open(cls, home: str | os.PathLike[str] | None = None) -> Registry:
-        """Open the registry, and make it if it is not there.
+        """Open the registry; make it if it is not there, bring it up to date if it is older.
 
         Args:
             home: its folder; by default what `SNT_ZOO_HOME` says, else the platform's place for
                 the user's data.
 
         Raises:
-            RegistryError: the folder cannot be made, or the catalog is damaged or too new.
+            RegistryError: the folder cannot be made; its subclasses DamagedCatalogError and
+                NewerRegistryError: the catalog cannot be read, or a newer snt-zoo wrote it.
 
         Example:
             >>> Registry.open("zoo-home").list()  # doctest: +SKIP
             []
         """
-        place = home or os.environ.get(HOME_VARIABLE) or platformdirs.user_data_dir("snt-zoo", False)
-        store, catalog = open_home(Path(place).expanduser().absolute())
+        store, catalog = open_home(cls.place(home))
         registry = cls(store, catalog)
         registry._intake.recover()
         return registry
 
-    @property
-    def home(self) -> Path:
-        """The registry's folder."""
-        return self._store.root
+    @staticmethod
+    def place(home: str | os.PathLike[str] | None = None) -> Path:
+        """The folder that `open` would open."""
+        chosen = home or os.environ.get(HOME_VARIABLE) or platformdirs.user_data_dir("snt-zoo", False)
+        return Path(chosen).expanduser().absolute()
+
+    @classmethod
+    def rescue(
+        cls, home: str | os.PathLike[str] | None = None, *, embed: Embed, encoder: str | None = None
+    ) -> tuple[Registry, Verification]:
+        """Open a registry whose catalog is damaged: it is set aside, and made anew from the bundles.
+
+        Aliases with their history, tags, the limit and the memory of starters are taken from the
+        damaged catalog and from backups, as far as they can be read.
+        """
+        away = set_catalog_aside(cls.place(home))
+        registry = cls.open(home)
+        found = registry.verify(embed=embed, encoder=encoder, repair=True)
+        save_tags(away, registry.home, registry._catalog)
+        first = Problem("catalog", CATALOG, "it could not be read", f"moved to {away} and made anew")
+        return registry, Verification(found.bundles, (first, *found.problems))
 
     @property
     def maker(self) -> Maker | None:
@@ -172,29 +179,6 @@ class Registry:
         """How many bundles there are."""
         return self._catalog.count()
 
-    def resolve(self, text: str) -> str:
-        """The id that a person means: an id, a name, the start of one id, `NAME@ALIAS` or
-        `NAME@DIGEST`, of which the start is enough.
-
-        Raises:
-            NotInRegistryError: nothing fits, or several do; says which come close.
-        """
-        name, at, version = text.partition("@")
-        if not text.isprintable():  # nor could the database be asked for half of a surrogate pair
-            return resolve(text, [])
-        if at:
-            aliases = {alias.alias: alias.id for alias in self.aliases.all(name)}
-            return resolve_version(name, version, aliases, self._catalog.versions(name))
-        return resolve(text, self._catalog.names(text) or self._catalog.names())
-
-    def show(self, id: str) -> Record:
-        """The record of a bundle; raises `NotInRegistryError`."""
-        record = self._catalog.get(id)
-        if record is None:
-            meant = self.resolve(id)  # raises with a hint, unless a name or a start was given
-            raise NotInRegistryError(f"no supernet of id {id!r}: did you mean {meant}?")
-        return record
-
     def get(self, id: str) -> Bundle:
         """The bundle itself, checked again.
 
@@ -224,10 +208,6 @@ class Registry:
         """
         self._catalog.retag(self.show(id).id, add=check_tags(add), remove=tuple(remove))
         return self.show(id)
-
-    def lineage(self, id: str) -> Lineage:
-        """Where a supernet comes from and what came of it; raises `NotInRegistryError`."""
-        return lineage(self._catalog, self.show(id))
 
     def search(
         self,
@@ -282,13 +262,6 @@ class Registry:
             BundleError: a bundle in the store is damaged; names its folder.
         """
         if embed is not None:
-            self._intake.relist(embed=embed, encoder=encoder)
+            with self._intake.changing():
+                self._intake.relist(embed=embed, encoder=encoder)
         return self._nearest.rebuild()
-
-    def _read(self, id: str, read: Callable[[Record], _Read]) -> _Read:
-        record = self.show(id)
-        try:
-            return read(record)
-        except BundleError:
-            # Removed while it was read? Then that is the reason; and if it was added again, it is whole.
-            return read(self.show(id))

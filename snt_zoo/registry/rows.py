@@ -44,10 +44,8 @@ def insert(connection: sa.Connection, listing: Listing) -> None:
     connection.execute(BUNDLES.insert().values(row))
     children: list[tuple[sa.Table, list[dict[str, Any]]]] = [
         (VECTORS, [{"data": vector.astype("<f4").tobytes()} for vector in listing.vectors]),
-        (SOURCES, _sources(listing)),
         (TAGS, [{"tag": tag} for tag in record.tags]),
-        (METRICS, [{"name": name, "value": value} for name, value in _metrics(listing).items()]),
-        (FILES, [{"name": name} | entry.model_dump() for name, entry in listing.files.items()]),
+        *derived(record, listing.config, listing.files),
     ]
     for table, rows in children:
         # Left by a hand that deleted without foreign keys; they would be taken for this one's.
@@ -100,19 +98,29 @@ def _gather(
     return found
 
 
-def _sources(listing: Listing) -> list[dict[str, Any]]:
-    if listing.config is None:
-        return [{"position": i, "name": name} for i, name in enumerate(listing.record.sources)]
+def derived(
+    record: Record, config: BundleConfig | None, files: Mapping[str, FileEntry]
+) -> list[tuple[sa.Table, list[dict[str, Any]]]]:
+    """The rows of each table that follow from a bundle's files; without a config from its record."""
+    if config is None:
+        sources = [{"position": i, "name": name} for i, name in enumerate(record.sources)]
+        metrics = {"val_accuracy": record.val_accuracy, "test_accuracy": record.test_accuracy}
+    else:
+        sources = [
+            {"position": i, "name": data.name, "source": data.source, "fingerprint": data.fingerprint}
+            for i, data in enumerate(config.training.datasets)
+        ]
+        metrics = config.metrics.model_dump()
+    measured = {name: value for name, value in metrics.items() if value is not None}
     return [
-        {"position": i, "name": data.name, "source": data.source, "fingerprint": data.fingerprint}
-        for i, data in enumerate(listing.config.training.datasets)
+        (SOURCES, sources),
+        (METRICS, [{"name": name, "value": value} for name, value in sorted(measured.items())]),
+        (FILES, [{"name": name} | entry.model_dump() for name, entry in sorted(files.items())]),
     ]
 
 
-def _metrics(listing: Listing) -> dict[str, float]:
-    if listing.config is not None:
-        values = listing.config.metrics.model_dump()
-    else:
-        record = listing.record
-        values = {"val_accuracy": record.val_accuracy, "test_accuracy": record.test_accuracy}
-    return {name: value for name, value in values.items() if value is not None}
+def held(connection: sa.Connection, id: str, table: sa.Table) -> list[dict[str, Any]]:
+    """The rows of a bundle in a table of `derived`, in the same order."""
+    columns = [column for column in table.columns if column.name != "bundle"]
+    query = sa.select(*columns).where(table.c.bundle == id).order_by(columns[0])
+    return [dict(row._mapping) for row in connection.execute(query)]

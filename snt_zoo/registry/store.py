@@ -91,19 +91,26 @@ class Store:
         Only regular files with allowed names are copied; see `read_bundle` for what is refused.
         """
         check_folder(folder)
-        copy = self._temporary()
-        try:
+        with self.workplace() as copy:
             with _disk_errors(self.root):
-                copy.mkdir()
                 for name in FILE_LIMITS:
                     _copy(folder, name, copy / name)
             bundle = read_bundle(copy)
             with _disk_errors(self.root):
                 sync_folder(copy)
             yield bundle, copy
+
+    @contextlib.contextmanager
+    def workplace(self) -> Iterator[Path]:
+        """An empty folder in `incoming/`, which is gone afterwards unless `put` took it."""
+        place = self._temporary()
+        try:
+            with _disk_errors(self.root):
+                place.mkdir()
+            yield place
         finally:
-            if copy.exists():
-                self._delete(copy)
+            if place.exists():
+                self._delete(place)
 
     def put(self, copy: Path, id: str, hashes: Mapping[str, str]) -> Path:
         """Move a staged copy, whose files have these hashes, into place; call `mark` before."""

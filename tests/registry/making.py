@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import shutil
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -167,6 +169,21 @@ def edit_header(folder: Path, name: str, edit: Callable[[bytes], bytes]) -> None
     header = edit(raw[8 : 8 + length])
     path.write_bytes(len(header).to_bytes(8, "little") + header + raw[8 + length :])
     remanifest(folder)
+
+
+def copy_home(home: Path, target: Path) -> Path:
+    """A copy of a registry's home in which files that were one file are one again."""
+    made: dict[int, str] = {}
+
+    def copy(source: str, sink: str) -> str:
+        inode = Path(source).stat().st_ino
+        if inode in made:
+            os.link(made[inode], sink)
+        else:
+            made[inode] = str(shutil.copy2(source, sink))
+        return sink
+
+    return Path(shutil.copytree(home, target, copy_function=copy))
 
 
 def snapshot(registry: Registry) -> dict[str, Any]:
