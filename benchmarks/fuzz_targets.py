@@ -7,6 +7,7 @@ further, for bytes that are believed can do harm later.
 from __future__ import annotations
 
 import io
+import json
 import random
 import tempfile
 import zipfile
@@ -17,6 +18,7 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+from safetensors.torch import save
 
 from benchmarks.mutations import (
     Mutation,
@@ -27,14 +29,16 @@ from benchmarks.mutations import (
     spoil_safetensors,
     zip_of,
 )
-from benchmarks.tiny_bundles import BACKBONE, embed, sketch, write_tiny_bundle
+from benchmarks.tiny_bundles import BACKBONE, embed, sketch, supernet, write_tiny_bundle
 from snt_zoo.data import open_dataset
 from snt_zoo.data.decoding import check_header, decode_image
 from snt_zoo.errors import SntZooError
+from snt_zoo.formats.tensor_file import load_tensors
 from snt_zoo.registry import BundleConfig, read_bundle
 from snt_zoo.registry.manifest import read_manifest, write_manifest
 from snt_zoo.registry.sketch_file import dump_sketches, load_sketches
-from snt_zoo.registry.tensor_file import load_tensors
+from snt_zoo.search.derived import DerivedModel
+from snt_zoo.search.model_folder import FORMAT, VERSION, load_model
 
 
 @dataclass(frozen=True)
@@ -119,8 +123,42 @@ def make_targets(folder: Path) -> dict[str, Target]:
         ),
         Target("bundle_sketches", sketches[:1], spoil_safetensors, in_bundle("dataset.safetensors")),
         Target("bundle_card", (held["README.md"],), spoil_bytes, in_bundle("README.md")),
+        *_model_targets(folder),
     ]
     return {target.name: target for target in found}
+
+
+def _model_targets(folder: Path) -> list[Target]:
+    """The files of a derived model."""
+    net = supernet(1)
+    model = DerivedModel.inherit(net)
+    config = {
+        "format": FORMAT,
+        "version": VERSION,
+        "network": net.config.to_json(),
+        "class_names": ["cat", "dog"],
+        "source": "scratch",
+        "accuracy": {"val": 0.5, "test": 0.25},
+    }
+    held = {
+        "config.json": json.dumps(config).encode(),
+        "genotype.json": json.dumps(model.genotype.to_json()).encode(),
+        "model.safetensors": save({k: t.contiguous() for k, t in model.state_dict().items()}),
+    }
+
+    def reader(name: str) -> Callable[[bytes], None]:
+        target = Path(tempfile.mkdtemp(dir=folder))
+
+        def read(raw: bytes) -> None:
+            for other, content in held.items():
+                (target / other).write_bytes(content)
+            (target / name).write_bytes(raw)
+            load_model(target)
+
+        return read
+
+    edits = {"config.json": spoil_json, "genotype.json": spoil_json, "model.safetensors": spoil_safetensors}
+    return [Target(f"model_{n.split('.')[0]}", (held[n],), edit, reader(n)) for n, edit in edits.items()]
 
 
 def _config(raw: bytes) -> None:

@@ -12,13 +12,12 @@ from snt_zoo.data import ImageDataset
 from snt_zoo.encoders.backbone import DEFAULT_BACKBONE
 from snt_zoo.encoders.embedding import ENCODER_ID, embed
 from snt_zoo.encoders.sketch import Sketch, sketch
-from snt_zoo.errors import DamagedCatalogError, NotInRegistryError
+from snt_zoo.errors import NotInRegistryError
 from snt_zoo.registry.filters import Bound, Filter
 from snt_zoo.registry.hub.cache import HubCache
 from snt_zoo.registry.hub.client import HubClient
 from snt_zoo.registry.registry import Record, Registry
 from snt_zoo.registry.retrieval import ClassPair, Match, QueryResult, retrieve
-from snt_zoo.registry.verification import Verification
 from snt_zoo.search.budget import Budget
 from snt_zoo.search.checkpoint import remove_checkpoint
 from snt_zoo.search.constraints import Limits
@@ -28,6 +27,7 @@ from snt_zoo.search.recipe import Recipe
 from snt_zoo.search.run import OnEpoch
 from snt_zoo.search.supernet import NetworkConfig, Supernet
 from snt_zoo.sharing import Sharing
+from snt_zoo.verifying import verify_registry
 
 __all__ = [
     "Bound",
@@ -210,6 +210,8 @@ class Zoo(Sharing):
 
     # ---- the registry ---------------------------------------------------------------------------
 
+    verify = staticmethod(verify_registry)
+
     def list(
         self,
         where: Filter | None = None,
@@ -251,38 +253,6 @@ class Zoo(Sharing):
         full = self.registry.resolve(id)
         self.registry.remove(full)
         return full
-
-    @staticmethod
-    def verify(
-        home: str | Path | None = None,
-        id: str | None = None,
-        *,
-        repair: bool = False,
-        on_bundle: Callable[[int, int], None] = lambda done, all: None,
-    ) -> Verification:
-        """Check every hash, the catalog against the disk and the index against the catalog.
-
-        For registries that do not open any more, so it takes the folder and not an open zoo.
-
-        Args:
-            home: the folder, as in `open`.
-            id: of one supernet, as in `show`; None for everything.
-            repair: make again what can be made again; a catalog that cannot be read is set aside and
-                made anew from the bundles.
-            on_bundle: called with how many bundles are done, of how many.
-
-        Raises:
-            NotInRegistryError: none fits, or several.
-            DamagedCatalogError: the catalog cannot be read, and nothing is to be repaired.
-        """
-        try:
-            registry = Registry.open(home)
-            full = None if id is None else registry.resolve(id)
-            return registry.verify(full, embed=embed, encoder=ENCODER_ID, repair=repair, on_bundle=on_bundle)
-        except DamagedCatalogError:
-            if not repair:
-                raise
-            return Registry.rescue(home, embed=embed, encoder=ENCODER_ID)[1]
 
     def _check_excluded(self, exclude: Collection[str], hub: HubCache | None = None) -> None:
         """A misspelt word would leave in what was to be left out, and nobody would see it."""

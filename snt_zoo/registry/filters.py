@@ -123,13 +123,19 @@ class Filter:
         found += [sa.not_(fits_word(word)) for word in self.exclude]
         return found
 
-
     def fits(self, candidate: Candidate) -> bool:
         """Whether a supernet that is in no catalog meets the conditions.
 
         Only space, parameters, MACs, tag and words can be told of such a one; it does not meet any other.
         """
-        untold = (self.name, self.max_size, self.min_accuracy, self.source, self.licence, self.metrics or None)
+        untold = (
+            self.name,
+            self.max_size,
+            self.min_accuracy,
+            self.source,
+            self.licence,
+            self.metrics or None,
+        )
         return (
             all(condition is None for condition in untold)
             and (self.space is None or candidate.space == self.space)

@@ -166,16 +166,17 @@ def retrieve(
     start = time.perf_counter()
     where = where or Filter()
     count, vector = max(k, SHORTLIST), embed(target)
-    maker = {"backbone": target.backbone, "encoder": ENCODER_ID}
-    nearest = registry.search(vector, count, where=where, **maker)
+    backbone = target.backbone
+    nearest = registry.search(vector, count, backbone=backbone, encoder=ENCODER_ID, where=where)
     here = registry.records([id for id, _ in nearest])
     found: list[tuple[Candidate, Registry | Shelf]] = [(record, registry) for record in here.values()]
     if hub is not None:
         seen = {one.id: one for one in hub.list() if where.fits(one)}
         for id in registry.records([*seen]):
             del seen[id]
-        nearest = hub.search(vector, count, allowed=set(seen), **maker) if seen else []
-        found += [(seen[id], hub) for id, _ in nearest]
+        if seen:
+            there = hub.search(vector, count, backbone=backbone, encoder=ENCODER_ID, allowed=set(seen))
+            found += [(seen[id], hub) for id, _ in there]
     listed = time.perf_counter()
     compared = [_match(shelf, candidate, target) for candidate, shelf in found]
     matches = sorted(
