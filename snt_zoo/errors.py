@@ -110,6 +110,22 @@ class AlreadyInRegistryError(RegistryError):
     """That supernet is in the registry already."""
 
 
+class AliasError(RegistryError, ValueError):
+    """That is no name for an alias or a tag, or the alias would name another bundle's version."""
+
+
+class DamagedCatalogError(RegistryError):
+    """The registry's database cannot be read; its bundles on the disk are not touched by that."""
+
+
+class NewerRegistryError(RegistryError):
+    """A newer snt-zoo wrote the registry."""
+
+
+class StoreFullError(RegistryError):
+    """The registry may not grow beyond the limit that was set for it."""
+
+
 class IndexMismatchError(RegistryError):
     """Vectors of different backbones or encoders would be compared."""
 

@@ -13,10 +13,11 @@ from snt_zoo.encoders.backbone import DEFAULT_BACKBONE
 from snt_zoo.encoders.embedding import ENCODER_ID, embed
 from snt_zoo.encoders.sketch import Sketch, sketch
 from snt_zoo.errors import NotInRegistryError
+from snt_zoo.registry.filters import Bound, Filter
 from snt_zoo.registry.hub.cache import HubCache
 from snt_zoo.registry.hub.client import HubClient
 from snt_zoo.registry.registry import Record, Registry
-from snt_zoo.registry.retrieval import Candidate, ClassPair, Match, QueryResult, retrieve
+from snt_zoo.registry.retrieval import ClassPair, Match, QueryResult, retrieve
 from snt_zoo.search.budget import Budget
 from snt_zoo.search.checkpoint import remove_checkpoint
 from snt_zoo.search.constraints import Limits
@@ -26,8 +27,19 @@ from snt_zoo.search.recipe import Recipe
 from snt_zoo.search.run import OnEpoch
 from snt_zoo.search.supernet import NetworkConfig, Supernet
 from snt_zoo.sharing import Sharing
+from snt_zoo.verifying import verify_registry
 
-__all__ = ["ClassPair", "HubClient", "Match", "Pretrained", "Provenance", "QueryResult", "Zoo"]
+__all__ = [
+    "Bound",
+    "ClassPair",
+    "Filter",
+    "HubClient",
+    "Match",
+    "Pretrained",
+    "Provenance",
+    "QueryResult",
+    "Zoo",
+]
 
 DEFAULT_BUDGET = "10m"
 
@@ -110,17 +122,9 @@ class Zoo(Sharing):
             start = time.perf_counter()
             data = self.sketch(data, backbone=backbone)
             seconds["sketch"] = time.perf_counter() - start
-
-        def keep(record: Candidate) -> bool:
-            return (
-                (max_params is None or record.params <= max_params)
-                and (max_macs is None or record.macs <= max_macs)
-                and (space is None or record.space == space)
-                and not any(_fits(word, record) for word in exclude)
-            )
-
+        where = Filter(space=space, max_params=max_params, max_macs=max_macs, exclude=tuple(exclude))
         tell("search")
-        return retrieve(self.registry, data, k=k, keep=keep, hub=shelf, seconds=seconds)
+        return retrieve(self.registry, data, k=k, where=where, hub=shelf, seconds=seconds)
 
     # ---- training -------------------------------------------------------------------------------
 
@@ -206,36 +210,39 @@ class Zoo(Sharing):
 
     # ---- the registry ---------------------------------------------------------------------------
 
+    verify = staticmethod(verify_registry)
+
     def list(
         self,
+        where: Filter | None = None,
         *,
         space: str | None = None,
         max_params: int | None = None,
         max_macs: int | None = None,
         tag: str | None = None,
     ) -> list[Record]:
-        """The supernets in the registry, by name."""
-        return self.registry.list(space=space, max_params=max_params, max_macs=max_macs, tag=tag)
+        """The supernets in the registry, by name; see `Registry.list`."""
+        return self.registry.list(where, space=space, max_params=max_params, max_macs=max_macs, tag=tag)
 
     def show(self, id: str) -> Record:
         """Everything that is known of a supernet.
 
         Args:
-            id: its id, its name, or a beginning that fits only one.
+            id: its id, its name, a beginning that fits only one, `NAME@ALIAS` or `NAME@DIGEST`.
 
         Raises:
             NotInRegistryError: none fits, or several.
         """
         return self.registry.show(self.registry.resolve(id))
 
-    def add(self, folder: str | Path) -> Record:
-        """Check a bundle and copy it into the registry.
+    def add(self, folder: str | Path, *, tags: Collection[str] = (), aliases: Collection[str] = ()) -> Record:
+        """Check a bundle and copy it into the registry; see `Registry.add`.
 
         Raises:
             BundleError: the bundle is refused; the registry stays as it was.
             AlreadyInRegistryError: it is there already.
         """
-        return self.registry.add(folder, embed=embed, encoder=ENCODER_ID)
+        return self.registry.add(folder, embed=embed, encoder=ENCODER_ID, tags=tags, aliases=aliases)
 
     def remove(self, id: str) -> str:
         """Remove a supernet from the registry; returns its full id.
@@ -249,11 +256,9 @@ class Zoo(Sharing):
 
     def _check_excluded(self, exclude: Collection[str], hub: HubCache | None = None) -> None:
         """A misspelt word would leave in what was to be left out, and nobody would see it."""
-        records: list[Candidate] = [*self.registry.list()] if exclude else []
-        if exclude and hub is not None:
-            records += hub.list()
+        seen = hub.list() if exclude and hub is not None else []
         for word in exclude:
-            if not any(_fits(word, record) for record in records):
+            if not self.registry.knows(word) and all(Filter(exclude=(word,)).fits(one) for one in seen):
                 raise NotInRegistryError(
                     f"nothing to exclude: {word!r} is no tag, name or id in the registry; see `snt-zoo list`"
                 )
@@ -271,10 +276,6 @@ class Zoo(Sharing):
 
 STARTER_NETWORK = NetworkConfig("nas_bench_201", {"channels": 16, "stem_stride": 2})
 """The network of the starter zoo and of a search from scratch; measured in docs/decisions.md."""
-
-
-def _fits(word: str, record: Candidate) -> bool:
-    return word in record.tags or (word != "" and record.id.startswith(word))
 
 
 def starter_bundles() -> list[Path]:

@@ -26,6 +26,9 @@ DEBUG = "snt_zoo.debug"
 RESUME = "snt_zoo.resume"
 """Key in click's `meta`: a function that says how an interrupted run goes on, or gives nothing."""
 
+EXIT = "snt_zoo.exit"
+"""Key in click's `meta`: the exit code of a command whose answer is that something is wrong."""
+
 _PIPED_WIDTH = 200  # a table that goes to a file or a pipe is not cut at 80 columns
 
 
@@ -61,6 +64,9 @@ def prints(show: Callable[[Any], None]) -> Callable[[Callable[..., Any]], Callab
                 click.echo(json.dumps(plain(document), indent=2, allow_nan=False))
             else:
                 show(document)
+            context = click.get_current_context()
+            if code := context.meta.get(EXIT, 0):
+                context.exit(code)
 
         return command
 

@@ -13,6 +13,7 @@ import click
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 _SIZE = re.compile(r"(\d{1,18}(?:\.\d{1,18})?)\s*([kmgb]?)", re.IGNORECASE | re.ASCII)
+_BOUND = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]{0,63})\s*([<>]=)\s*(-?[\d.]+(?:e-?\d+)?)", re.ASCII)
 _FACTORS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "b": 10**9}
 
 
@@ -69,6 +70,17 @@ def setting(text: str) -> tuple[str, int]:
     if not (key.strip() and equals and re.fullmatch(r"\s*-?\d{1,18}\s*", number, re.ASCII)):
         raise click.BadParameter(f"{text!r} is no setting: write it as channels=16")
     return key.strip(), int(number)
+
+
+def bound(text: str) -> tuple[str, str, float]:
+    """Type of an option that takes a bound on a metric: `ece<=0.1`, `val_accuracy>=0.8`."""
+    found = _BOUND.fullmatch(text.strip())
+    try:
+        if found is None:
+            raise ValueError
+        return found[1], found[2], float(found[3])
+    except ValueError as error:
+        raise click.BadParameter(f"{text!r} is no bound: write it as 'val_accuracy>=0.8'") from error
 
 
 FOLDER = click.Path(path_type=Path, file_okay=False)
@@ -153,6 +165,32 @@ def switched(on: tuple[str, ...], off: tuple[str, ...]) -> dict[str, bool]:
     if both:
         raise click.UsageError(f"--guard and --no-guard {both[0]}: give one of them")
     return dict.fromkeys(on, True) | dict.fromkeys(off, False)
+
+
+def filter_options(function: _F) -> _F:
+    """What a list is narrowed to, beside `constraint_options`."""
+    for option in (
+        click.option("--name", help="Only versions of this name."),
+        click.option("--tag", help="Only those with this tag."),
+        click.option(
+            "--metric",
+            "metrics",
+            multiple=True,
+            metavar="BOUND",
+            type=bound,
+            help="Bound on a metric, as 'ece<=0.1'; may be repeated.",
+        ),
+        click.option("--max-size", type=count, help="Most bytes of the bundle, as 5M."),
+        click.option(
+            "--min-accuracy",
+            type=click.FloatRange(0, 1),
+            help="Least accuracy from 0 to 1: test, or validation where that alone was measured.",
+        ),
+        click.option("--licence", help="Only this licence; * and ? stand for any signs."),
+        click.option("--source", help="Only those trained on this dataset; * and ? stand for any signs."),
+    ):
+        function = option(function)
+    return function
 
 
 def exclude_option(function: _F) -> _F:

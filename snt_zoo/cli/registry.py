@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from snt_zoo.cli.output import fields, note, percent, plain, prints, table
-from snt_zoo.cli.parameters import FOLDER, constraint_options, format_size, home_option
+from snt_zoo.cli.parameters import FOLDER, constraint_options, format_size, home_option, filter_options
 from snt_zoo.cli.progress import waiting
 
 if TYPE_CHECKING:
     from snt_zoo import Zoo
 
 
-def _open(home: Path | None) -> Zoo:
+def open_zoo(home: Path | None) -> Zoo:
+    """The zoo of a registry, with a spinner while it opens."""
     with waiting("opening the registry"):
         from snt_zoo import Zoo
 
@@ -38,33 +39,32 @@ def _show_list(rows: Sequence[Mapping[str, Any]]) -> None:
             format_size(row["params"]),
             format_size(row["macs"]),
             percent(row["test_accuracy"]),
+            ", ".join(row["aliases"]),
             ", ".join(row["tags"]),
         )
         for row in rows
     ]
-    table([*columns, ("test accuracy", True), ("tags", False)], cells)
+    table([*columns, ("test accuracy", True), ("aliases", False), ("tags", False)], cells)
 
 
 @click.command("list")
 @constraint_options
-@click.option("--tag", help="Only those with this tag.")
+@filter_options
 @home_option
 @prints(_show_list)
 def list_command(
-    max_params: int | None,
-    max_macs: int | None,
-    space: str | None,
-    tag: str | None,
-    home: Path | None,
+    home: Path | None, metrics: tuple[tuple[str, Any, float], ...], **conditions: Any
 ) -> list[dict[str, Any]]:
     """List the supernets in the registry.
 
     \b
     Example:
-      snt-zoo list --max-params 500k
+      snt-zoo list --max-params 500k --licence 'cc-*' --min-accuracy 0.8
     """
-    found = _open(home).list(space=space, max_params=max_params, max_macs=max_macs, tag=tag)
-    return [asdict(record) for record in found]
+    from snt_zoo.zoo import Bound, Filter
+
+    where = Filter(metrics=tuple(Bound(*metric) for metric in metrics), **conditions)
+    return [asdict(record) for record in open_zoo(home).list(where)]
 
 
 def _show_record(document: Mapping[str, Any]) -> None:
@@ -98,13 +98,13 @@ def _show_record(document: Mapping[str, Any]) -> None:
 def show_command(id: str, home: Path | None) -> dict[str, Any]:
     """Show all that is known of a supernet.
 
-    ID is its id, its name, or a beginning that fits only one.
+    ID is its id, its name, a beginning that fits only one, NAME@ALIAS or NAME@DIGEST.
 
     \b
     Example:
       snt-zoo show nas_bench_201-flowers
     """
-    zoo = _open(home)
+    zoo = open_zoo(home)
     record = zoo.show(id)
     origin = zoo.origin(record.id)
     return asdict(record) | {
@@ -119,16 +119,20 @@ def _show_added(document: Mapping[str, Any]) -> None:
 
 @click.command("add")
 @click.argument("folder", metavar="DIR", type=FOLDER)
+@click.option("--tag", "tags", multiple=True, help="Tag to give it here; may be repeated.")
+@click.option("--alias", "aliases", multiple=True, help="Alias of its name to move to it; may be repeated.")
 @home_option
 @prints(_show_added)
-def add_command(folder: Path, home: Path | None) -> dict[str, Any]:
+def add_command(
+    folder: Path, tags: tuple[str, ...], aliases: tuple[str, ...], home: Path | None
+) -> dict[str, Any]:
     """Check a bundle and copy it into the registry.
 
     \b
     Example:
-      snt-zoo add runs/my-supernet-1
+      snt-zoo add runs/my-supernet-1 --alias best
     """
-    return asdict(_open(home).add(folder))
+    return asdict(open_zoo(home).add(folder, tags=tags, aliases=aliases))
 
 
 def _show_removed(document: Mapping[str, Any]) -> None:
@@ -149,8 +153,9 @@ def remove_command(id: str, yes: bool, home: Path | None) -> dict[str, Any]:
     """
     if not yes and not sys.stdin.isatty():
         raise click.UsageError("there is no terminal to ask on: add --yes")
-    zoo = _open(home)
+    zoo = open_zoo(home)
     record = zoo.show(id)
     if not yes:
-        click.confirm(f"Remove {record.id} from {record.path.parent}?", abort=True, err=True)
+        also = f", with its aliases {', '.join(record.aliases)}" if record.aliases else ""
+        click.confirm(f"Remove {record.id}{also} from {record.path.parent}?", abort=True, err=True)
     return {"removed": zoo.remove(record.id)}

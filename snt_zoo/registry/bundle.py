@@ -18,7 +18,7 @@ from pathlib import Path
 from snt_zoo.encoders.sketch import Sketch
 from snt_zoo.errors import BundleError, ConfigError, IntegrityError
 from snt_zoo.registry.card import model_card
-from snt_zoo.registry.durable import sync_folder
+from snt_zoo.registry.durable import is_empty_folder, put_in_place, sync_folder
 from snt_zoo.registry.guards import (
     CARD,
     CONFIG,
@@ -102,7 +102,7 @@ def write_bundle(
         >>> write_bundle("out/", supernet=net, config=config, sketches=[sketch])  # doctest: +SKIP
     """
     folder = Path(folder).absolute()
-    if os.path.lexists(folder) and not _is_empty_folder(folder):
+    if os.path.lexists(folder) and not is_empty_folder(folder):
         raise BundleError(f"{folder} must not exist yet, or be an empty folder: choose another one")
     if supernet.config.to_json() != config.network.to_network().to_json():
         raise ConfigError(
@@ -124,11 +124,7 @@ def write_bundle(
         write_manifest(partial)
         read_bundle(partial)
         sync_folder(partial)
-        # Onto an empty folder a rename works on POSIX alone.
-        if folder.exists():
-            folder.rmdir()
-        partial.rename(folder)
-        sync_folder(folder.parent, files=False)
+        put_in_place(partial, folder)
     except OSError as error:
         raise BundleError(f"cannot write the bundle to {folder}: {error}") from error
     finally:
@@ -186,13 +182,6 @@ def read_header(
     manifest = _open(folder, verify=False, known=known)
     config, sketches = _read_light(folder, manifest)
     return config, sketches, manifest.digest
-
-
-def _is_empty_folder(folder: Path) -> bool:
-    try:
-        return not folder.is_symlink() and next(folder.iterdir(), None) is None
-    except OSError:  # a file, or a folder that may not be read
-        return False
 
 
 def _open(folder: Path, *, verify: bool, known: str | None) -> Manifest:

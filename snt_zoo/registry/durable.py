@@ -15,6 +15,23 @@ def sync_folder(folder: Path, *, files: bool = True) -> None:
         _sync(folder)
 
 
+def is_empty_folder(folder: Path) -> bool:
+    """Whether that is a folder, no link to one, and holds nothing."""
+    try:
+        return not folder.is_symlink() and next(folder.iterdir(), None) is None
+    except OSError:  # a file, or a folder that may not be read
+        return False
+
+
+def put_in_place(partial: Path, folder: Path) -> None:
+    """Rename a finished folder to where nothing or an empty folder stands, and force that to the disk."""
+    # Onto an empty folder a rename works on POSIX alone.
+    if folder.exists():
+        folder.rmdir()
+    partial.rename(folder)
+    sync_folder(folder.parent, files=False)
+
+
 def _sync(path: Path) -> None:
     # Windows wants a descriptor that may write.
     descriptor = os.open(path, os.O_RDONLY if os.name == "posix" else os.O_RDWR)

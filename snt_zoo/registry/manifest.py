@@ -50,10 +50,22 @@ class Manifest:
     Args:
         files: entry of each other file.
         digest: sha256 of the manifest itself, hex.
+        size: bytes of the manifest itself.
     """
 
     files: Mapping[str, FileEntry]
     digest: str
+    size: int
+
+    @property
+    def all_files(self) -> dict[str, FileEntry]:
+        """Entry of every file of the bundle, the manifest's too."""
+        return {**self.files, MANIFEST: FileEntry(sha256=self.digest, size=self.size)}
+
+    @property
+    def hashes(self) -> dict[str, str]:
+        """Sha256 of every file of the bundle."""
+        return {name: entry.sha256 for name, entry in self.all_files.items()}
 
     def check(self, folder: Path, name: str) -> None:
         """Raise `IntegrityError` if a file is not the one that the manifest lists."""
@@ -118,4 +130,4 @@ def parse_manifest(raw: bytes, *, listed: Collection[str] = LISTED) -> Manifest:
             f"{MANIFEST}: files must list {', '.join(sorted(listed))} and nothing else, differs in "
             f"{ascii(odd)[:80]}: the bundle was not written by snt-zoo, do not use it"
         )
-    return Manifest(parsed.files, hashlib.sha256(raw).hexdigest())
+    return Manifest(parsed.files, hashlib.sha256(raw).hexdigest(), len(raw))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from snt_zoo.errors import NotInRegistryError
 
@@ -32,13 +32,43 @@ def resolve(prefix: str, names: Sequence[tuple[str, str]]) -> str:
     if len(found) == 1:
         return found[0]
     if found:
-        raise NotInRegistryError(
-            f"{prefix!r} fits {len(found)} supernets: {_few(found)}: give more of the id"
-        )
+        hint = f"give more of the id, or {prefix}@latest" if named else "give more of the id"
+        raise NotInRegistryError(f"{prefix!r} fits {len(found)} supernets: {_few(found)}: {hint}")
     known = [*dict.fromkeys(name for _, name in names), *ids]
     close = difflib.get_close_matches(prefix, known, n=_SHOWN)
     hint = f"did you mean {_few(close)}?" if close else "see `snt-zoo list`"
     raise NotInRegistryError(f"no supernet {ascii(prefix)[:100]} in the registry: {hint}")
+
+
+def resolve_version(name: str, version: str, aliases: Mapping[str, str], digests: Mapping[str, str]) -> str:
+    """The id that `NAME@VERSION` means: an alias, or the start of one digest, in this order.
+
+    Args:
+        name: of the bundles.
+        version: what a person wrote behind the `@`.
+        aliases: of that name, with the id of each.
+        digests: of the bundles of that name, with the id of each.
+
+    Raises:
+        NotInRegistryError: nothing fits, or several do.
+
+    Example:
+        >>> resolve_version("digits", "latest", {"latest": "digits-0a1b2c3d"}, {})
+        'digits-0a1b2c3d'
+    """
+    if version in aliases:
+        return aliases[version]
+    found = sorted(id for digest, id in digests.items() if version and digest.startswith(version))
+    if len(found) == 1:
+        return found[0]
+    shown = ascii(f"{name}@{version}")[:100]
+    if found:
+        raise NotInRegistryError(
+            f"{shown} fits {len(found)} versions: {_few(found)}: give more of the digest"
+        )
+    known = [f"{name}@{alias}" for alias in sorted(aliases)] + sorted(digests.values())
+    hint = f"there are {_few(known)}" if known else "no supernet has that name, see `snt-zoo list`"
+    raise NotInRegistryError(f"no supernet {shown} in the registry: {hint}")
 
 
 def _few(names: Sequence[str]) -> str:

@@ -47,6 +47,14 @@ class NearestBundles:
             self._kept = None
         return len(self._built().ids)
 
+    def problems(self) -> list[str]:
+        """Where the index differs from the catalog; `rebuild` mends it."""
+        built, table = self._built(), self._catalog.vectors()
+        if built.revision != table.revision:  # changed in this moment: the next search builds it anew
+            return []
+        same = built.owners == dict(zip(table.ids.tolist(), table.bundles, strict=True))
+        return [] if same else ["the index holds other vectors than the catalog"]
+
     def search(
         self, vector: Vectors, k: int, *, maker: Maker, allowed: AbstractSet[str] | None = None
     ) -> list[tuple[str, float]]:

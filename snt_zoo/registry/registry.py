@@ -1,29 +1,34 @@
 """The registry: the user's bundles, what is known of them, and the search for the nearest ones.
 
 The facade of this room. It joins the store (folders), the catalog (rows, the truth), the intake
-(every change to both) and the index (vectors in memory).
+(every change to both), the aliases and the index.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
+from dataclasses import replace
 from pathlib import Path
 
 import platformdirs
 from torch import Tensor
 
 from snt_zoo.encoders.sketch import Sketch
-from snt_zoo.errors import NotInRegistryError, RegistryError
+from snt_zoo.errors import RegistryError
+from snt_zoo.registry.aliases import check_alias
 from snt_zoo.registry.bundle import Bundle, read_bundle, read_header
-from snt_zoo.registry.catalog import Catalog
-from snt_zoo.registry.intake import Intake
-from snt_zoo.registry.naming import resolve
-from snt_zoo.registry.nearest import NearestBundles
+from snt_zoo.registry.filters import Filter, fits_word
+from snt_zoo.registry.household import Household
+from snt_zoo.registry.inspection import Problem
+from snt_zoo.registry.intake import Label
+from snt_zoo.registry.opening import CATALOG, open_home
 from snt_zoo.registry.records import Record
-from snt_zoo.registry.store import Store
+from snt_zoo.registry.rescue import save_tags, set_catalog_aside
+from snt_zoo.registry.tags import check_tags
 from snt_zoo.registry.vectors import Embed, Maker, unit
+from snt_zoo.registry.verification import Verification
 
 __all__ = ["Record", "Registry"]
 
@@ -33,71 +38,92 @@ Records = list[Record]  # within the class, `list` is its method
 Answers = list[tuple[str, float]]
 
 
-class Registry:
+class Registry(Household):
     """A registry of bundles; get one with `Registry.open`.
 
     Several processes and threads may use one home at once.
     """
 
-    def __init__(self, store: Store, catalog: Catalog) -> None:
-        self._store = store
-        self._catalog = catalog
-        self._intake = Intake(store, catalog)
-        self._nearest = NearestBundles(catalog)
-
     @classmethod
     def open(cls, home: str | os.PathLike[str] | None = None) -> Registry:
-        """Open the registry, and make it if it is not there.
+        """Open the registry; make it if it is not there, bring it up to date if it is older.
 
         Args:
             home: its folder; by default what `SNT_ZOO_HOME` says, else the platform's place for
                 the user's data.
 
         Raises:
-            RegistryError: the folder cannot be made, or the catalog is damaged or too new.
+            RegistryError: the folder cannot be made; its subclasses DamagedCatalogError and
+                NewerRegistryError: the catalog cannot be read, or a newer snt-zoo wrote it.
 
         Example:
             >>> Registry.open("zoo-home").list()  # doctest: +SKIP
             []
         """
-        place = home or os.environ.get(HOME_VARIABLE) or platformdirs.user_data_dir("snt-zoo", False)
-        store = Store(Path(place).expanduser().absolute())
-        catalog = Catalog(store.root / "catalog.sqlite", locate=store.path)
-        if not catalog.is_ready():
-            with store.lock():
-                if not catalog.is_ready():  # another process may have been faster
-                    catalog.prepare()
+        store, catalog = open_home(cls.place(home))
         registry = cls(store, catalog)
         registry._intake.recover()
         return registry
 
-    @property
-    def home(self) -> Path:
-        """The registry's folder."""
-        return self._store.root
+    @staticmethod
+    def place(home: str | os.PathLike[str] | None = None) -> Path:
+        """The folder that `open` would open."""
+        chosen = home or os.environ.get(HOME_VARIABLE) or platformdirs.user_data_dir("snt-zoo", False)
+        return Path(chosen).expanduser().absolute()
+
+    @classmethod
+    def rescue(
+        cls, home: str | os.PathLike[str] | None = None, *, embed: Embed, encoder: str | None = None
+    ) -> tuple[Registry, Verification]:
+        """Open a registry whose catalog is damaged: it is set aside, and made anew from the bundles.
+
+        Aliases with their history, tags, the limit and the memory of starters are taken from the
+        damaged catalog and from backups, as far as they can be read.
+        """
+        away = set_catalog_aside(cls.place(home))
+        registry = cls.open(home)
+        found = registry.verify(embed=embed, encoder=encoder, repair=True)
+        save_tags(away, registry.home, registry._catalog)
+        first = Problem("catalog", CATALOG, "it could not be read", f"moved to {away} and made anew")
+        return registry, Verification(found.bundles, (first, *found.problems))
 
     @property
     def maker(self) -> Maker | None:
         """Backbone, encoder and dimension of the vectors; None while there are none."""
         return self._catalog.maker()
 
-    def add(self, folder: str | os.PathLike[str], *, embed: Embed, encoder: str | None = None) -> Record:
+    def add(
+        self,
+        folder: str | os.PathLike[str],
+        *,
+        embed: Embed,
+        encoder: str | None = None,
+        tags: Iterable[str] = (),
+        aliases: Iterable[str] = (),
+    ) -> Record:
         """Take a bundle into the registry; its folder is copied and stays as it is.
 
         Args:
             folder: of a bundle.
             embed: makes a vector of a sketch.
             encoder: id of `embed`; by default the one that the bundle names.
+            tags: to add to those of its author.
+            aliases: of its name that are to stand for it from now on, as `latest` always does.
 
         Returns:
             The new record.
 
         Raises:
             AlreadyInRegistryError: the same bundle is there.
+            StoreFullError: the registry's limit does not allow it; names what could be removed.
+            AliasError: that is no name for an alias or a tag.
             IndexMismatchError: its vectors cannot be compared with those that are there.
             BundleError: its subclasses tell what is wrong with the bundle.
         """
-        return self._intake.add(Path(folder), embed=embed, encoder=encoder)
+        label = Label(check_tags(tags), tuple(aliases))
+        for alias in label.aliases:
+            check_alias(alias)
+        return self._intake.add(Path(folder), embed=embed, encoder=encoder, label=label)
 
     def seed(
         self,
@@ -120,31 +146,38 @@ class Registry:
 
     def list(
         self,
+        where: Filter | None = None,
         *,
         space: str | None = None,
         max_params: int | None = None,
         max_macs: int | None = None,
         tag: str | None = None,
     ) -> Records:
-        """The records, by name. Bounds are on the derived network, and include their value."""
-        records = self._catalog.select(space=space, max_params=max_params, max_macs=max_macs)
-        return [record for record in records if tag is None or tag in record.tags]
+        """The records that fit, by name.
 
-    def resolve(self, prefix: str) -> str:
-        """The id that a person means: an id, a name, or the start of one id.
-
-        Raises:
-            NotInRegistryError: nothing fits, or several do; says which come close.
+        Args:
+            where: any conditions.
+            space: short for that condition, as are `max_params`, `max_macs` and `tag`.
         """
-        return resolve(prefix, self._catalog.names())
+        short = {"space": space, "max_params": max_params, "max_macs": max_macs, "tag": tag}
+        given = {key: value for key, value in short.items() if value is not None}
+        return self._catalog.select(replace(where or Filter(), **given))  # type: ignore[arg-type]
 
-    def show(self, id: str) -> Record:
-        """The record of a bundle; raises `NotInRegistryError`."""
-        record = self._catalog.get(id)
-        if record is None:
-            meant = self.resolve(id)  # raises with a hint, unless a name or a start was given
-            raise NotInRegistryError(f"no supernet of id {id!r}: did you mean {meant}?")
-        return record
+    def ids(self, where: Filter) -> set[str]:
+        """The ids of the bundles that fit, without their records."""
+        return self._catalog.ids(where)
+
+    def records(self, ids: Sequence[str]) -> dict[str, Record]:
+        """The records of these ids; one that is not there (any more) is left out."""
+        return self._catalog.get_all(ids)
+
+    def knows(self, word: str) -> bool:
+        """Whether a word is a tag, or the beginning of an id, of any bundle."""
+        return self._catalog.exists(fits_word(word))
+
+    def count(self) -> int:
+        """How many bundles there are."""
+        return self._catalog.count()
 
     def get(self, id: str) -> Bundle:
         """The bundle itself, checked again.
@@ -153,17 +186,28 @@ class Registry:
             NotInRegistryError: it is not there.
             BundleError: its files were changed or are gone; remove it and add it again.
         """
-        record = self.show(id)
-        return read_bundle(record.path, known=record.digest)
+        return self._read(id, lambda record: read_bundle(record.path, known=record.digest))
 
     def sketches(self, id: str) -> tuple[Sketch, ...]:
         """The sketches of a bundle, without its weights; raises as `get` does."""
-        record = self.show(id)
-        return read_header(record.path, known=record.digest)[1]
+        return self._read(id, lambda record: read_header(record.path, known=record.digest)[1])
 
     def remove(self, id: str) -> None:
-        """Take a bundle out and delete its folder; raises `NotInRegistryError`."""
+        """Take a bundle out and delete its folder; raises `NotInRegistryError`.
+
+        Its aliases go with it, but for `latest`, which moves to the newest version that stays.
+        """
         self._intake.remove(self.show(id).id)
+
+    def tag(self, id: str, *, add: Iterable[str] = (), remove: Iterable[str] = ()) -> Record:
+        """Give a bundle tags and take some away, in this registry; the bundle itself never changes.
+
+        Raises:
+            NotInRegistryError: it is not there.
+            AliasError: that is no tag.
+        """
+        self._catalog.retag(self.show(id).id, add=check_tags(add), remove=tuple(remove))
+        return self.show(id)
 
     def search(
         self,
@@ -173,6 +217,7 @@ class Registry:
         backbone: str,
         encoder: str,
         allowed: AbstractSet[str] | None = None,
+        where: Filter | None = None,
     ) -> Answers:
         """The bundles whose best sketch is nearest.
 
@@ -182,6 +227,7 @@ class Registry:
             backbone: id of the backbone behind the vector.
             encoder: id of the encoder that made it.
             allowed: ids to choose from; None for all.
+            where: conditions that the answers must meet.
 
         Returns:
             Ids and cosines, best first; of equals the smaller id.
@@ -194,6 +240,9 @@ class Registry:
             raise RegistryError(f"k must be at least 1, got {k}: ask for one answer or more")
         query = unit(vector, what="the query")
         maker = Maker(backbone, encoder, len(query))
+        if where is not None and not where.is_open:
+            chosen = self._catalog.ids(where)
+            allowed = chosen if allowed is None else chosen & allowed
         return self._nearest.search(query, k, maker=maker, allowed=allowed)
 
     def rebuild_index(self, *, embed: Embed | None = None, encoder: str | None = None) -> int:
@@ -213,5 +262,6 @@ class Registry:
             BundleError: a bundle in the store is damaged; names its folder.
         """
         if embed is not None:
-            self._intake.relist(embed=embed, encoder=encoder)
+            with self._intake.changing():
+                self._intake.relist(embed=embed, encoder=encoder)
         return self._nearest.rebuild()

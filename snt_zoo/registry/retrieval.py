@@ -7,52 +7,26 @@ says which of the target's classes lie near which of a source's.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol, overload
+from typing import Any, NamedTuple, NoReturn, Protocol, overload
 
 from torch import Tensor
 
 from snt_zoo.encoders.embedding import ENCODER_ID, embed
 from snt_zoo.encoders.sketch import Sketch
 from snt_zoo.encoders.transport import Transport, class_distance
-from snt_zoo.errors import NoMatchError, RegistryError
+from snt_zoo.errors import NoMatchError, NotInRegistryError, RegistryError
+from snt_zoo.registry.filters import Candidate, Filter
 from snt_zoo.registry.hub.seen import RemoteRecord
+from snt_zoo.registry.registry import Registry
 
 SHORTLIST = 32  # supernets that are re-ranked; more where more answers are asked for
 
 
-class Candidate(Protocol):
-    """What a query must know of a supernet before it compares sketches."""
-
-    @property
-    def id(self) -> str:
-        """Name and start of the digest."""
-
-    @property
-    def space(self) -> str:
-        """Search space."""
-
-    @property
-    def sources(self) -> tuple[str, ...]:
-        """Names of the datasets it was trained on."""
-
-    @property
-    def tags(self) -> tuple[str, ...]:
-        """As its author gave them."""
-
-    @property
-    def params(self) -> int:
-        """Weights of the network that its genotype derives to."""
-
-    @property
-    def macs(self) -> int:
-        """Multiply-accumulates of that network."""
-
-
 class Shelf(Protocol):
-    """Where supernets stand: the registry, or what is known of the Hub."""
+    """What is known of supernets that are elsewhere, as on the Hub."""
 
     def list(self) -> Sequence[Candidate]:
         """All of them."""
@@ -163,21 +137,22 @@ class QueryResult(Sequence[Match]):
 
 
 def retrieve(
-    registry: Shelf,
+    registry: Registry,
     target: Sketch,
     *,
     k: int,
-    keep: Callable[[Candidate], bool] = lambda candidate: True,
+    where: Filter | None = None,
     hub: Shelf | None = None,
     seconds: Mapping[str, float] | None = None,
 ) -> QueryResult:
     """The k nearest supernets of a registry.
 
     Args:
-        registry: where to look.
+        registry: where to look. SQLite and the index keep to the constraints, so that of a registry of
+            any size only the rows of the shortlist are read.
         target: sketch of the user's data.
         k: how many answers, at least 1.
-        keep: constraint on the candidates.
+        where: constraints on the candidates.
         hub: where to look as well; a supernet that is also in the registry is taken from there.
         seconds: of the stages before, for the answer.
 
@@ -189,41 +164,48 @@ def retrieve(
     if k < 1:
         raise RegistryError(f"k must be at least 1, got {k}: ask for one answer or more")
     start = time.perf_counter()
-    found: list[tuple[Candidate, Shelf]] = []
-    known: dict[str, Candidate] = {}
-    for shelf in (registry,) if hub is None else (registry, hub):
-        here = {one.id: one for one in shelf.list() if one.id not in known}
-        known |= here
-        allowed = {id for id, one in here.items() if keep(one)}
-        if allowed:
-            shortlist = shelf.search(
-                embed(target),
-                max(k, SHORTLIST),
-                backbone=target.backbone,
-                encoder=ENCODER_ID,
-                allowed=allowed,
-            )
-            found += [(here[id], shelf) for id, _ in shortlist]
-    if not known:
-        raise NoMatchError("the registry holds no supernet: add one with `snt-zoo add DIR`")
-    if not found:
-        raise NoMatchError(
-            f"none of the {len(known)} supernets in the registry meets the constraints: raise "
-            "--max-params or --max-macs, or drop --space or --exclude"
-        )
+    where = where or Filter()
+    count, vector = max(k, SHORTLIST), embed(target)
+    backbone = target.backbone
+    nearest = registry.search(vector, count, backbone=backbone, encoder=ENCODER_ID, where=where)
+    here = registry.records([id for id, _ in nearest])
+    found: list[tuple[Candidate, Registry | Shelf]] = [(record, registry) for record in here.values()]
+    if hub is not None:
+        seen = {one.id: one for one in hub.list() if where.fits(one)}
+        for id in registry.records([*seen]):
+            del seen[id]
+        if seen:
+            there = hub.search(vector, count, backbone=backbone, encoder=ENCODER_ID, allowed=set(seen))
+            found += [(seen[id], hub) for id, _ in there]
     listed = time.perf_counter()
+    compared = [_match(shelf, candidate, target) for candidate, shelf in found]
     matches = sorted(
-        (_match(shelf, candidate, target) for candidate, shelf in found),
-        key=lambda match: (match.distance, match.id),
+        (match for match in compared if match is not None), key=lambda match: (match.distance, match.id)
     )
+    if not matches:
+        _explain(registry.count() + (0 if hub is None else len(hub.list())))
     ranked = time.perf_counter()
     times = dict(seconds or {}) | {"shortlist": listed - start, "rerank": ranked - listed}
     return QueryResult(tuple(matches[:k]), None, times)
 
 
-def _match(shelf: Shelf, candidate: Candidate, target: Sketch) -> Match:
+def _explain(count: int) -> NoReturn:
+    if not count:
+        raise NoMatchError("the registry holds no supernet: add one with `snt-zoo add DIR`")
+    raise NoMatchError(
+        f"none of the {count} supernets in the registry meets the constraints: raise "
+        "--max-params or --max-macs, or drop --space or --exclude"
+    )
+
+
+def _match(shelf: Registry | Shelf, candidate: Candidate, target: Sketch) -> Match | None:
+    """The comparison with one candidate; None if it was removed since it was found."""
+    try:
+        sources = shelf.sketches(candidate.id)
+    except NotInRegistryError:
+        return None
     compared: list[tuple[Sketch, Transport]] = [
-        (source, class_distance(target, source)) for source in shelf.sketches(candidate.id)
+        (source, class_distance(target, source)) for source in sources
     ]
     nearest, transport = min(compared, key=lambda pair: pair[1].distance)
     return Match(

@@ -1,12 +1,12 @@
 """The bundles on the disk: `bundles/<id>/`, each there whole or not at all.
 
-A bundle is copied into `incoming/`, checked there, so that what was checked is what is kept, and
+The files are links to `blobs/` (see `blobs`), so that what several bundles share is kept once. A
+bundle is copied into `incoming/`, checked there, so that what was checked is what is kept, and
 renamed into place. The catalog says what the registry holds; this module keeps both in step over
 crashes: before a folder and its row change, `incoming/<id>.pending` is written, and removed after.
 Who finds such a mark lets the row decide: without one, the folder is deleted, for its add was never
 acknowledged (its source is where it was) or its removal was asked for. A folder without row and
-without mark is left alone: the catalog was lost, and `Registry.rebuild_index(embed=…)` lists it
-again.
+without mark is left alone: the catalog was lost, and `snt-zoo verify --repair` lists it again.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ from __future__ import annotations
 import contextlib
 import shutil
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from snt_zoo.errors import IntegrityError, RegistryError
+from snt_zoo.registry.blobs import Blobs
 from snt_zoo.registry.bundle import Bundle, read_bundle
 from snt_zoo.registry.durable import sync_folder
 from snt_zoo.registry.guards import FILE_LIMITS, check_folder, open_file
@@ -40,6 +41,7 @@ class Store:
         self.root = root
         self._bundles = root / "bundles"
         self._incoming = root / "incoming"
+        self.blobs = Blobs(root / "blobs" / "sha256")
         with _disk_errors(root):
             for folder in (root, self._bundles, self._incoming):
                 folder.mkdir(parents=True, exist_ok=True)
@@ -89,26 +91,51 @@ class Store:
         Only regular files with allowed names are copied; see `read_bundle` for what is refused.
         """
         check_folder(folder)
-        copy = self._temporary()
-        try:
+        with self.workplace() as copy:
             with _disk_errors(self.root):
-                copy.mkdir()
                 for name in FILE_LIMITS:
                     _copy(folder, name, copy / name)
             bundle = read_bundle(copy)
             with _disk_errors(self.root):
                 sync_folder(copy)
             yield bundle, copy
-        finally:
-            shutil.rmtree(copy, ignore_errors=True)
 
-    def put(self, copy: Path, id: str) -> Path:
-        """Move a staged copy into place; call `mark` before."""
+    @contextlib.contextmanager
+    def workplace(self) -> Iterator[Path]:
+        """An empty folder in `incoming/`, which is gone afterwards unless `put` took it."""
+        place = self._temporary()
+        try:
+            with _disk_errors(self.root):
+                place.mkdir()
+            yield place
+        finally:
+            if place.exists():
+                self._delete(place)
+
+    def put(self, copy: Path, id: str, hashes: Mapping[str, str]) -> Path:
+        """Move a staged copy, whose files have these hashes, into place; call `mark` before."""
         with _disk_errors(self.root):
-            self._discard(id)  # left by a registry that lost its catalog
+            self.discard(id)  # left by a registry that lost its catalog
+            self.blobs.share(copy, hashes, spare=self._temporary())
             copy.rename(self.path(id))
             sync_folder(self._bundles, files=False)
         return self.path(id)
+
+    def share(self, id: str, hashes: Mapping[str, str]) -> int:
+        """Keep the files of a bundle that stands in the store, with these hashes, once; see `Blobs`."""
+        with _disk_errors(self.root):
+            return self.blobs.share(self.path(id), hashes, spare=self._temporary())
+
+    def set_aside(self, id: str) -> Path:
+        """Move a bundle's folder, which cannot be used, into `quarantine/`; returns where it is."""
+        with _disk_errors(self.root):
+            folder = self.root / "quarantine"
+            folder.mkdir(exist_ok=True)
+            away = folder / f"{id}-{uuid.uuid4().hex[:8]}"
+            self.path(id).rename(away)
+            sync_folder(folder, files=False)
+            sync_folder(self._bundles, files=False)
+        return away
 
     def mark(self, id: str) -> None:
         """Note that the folder and the row of a bundle are about to change."""
@@ -120,7 +147,7 @@ class Store:
         """End what `mark` began: the folder stays if there is a row, and goes if not."""
         with _disk_errors(self.root):
             if not listed:
-                self._discard(id)
+                self.discard(id)
             (self._incoming / f"{id}{_PENDING}").unlink(missing_ok=True)
 
     def is_settled(self) -> bool:
@@ -138,15 +165,28 @@ class Store:
                 id = path.name.removesuffix(_PENDING)
                 self.settle(id, listed=is_listed(id))
             elif path.suffix == _TEMPORARY:
-                shutil.rmtree(path, ignore_errors=True)
+                self._delete(path)
 
-    def _discard(self, id: str) -> None:
+    def leftovers(self) -> list[Path]:
+        """What lies in `incoming/`: what is under way, or what a crash left."""
+        return sorted(self._incoming.iterdir())
+
+    def discard(self, id: str) -> None:
+        """Delete a bundle's folder, and the blobs that it alone needed; one that is gone is no failure."""
         # Away with one rename first: nobody sees half a bundle.
         away = self._temporary()
         with contextlib.suppress(FileNotFoundError):
             self.path(id).rename(away)
             sync_folder(self._bundles, files=False)
-        shutil.rmtree(away, ignore_errors=True)
+            self._delete(away)
+
+    def _delete(self, path: Path) -> None:
+        if path.is_dir():
+            with contextlib.suppress(OSError):  # then `gc` finds the blobs
+                self.blobs.release(path)
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
     def _temporary(self) -> Path:
         return self._incoming / f"{uuid.uuid4().hex}{_TEMPORARY}"

@@ -9,7 +9,7 @@ import pytest
 
 from snt_zoo.registry import Registry
 
-from .making import embed, make_bundle
+from .making import copy_home, embed, make_bundle
 
 
 @pytest.fixture(scope="session")
@@ -35,4 +35,4 @@ def good(_good: Path, tmp_path: Path) -> Path:
 @pytest.fixture
 def registry(_home: Path, tmp_path: Path) -> Registry:
     """A registry with the bundles `letters` and `leaves`."""
-    return Registry.open(shutil.copytree(_home, tmp_path / "home"))
+    return Registry.open(copy_home(_home, tmp_path / "home"))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import shutil
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -169,18 +171,33 @@ def edit_header(folder: Path, name: str, edit: Callable[[bytes], bytes]) -> None
     remanifest(folder)
 
 
+def copy_home(home: Path, target: Path) -> Path:
+    """A copy of a registry's home in which files that were one file are one again."""
+    made: dict[int, str] = {}
+
+    def copy(source: str, sink: str) -> str:
+        inode = Path(source).stat().st_ino
+        if inode in made:
+            os.link(made[inode], sink)
+        else:
+            made[inode] = str(shutil.copy2(source, sink))
+        return sink
+
+    return Path(shutil.copytree(home, target, copy_function=copy))
+
+
 def snapshot(registry: Registry) -> dict[str, Any]:
     """All that a registry holds, seen without its code: files, rows, and what a search answers."""
     home = registry.home
     with sqlite3.connect(home / "catalog.sqlite") as connection:
-        tables = ("bundles", "vectors", "seeded", "state")
+        tables = ("bundles", "vectors", "sources", "tags", "metrics", "files", "aliases", "seeded", "state")
         rows = {table: connection.execute(f"SELECT * FROM {table}").fetchall() for table in tables}
     connection.close()
     query = torch.ones(64)
     return {
         "files": {
             str(path.relative_to(home)): path.read_bytes()
-            for folder in ("bundles", "incoming")
+            for folder in ("bundles", "blobs", "incoming")
             for path in sorted((home / folder).rglob("*"))
             if path.is_file()
         },

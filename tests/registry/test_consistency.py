@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from snt_zoo.errors import RegistryError
-from snt_zoo.registry import Registry, catalog, intake, store
+from snt_zoo.registry import Registry, intake, rows, store
 from snt_zoo.registry.catalog import Catalog
 from snt_zoo.registry.store import Store
 
@@ -91,8 +91,8 @@ def test_a_crash_while_adding(
 
 
 @pytest.mark.parametrize(("owner", "method", "late"), [
-    (Store, "mark", True), (Catalog, "delete", False), (Catalog, "delete", True), (Store, "_discard", False),
-    (Store, "_discard", True),
+    (Store, "mark", True), (Catalog, "delete", False), (Catalog, "delete", True), (Store, "discard", False),
+    (Store, "discard", True),
 ])  # fmt: skip
 def test_a_crash_while_removing(registry: Registry, owner: type, method: str, late: bool) -> None:
     before = snapshot(registry)
@@ -140,7 +140,7 @@ def test_a_failure_while_adding_changes_nothing(
         monkeypatch.setattr("snt_zoo.registry.store.sync_folder", fail)
     elif step == "commit":
         # The database itself gives up after the rows were written.
-        monkeypatch.setattr(catalog, "_insert", after_insert_fails(catalog._insert))
+        monkeypatch.setattr(rows, "insert", after_insert_fails(rows.insert))
     else:
         monkeypatch.setattr(Catalog if step == "insert" else Store, step, fail)
     with pytest.raises((OSError, RegistryError)):

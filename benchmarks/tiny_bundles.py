@@ -1,0 +1,99 @@
+"""Bundles of a few dozen kilobytes with random weights, for benchmarks of the registry itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from snt_zoo.encoders.projection import DIM
+from snt_zoo.encoders.sketch import COVARIANCE_DIM, Sketch
+from snt_zoo.registry import BundleConfig, describe, write_bundle
+from snt_zoo.search.supernet import NetworkConfig, Supernet
+
+BACKBONE = "tiny/gauss-64"
+ENCODER = "means-v1"
+CLASSES = 2
+
+
+def embed(sketch: Sketch) -> Tensor:
+    """The mean of the class means, ``64``."""
+    return sketch.means.mean(0)
+
+
+def supernet(seed: int) -> Supernet:
+    """The smallest supernet that a bundle can hold."""
+    config = NetworkConfig("nas_bench_201", {"channels": 1, "cells_per_stage": 1}, CLASSES, 8)
+    net = Supernet.create(config, generator=torch.Generator().manual_seed(seed))
+    with torch.no_grad():
+        for alpha in net.alphas.values():
+            alpha.zero_()  # so that all have one genotype, and its MACs are counted once
+    return net
+
+
+def sketch(seed: int, *, name: str = "shapes", backbone: str = BACKBONE) -> Sketch:
+    """A sketch of random features, as a reader of a file sees it."""
+    generator = torch.Generator().manual_seed(seed)
+    factors = torch.randn(CLASSES, COVARIANCE_DIM, COVARIANCE_DIM, generator=generator)
+    made = Sketch(
+        name=name,
+        backbone=backbone,
+        class_names=tuple(f"class {i}" for i in range(CLASSES)),
+        counts=torch.randint(1, 90, (CLASSES,), generator=generator),
+        means=torch.randn(CLASSES, DIM, generator=generator),
+        covariances=factors @ factors.mT,
+        samples=torch.randn(4, DIM, generator=generator),
+        sample_labels=torch.randint(0, CLASSES, (4,), generator=generator),
+    )
+    return Sketch.from_tensors(made.to_tensors(), made.to_meta())
+
+
+def write_tiny_bundle(
+    folder: Path, *, seed: int, name: str, described: dict[str, Any] | None = None, **changes: Any
+) -> Path:
+    """Write a bundle.
+
+    Args:
+        folder: where to.
+        seed: of its weights and its sketch.
+        name: of the bundle.
+        described: what `describe` gave for any `supernet`, whose alphas are all alike; to count MACs
+            anew takes longer than everything else here.
+        changes: fields of the config.
+    """
+    net = supernet(seed)
+    source = {
+        "name": "shapes",
+        "source": "sklearn:digits",
+        "licence": "CC0-1.0",
+        "licence_url": None,
+        "classes": CLASSES,
+        "train_images": 90,
+        "fingerprint": "0123456789abcdef",
+    }
+    training = {
+        "datasets": [source],
+        "epochs": 0,
+        "seconds": 0.0,
+        "seed": seed,
+        "code_version": "0.1.0",
+        "torch_version": torch.__version__,
+        "date": "2026-11-01T12:00:00Z",
+        "recipe": {},
+        "parent": None,
+    }
+    fields = {
+        "name": name,
+        "description": "Random weights.",
+        "class_names": [f"class {i}" for i in range(CLASSES)],
+        "metrics": {"val_accuracy": 0.5, "test_accuracy": None},
+        "training": training,
+        "licence": "Apache-2.0",
+        "tags": ["tiny"],
+        "backbone": BACKBONE,
+        "encoder": ENCODER,
+    }
+    config = BundleConfig.from_data({**(described or describe(net)), **fields, **changes})
+    return write_bundle(folder, supernet=net, config=config, sketches=[sketch(seed)])

@@ -1,0 +1,133 @@
+"""`snt-zoo verify`, `gc`, `limit`, `checkout`: keeping a registry in order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from snt_zoo.cli.output import EXIT, fields, note, prints, table
+from snt_zoo.cli.parameters import count, home_option
+from snt_zoo.cli.progress import waiting
+from snt_zoo.cli.registry import open_zoo
+
+
+def _show_verified(document: Mapping[str, Any]) -> None:
+    if document["problems"]:
+        titles = ("problem", False), ("where", False), ("what", False), ("repaired", False)
+        rows = document["problems"]
+        table(titles, [(row["kind"], row["where"], row["what"], row["repaired"] or "no") for row in rows])
+    note(f"looked at {document['bundles']} supernets: {'all is well' if document['ok'] else 'see above'}")
+
+
+@click.command("verify")
+@click.argument("id", required=False)
+@click.option("--repair", is_flag=True, help="Make again what can be made again; set aside what cannot.")
+@home_option
+@prints(_show_verified)
+def verify_command(id: str | None, repair: bool, home: Path | None) -> dict[str, Any]:
+    """Check the registry, or one supernet, and repair it.
+
+    Every hash is computed, the catalog compared with the bundles and the index with the catalog.
+
+    Exits with 1 if something is wrong and was not repaired. Nothing is ever deleted by a repair that
+    might be wanted: it goes to the folder `quarantine` of the registry.
+
+    \b
+    Example:
+      snt-zoo verify --repair
+    """
+    from snt_zoo.zoo import Zoo
+
+    with waiting("reading") as tell:
+        found = Zoo.verify(
+            home, id, repair=repair, on_bundle=lambda done, all: tell(f"verified {done} of {all} supernets")
+        )
+    if not found.ok:
+        click.get_current_context().meta[EXIT] = 1
+        count = sum(problem.repaired is None for problem in found.problems)
+        advice = "what remains has to be mended by hand" if repair else "run `snt-zoo verify --repair`"
+        note(f"error: {count} problems in the registry; {advice}")
+    return found.to_json()
+
+
+def _show_collected(document: Mapping[str, Any]) -> None:
+    would = "would be " if document["dry_run"] else ""
+    fields(
+        {
+            "blobs": f"{len(document['blobs']):,} that nothing needs {would}deleted",
+            "temporary": f"{len(document['temporary']):,} leftovers {would}deleted",
+            "shared": f"{document['shared']:,} second copies {would}replaced by links",
+            "bytes": f"{document['bytes']:,} {would}freed",
+            **{name: f"{size:,} bytes, deleted by hand alone" for name, size in document["kept"].items()},
+        }
+    )
+
+
+@click.command("gc")
+@click.option("--dry-run", is_flag=True, help="Only say what would be done.")
+@home_option
+@prints(_show_collected)
+def gc_command(dry_run: bool, home: Path | None) -> dict[str, Any]:
+    """Delete files that no supernet needs, and what crashes left.
+
+    \b
+    Example:
+      snt-zoo gc --dry-run
+    """
+    return open_zoo(home).registry.gc(dry_run=dry_run).to_json()
+
+
+def _show_usage(document: Mapping[str, Any]) -> None:
+    limit = document["limit"]
+    fields({"bytes": f"{document['bytes']:,}", "limit": "none" if limit is None else f"{limit:,}"})
+
+
+def _limit(text: str) -> int | None:
+    return None if text == "none" else count(text)
+
+
+@click.command("limit")
+@click.argument("size", required=False, type=_limit, metavar="[SIZE|none]")
+@home_option
+@prints(_show_usage)
+def limit_command(size: int | None, home: Path | None) -> dict[str, Any]:
+    """Tell or limit the bytes of the registry.
+
+    An add or a pull beyond the limit is refused, with the names of supernets that could be removed.
+
+    \b
+    Example:
+      snt-zoo limit 20G
+      snt-zoo limit none
+    """
+    registry = open_zoo(home).registry
+    given = click.get_current_context().get_parameter_source("size")
+    asked = given is click.core.ParameterSource.COMMANDLINE
+    usage = registry.set_limit(size) if asked else registry.usage()
+    return {"bytes": usage.bytes, "limit": usage.limit, "room": usage.room}
+
+
+def _show_checkout(document: Mapping[str, Any]) -> None:
+    fields({"id": document["id"], "out": document["out"]})
+
+
+@click.command("checkout")
+@click.argument("id")
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@home_option
+@prints(_show_checkout)
+def checkout_command(id: str, folder: Path, home: Path | None) -> dict[str, Any]:
+    """Copy a supernet out of the registry.
+
+    DIR becomes a bundle's folder, whose hashes were checked; `snt-zoo add DIR` takes it back.
+
+    \b
+    Example:
+      snt-zoo checkout flowers@best flowers/
+    """
+    registry = open_zoo(home).registry
+    full = registry.resolve(id)
+    return {"id": full, "out": str(registry.checkout(full, folder))}

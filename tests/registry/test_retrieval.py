@@ -1,0 +1,76 @@
+"""A query reads the rows of its shortlist, and nothing else of the catalog."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from snt_zoo.encoders.embedding import ENCODER_ID
+from snt_zoo.encoders.embedding import embed as encode
+from snt_zoo.errors import NoMatchError
+from snt_zoo.registry import Record, Registry, retrieval
+from snt_zoo.registry.filters import Filter
+from snt_zoo.registry.lookup import Lookup
+from snt_zoo.registry.retrieval import retrieve
+
+from .making import make_bundle, sketch
+
+
+@pytest.fixture
+def shelf(tmp_path: Path) -> Registry:
+    registry = Registry.open(tmp_path / "home")
+    for seed in range(6):
+        tags = ["even"] if seed % 2 == 0 else ["odd"]
+        folder = make_bundle(tmp_path / str(seed), seed=seed, name=f"n{seed}", tags=tags)
+        registry.add(folder, embed=encode, encoder=ENCODER_ID)
+    return registry
+
+
+def test_a_query_reads_the_rows_of_its_shortlist(shelf: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retrieval, "SHORTLIST", 2)
+    read: list[str] = []
+
+    def select(self: Lookup, where: Filter) -> Any:
+        raise AssertionError("the whole catalog was read")
+
+    original = Lookup.get_all
+
+    def get_all(self: Lookup, ids: Sequence[str]) -> dict[str, Record]:
+        read.extend(ids)
+        return original(self, ids)
+
+    monkeypatch.setattr(Lookup, "select", select)
+    monkeypatch.setattr(Lookup, "get_all", get_all)
+    found = retrieve(shelf, sketch(seed=3), k=1)
+    assert found[0].id.startswith("n3-") and len(read) == 2
+    read.clear()
+    found = retrieve(shelf, sketch(seed=3), k=3, where=Filter(tag="even", exclude=("n0",)))
+    assert {match.id.split("-")[0] for match in found} == {"n2", "n4"} == {id.split("-")[0] for id in read}
+
+
+def test_constraints_that_nothing_meets_are_told_from_an_empty_registry(
+    shelf: Registry, tmp_path: Path
+) -> None:
+    with pytest.raises(NoMatchError, match="none of the 6 supernets"):
+        retrieve(shelf, sketch(), k=1, where=Filter(max_params=1))
+    with pytest.raises(NoMatchError, match="holds no supernet"):
+        retrieve(Registry.open(tmp_path / "empty"), sketch(), k=1)
+
+
+def test_what_is_removed_while_a_query_runs_is_left_out(
+    shelf: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nearest = retrieve(shelf, sketch(seed=3), k=1)[0].id
+    original = Registry.records
+
+    def records(self: Registry, ids: Sequence[str]) -> dict[str, Record]:
+        found = original(self, ids)
+        if nearest in found:
+            shelf.remove(nearest)
+        return found
+
+    monkeypatch.setattr(Registry, "records", records)
+    assert nearest not in {match.id for match in retrieve(shelf, sketch(seed=3), k=6)}
