@@ -1,7 +1,7 @@
 """The registry: bundles of supernets, where they are kept, and how the nearest ones are found.
 
 `bundle` is the folder format with its guards; `store` keeps bundles on the disk, `catalog` what is
-known of them, `index` their vectors; `registry` joins the three.
+known of them, `index` finds their vectors; `registry` joins the three.
 """
 
 from snt_zoo.registry.bundle import Bundle, read_bundle, read_header, write_bundle

@@ -12,13 +12,11 @@ import contextlib
 import json
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import sqlalchemy as sa
-from numpy.typing import NDArray
 
 from snt_zoo.errors import RegistryError
 from snt_zoo.registry.records import Record
@@ -32,25 +30,6 @@ from snt_zoo.registry.tables import (
     open_database,
 )
 from snt_zoo.registry.vectors import Maker, Vectors
-
-
-@dataclass(frozen=True, eq=False)
-class VectorTable:
-    """All vectors of the catalog at one moment.
-
-    Args:
-        revision: of the catalog.
-        ids: stable ids, int64 ``n``.
-        bundles: id of the bundle of each.
-        vectors: float32 ``n x dim``.
-        maker: of them all; None if there are none.
-    """
-
-    revision: int
-    ids: NDArray[np.int64]
-    bundles: list[str]
-    vectors: Vectors
-    maker: Maker | None
 
 
 class Catalog:
@@ -173,22 +152,17 @@ class Catalog:
         with self._transaction() as connection:
             return _maker(connection)
 
-    def vectors(self) -> VectorTable:
-        """Every vector, in the order in which they were added."""
-        query = sa.select(VECTORS.c.id, VECTORS.c.bundle, VECTORS.c.data).order_by(VECTORS.c.id)
+    @contextlib.contextmanager
+    def read(self) -> Iterator[sa.Connection]:
+        """A transaction that sees one moment."""
         with self._transaction() as connection:
-            revision = int(connection.scalar(_state("revision")) or 0)
-            rows = connection.execute(query).all()
-            maker = _maker(connection)
-        dim = 0 if maker is None else maker.dim
-        data = np.frombuffer(b"".join(row[2] for row in rows), dtype="<f4")
-        return VectorTable(
-            revision=revision,
-            ids=np.array([row[0] for row in rows], dtype=np.int64),
-            bundles=[row[1] for row in rows],
-            vectors=data.astype(np.float32).reshape(len(rows), dim),
-            maker=maker,
-        )
+            yield connection
+
+    @contextlib.contextmanager
+    def write(self) -> Iterator[sa.Connection]:
+        """A transaction that changes something besides bundles and vectors, whole or not at all."""
+        with self._transaction() as connection:
+            yield connection
 
     def _record(self, row: sa.Row[Any]) -> Record:
         fields = dict(row._mapping)

@@ -1,13 +1,13 @@
 """The registry: the user's bundles, what is known of them, and the search for the nearest ones.
 
 The facade of this room. It joins the store (folders), the catalog (rows, the truth), the intake
-(every change to both) and the index (vectors in memory).
+(every change to both) and the index (vectors).
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from snt_zoo.registry.naming import resolve
 from snt_zoo.registry.nearest import NearestBundles
 from snt_zoo.registry.records import Record
 from snt_zoo.registry.store import Store
+from snt_zoo.registry.vector_rows import Condition
 from snt_zoo.registry.vectors import Embed, Maker, unit
 
 __all__ = ["Record", "Registry"]
@@ -31,6 +32,7 @@ HOME_VARIABLE = "SNT_ZOO_HOME"
 
 Records = list[Record]  # within the class, `list` is its method
 Answers = list[tuple[str, float]]
+Problems = list[str]
 
 
 class Registry:
@@ -43,7 +45,7 @@ class Registry:
         self._store = store
         self._catalog = catalog
         self._intake = Intake(store, catalog)
-        self._nearest = NearestBundles(catalog)
+        self._nearest = NearestBundles(catalog, store.root / "index")
 
     @classmethod
     def open(cls, home: str | os.PathLike[str] | None = None) -> Registry:
@@ -173,6 +175,7 @@ class Registry:
         backbone: str,
         encoder: str,
         allowed: AbstractSet[str] | None = None,
+        where: Sequence[Condition] = (),
     ) -> Answers:
         """The bundles whose best sketch is nearest.
 
@@ -182,6 +185,8 @@ class Registry:
             backbone: id of the backbone behind the vector.
             encoder: id of the encoder that made it.
             allowed: ids to choose from; None for all.
+            where: conditions on the catalog's table of bundles, which SQLite checks; unlike `allowed`,
+                also where millions meet them.
 
         Returns:
             Ids and cosines, best first; of equals the smaller id.
@@ -194,7 +199,11 @@ class Registry:
             raise RegistryError(f"k must be at least 1, got {k}: ask for one answer or more")
         query = unit(vector, what="the query")
         maker = Maker(backbone, encoder, len(query))
-        return self._nearest.search(query, k, maker=maker, allowed=allowed)
+        return self._nearest.search(query, k, maker=maker, allowed=allowed, where=where)
+
+    def index_problems(self) -> Problems:
+        """Where the index file differs from the catalog; `rebuild_index` mends it."""
+        return self._nearest.problems()
 
     def rebuild_index(self, *, embed: Embed | None = None, encoder: str | None = None) -> int:
         """Build the index anew.
