@@ -130,6 +130,10 @@ class IndexMismatchError(RegistryError):
     """Vectors of different backbones or encoders would be compared."""
 
 
+class StaleIndexError(RegistryError):
+    """The file of the vector index is damaged, or not of this catalog; it is made anew."""
+
+
 class NoMatchError(RegistryError):
     """No supernet in the registry meets the query's constraints."""
 

@@ -16,15 +16,13 @@ import sqlalchemy as sa
 
 from snt_zoo.errors import NotInRegistryError
 from snt_zoo.registry import aliases, rows
-from snt_zoo.registry.lookup import Lookup, VectorTable
+from snt_zoo.registry.lookup import Lookup
 from snt_zoo.registry.manifest import FileEntry
 from snt_zoo.registry.records import Record
 from snt_zoo.registry.rows import Listing
 from snt_zoo.registry.schema import BundleConfig
 from snt_zoo.registry.tables import ALEMBIC, BUNDLES, METADATA, SCHEMA_VERSION, SEEDED, STATE, TAGS
 from snt_zoo.registry.vectors import Vectors
-
-__all__ = ["Catalog", "VectorTable"]
 
 
 class Catalog(Lookup):

@@ -40,7 +40,7 @@ class Household:
         self._store = store
         self._catalog = catalog
         self._intake = Intake(store, catalog)
-        self._nearest = NearestBundles(catalog)
+        self._nearest = NearestBundles(catalog, store.root / "index")
         self.aliases = Aliases(catalog.database)
 
     @property

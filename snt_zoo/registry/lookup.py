@@ -4,42 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import sqlalchemy as sa
-from numpy.typing import NDArray
 
-from snt_zoo.errors import IndexMismatchError, NewerRegistryError
+from snt_zoo.errors import NewerRegistryError
 from snt_zoo.registry import rows
 from snt_zoo.registry.database import Database
 from snt_zoo.registry.filters import Filter, begins
 from snt_zoo.registry.records import Record
 from snt_zoo.registry.tables import BUNDLES, FILES, SCHEMA_VERSION, SEEDED, STATE, VECTORS
-from snt_zoo.registry.vectors import Maker, Vectors
+from snt_zoo.registry.vectors import Maker
 
 _IDS_AT_ONCE = 500  # SQLite takes a bounded number of parameters
-
-
-@dataclass(frozen=True, eq=False)
-class VectorTable:
-    """All vectors of the catalog at one moment.
-
-    Args:
-        revision: of the catalog.
-        ids: stable ids, int64 ``n``.
-        bundles: id of the bundle of each.
-        vectors: float32 ``n x dim``.
-        maker: of them all; None if there are none.
-    """
-
-    revision: int
-    ids: NDArray[np.int64]
-    bundles: list[str]
-    vectors: Vectors
-    maker: Maker | None
 
 
 class Lookup:
@@ -163,27 +141,6 @@ class Lookup:
         """What made the vectors (of all bundles but one); None if there are none."""
         with self.read() as connection:
             return _maker(connection, without)
-
-    def vectors(self) -> VectorTable:
-        """Every vector, in the order in which they were added."""
-        query = sa.select(VECTORS.c.id, VECTORS.c.bundle, VECTORS.c.data).order_by(VECTORS.c.id)
-        with self.read() as connection:
-            revision = int(connection.scalar(_state("revision")) or 0)
-            rows = connection.execute(query).all()
-            maker = _maker(connection)
-        dim = 0 if maker is None else maker.dim
-        data = np.frombuffer(b"".join(row[2] for row in rows), dtype="<f4")
-        if data.size != len(rows) * dim:
-            raise IndexMismatchError(
-                f"the vectors in {self.path} have different dimensions: run `snt-zoo verify --repair`"
-            )
-        return VectorTable(
-            revision=revision,
-            ids=np.array([row[0] for row in rows], dtype=np.int64),
-            bundles=[row[1] for row in rows],
-            vectors=data.astype(np.float32).reshape(len(rows), dim),
-            maker=maker,
-        )
 
     def _records(self, conditions: Sequence[sa.ColumnElement[bool]]) -> list[Record]:
         with self.read() as connection:

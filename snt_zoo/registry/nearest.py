@@ -1,62 +1,69 @@
-"""The bundles nearest to a vector: the index over the catalog, and the best sketch of each bundle.
+"""The bundles nearest to a vector: the index for candidates, the catalog for the truth.
 
-The index lives in memory. It is built from the catalog when a registry first searches, and again
-after the catalog has changed, whoever changed it. Nothing is written: faiss reads index files
-unsafely, a file could fall out of step with the catalog, and to build from SQLite takes well under
-a second for 10⁵ vectors.
+The index may still hold what was removed, and knows nothing of constraints; its scores may be rounded. So
+the catalog is asked for every candidate: it leaves out what is gone or does not meet the constraints, and
+its vectors are scored exactly. If too few are left, more candidates are taken, and if few of them counted,
+the index chooses among the allowed ones alone.
 """
 
 from __future__ import annotations
 
-import threading
+from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from pathlib import Path
 
-import numpy as np
+import sqlalchemy as sa
 
-from snt_zoo.registry.catalog import Catalog
-from snt_zoo.registry.index import Ids, VectorIndex
-from snt_zoo.registry.vectors import Maker, Vectors
+from snt_zoo.registry import vector_rows as rows
+from snt_zoo.registry.index import VectorIndex
+from snt_zoo.registry.upkeep import IndexUpkeep
+from snt_zoo.registry.vectors import Ids, Maker, Vectors
+
+_WORTHWHILE = 0.25  # share of the candidates that count, below which the allowed ones are listed first
+_KEPT = 8  # lists of allowed vectors
 
 
 @dataclass(frozen=True, eq=False)
-class _Built:
-    """The index of one revision of the catalog; None if there are no vectors."""
+class _Wanted:
+    """The arguments of `NearestBundles.search`."""
 
-    revision: int
-    index: VectorIndex | None
-    ids: Ids
-    owners: dict[int, str]
+    vector: Vectors
+    k: int
+    maker: Maker
+    allowed: AbstractSet[str] | None
+    where: tuple[rows.Condition, ...]
 
 
 class NearestBundles:
     """Search over the vectors of a catalog.
 
     Args:
-        catalog: read whenever its revision has changed.
+        transactions: of the catalog.
+        folder: of the index file.
     """
 
-    def __init__(self, catalog: Catalog) -> None:
-        self._catalog = catalog
-        self._guard = threading.Lock()
-        self._kept: _Built | None = None
+    def __init__(self, transactions: rows.Transactions, folder: Path) -> None:
+        self._transactions = transactions
+        self._upkeep = IndexUpkeep(transactions, folder)
+        self._kept: dict[tuple[rows.State, str, str], Ids] = {}
 
     def rebuild(self) -> int:
-        """Build the index anew; returns the number of its vectors."""
-        with self._guard:
-            self._kept = None
-        return len(self._built().ids)
+        """Build the index anew; returns the number of vectors."""
+        return self._upkeep.rebuild()
 
     def problems(self) -> list[str]:
-        """Where the index differs from the catalog; `rebuild` mends it."""
-        built, table = self._built(), self._catalog.vectors()
-        if built.revision != table.revision:  # changed in this moment: the next search builds it anew
-            return []
-        same = built.owners == dict(zip(table.ids.tolist(), table.bundles, strict=True))
-        return [] if same else ["the index holds other vectors than the catalog"]
+        """Where the index file differs from the catalog; `rebuild` mends it."""
+        return self._upkeep.problems()
 
     def search(
-        self, vector: Vectors, k: int, *, maker: Maker, allowed: AbstractSet[str] | None = None
+        self,
+        vector: Vectors,
+        k: int,
+        *,
+        maker: Maker,
+        allowed: AbstractSet[str] | None = None,
+        where: Sequence[rows.Condition] = (),
     ) -> list[tuple[str, float]]:
         """The bundles whose best sketch is nearest.
 
@@ -65,6 +72,7 @@ class NearestBundles:
             k: at most so many, at least 1.
             maker: what made the vector.
             allowed: ids to choose from; None for all.
+            where: conditions on the table of bundles; unlike `allowed`, also where millions meet them.
 
         Returns:
             Ids and cosines, best first; of equals the smaller id.
@@ -72,34 +80,47 @@ class NearestBundles:
         Raises:
             IndexMismatchError: the vector cannot be compared with the catalog's.
         """
-        built = self._built()
-        if built.index is None:
-            return []
-        wanted = None
-        if allowed is not None:
-            chosen = [id for id, owner in built.owners.items() if owner in allowed]
-            wanted = None if len(chosen) == len(built.ids) else np.array(chosen, dtype=np.int64)
-        limit = len(built.ids if wanted is None else wanted)
-        # A bundle can have many sketches: more vectors are taken until k bundles are among them.
-        count = min(limit, 2 * k)
-        while True:
-            ids, scores = built.index.search(vector, count, maker=maker, allowed=wanted)
-            best: dict[str, float] = {}
-            for id, score in zip(ids.tolist(), scores.tolist(), strict=True):
-                best.setdefault(built.owners[id], min(1.0, max(-1.0, score)))
-            if len(best) >= k or count >= limit:
-                break
-            count = min(limit, 4 * count)
-        return sorted(best.items(), key=lambda answer: (-answer[1], answer[0]))[:k]
+        wanted = _Wanted(vector, k, maker, allowed, tuple(where))
+        with self._transactions.read() as connection:
+            index = self._upkeep.current(connection)
+            if index is not None:
+                return self._search(connection, index, wanted)
+            if rows.maker(connection) is None:
+                return []
+        self._upkeep.bring_up_to_date()
+        with self._transactions.read() as connection:
+            index = self._upkeep.current(connection, at_once=True)
+            return [] if index is None else self._search(connection, index, wanted)
 
-    def _built(self) -> _Built:
-        with self._guard:
-            if self._kept is None or self._kept.revision != self._catalog.revision():
-                table = self._catalog.vectors()
-                index = None
-                if table.maker is not None:
-                    index = VectorIndex(table.maker)
-                    index.add(table.ids, table.vectors, maker=table.maker)
-                owners = dict(zip(table.ids.tolist(), table.bundles, strict=True))
-                self._kept = _Built(table.revision, index, table.ids, owners)
-            return self._kept
+    def _search(
+        self, connection: sa.Connection, index: VectorIndex, wanted: _Wanted
+    ) -> list[tuple[str, float]]:
+        chosen: Ids | None = None
+        # A bundle can have many sketches: more vectors are taken until k bundles are among them.
+        count = min(len(index), 2 * wanted.k)
+        while True:
+            ids, _ = index.search(wanted.vector, count, maker=wanted.maker, allowed=chosen)
+            best, counted = rows.best_of_bundles(
+                connection, wanted.vector, ids, wanted.where, bundles=wanted.allowed
+            )
+            limit = len(index if chosen is None else chosen)
+            if len(best) >= wanted.k or count >= limit:
+                return sorted(best.items(), key=lambda answer: (-answer[1], answer[0]))[: wanted.k]
+            if chosen is None and counted < _WORTHWHILE * count:
+                chosen = self._chosen(connection, wanted)
+                limit = len(chosen)
+            count = min(limit, 4 * count)
+
+    def _chosen(self, connection: sa.Connection, wanted: _Wanted) -> Ids:
+        """The vectors that count; kept, as a service asks with the same constraints again and again."""
+        if wanted.allowed is not None:
+            return rows.matching(connection, wanted.where, bundles=wanted.allowed)
+        conditions = sa.and_(sa.true(), *wanted.where).compile()
+        key = (rows.state(connection), str(conditions), repr(sorted(conditions.params.items())))
+        found = self._kept.get(key)
+        if found is None:
+            found = rows.matching(connection, wanted.where)
+            if len(self._kept) >= _KEPT:
+                self._kept.clear()
+            self._kept[key] = found
+        return found

@@ -240,10 +240,8 @@ class Registry(Household):
             raise RegistryError(f"k must be at least 1, got {k}: ask for one answer or more")
         query = unit(vector, what="the query")
         maker = Maker(backbone, encoder, len(query))
-        if where is not None and not where.is_open:
-            chosen = self._catalog.ids(where)
-            allowed = chosen if allowed is None else chosen & allowed
-        return self._nearest.search(query, k, maker=maker, allowed=allowed)
+        conditions = () if where is None else where.conditions()
+        return self._nearest.search(query, k, maker=maker, allowed=allowed, where=conditions)
 
     def rebuild_index(self, *, embed: Embed | None = None, encoder: str | None = None) -> int:
         """Build the index anew.

@@ -15,6 +15,7 @@ from snt_zoo.errors import IndexMismatchError, RegistryError
 Embed = Callable[[Sketch], Tensor]
 """Makes a vector, ``dim``, of a sketch."""
 Vectors = NDArray[np.float32]
+Ids = NDArray[np.int64]
 
 
 @dataclass(frozen=True)

@@ -10,39 +10,13 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from snt_zoo.errors import IndexMismatchError
 from snt_zoo.registry import Registry
 from snt_zoo.registry.catalog import Catalog
-from snt_zoo.registry.index import VectorIndex
 from snt_zoo.registry.nearest import NearestBundles
-from snt_zoo.registry.records import Record
-from snt_zoo.registry.vectors import Maker, unit
+from snt_zoo.registry.vectors import unit
 
 from .making import BACKBONE, ENCODER, embed, make_bundle, sketch
-
-DIM = 8
-MAKER = Maker(BACKBONE, ENCODER, DIM)
-
-
-def record(number: int) -> Record:
-    return Record(
-        id=f"b{number:04}-00000000",
-        name=f"b{number:04}",
-        digest=f"{number:064x}",
-        space="nas_bench_201",
-        params=number,
-        macs=number,
-        supernet_params=number,
-        sources=("x",),
-        tags=(),
-        val_accuracy=None,
-        test_accuracy=None,
-        licence="MIT",
-        backbone=BACKBONE,
-        encoder=ENCODER,
-        added_at="2026-11-01T00:00:00+00:00",
-        path=Path(f"b{number:04}-00000000"),
-    )
+from .vectors import DIM, MAKER, brute_force, record
 
 
 @pytest.fixture(scope="module")
@@ -63,17 +37,6 @@ def catalog(tmp_path_factory: pytest.TempPathFactory) -> tuple[Catalog, dict[str
     return made, vectors
 
 
-def brute_force(
-    vectors: dict[str, np.ndarray], query: np.ndarray, k: int, allowed: set[str] | None
-) -> list[tuple[str, float]]:
-    scores = {
-        id: float((rows.astype(np.float64) @ query.astype(np.float64)).max())
-        for id, rows in vectors.items()
-        if allowed is None or id in allowed
-    }
-    return sorted(scores.items(), key=lambda pair: (-pair[1], pair[0]))[:k]
-
-
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 10**6), k=st.integers(1, 70), share=st.sampled_from([None, 0.0, 0.05, 0.5, 1.0]))
 def test_search_is_the_brute_force(
@@ -84,7 +47,7 @@ def test_search_is_the_brute_force(
     allowed = None
     if share is not None:
         allowed = {id for id in catalog[1] if rng.random() < share} | {"not-there"}
-    found = NearestBundles(catalog[0]).search(query, k, maker=MAKER, allowed=allowed)
+    found = NearestBundles(catalog[0], Path("not-written")).search(query, k, maker=MAKER, allowed=allowed)
     expected = brute_force(catalog[1], query, k, allowed)
     assert [id for id, _ in found] == [id for id, _ in expected]
     np.testing.assert_allclose([s for _, s in found], [s for _, s in expected], atol=1e-6)
@@ -98,7 +61,7 @@ def test_k_bundles_survive_bundles_with_many_sketches(tmp_path: Path) -> None:
     made.insert(record(0), near)
     for number in range(1, 6):
         made.insert(record(number), np.roll(query, number)[None])
-    found = NearestBundles(made).search(query, 4, maker=MAKER)
+    found = NearestBundles(made, tmp_path / "index").search(query, 4, maker=MAKER)
     assert [id for id, _ in found] == [record(n).id for n in (0, 1, 2, 3)]
 
 
@@ -108,7 +71,7 @@ def test_equal_scores_come_in_the_order_of_their_ids(tmp_path: Path) -> None:
     row = np.eye(DIM, dtype=np.float32)[:1]
     for number in (4, 2, 9):
         made.insert(record(number), row)
-    found = NearestBundles(made).search(row[0], 3, maker=MAKER)
+    found = NearestBundles(made, tmp_path / "index").search(row[0], 3, maker=MAKER)
     assert found == [(record(n).id, 1.0) for n in (2, 4, 9)]
 
 
@@ -148,19 +111,3 @@ def test_an_open_registry_sees_what_another_one_does(good: Path, registry: Regis
     assert other.search(query, 9, backbone=BACKBONE, encoder=ENCODER)[0][0] == id
     registry.remove(id)
     assert len(other.search(query, 9, backbone=BACKBONE, encoder=ENCODER)) == 2
-
-
-def test_the_index_refuses_a_mix() -> None:
-    index = VectorIndex(MAKER)
-    row = np.eye(DIM, dtype=np.float32)[:1]
-    index.add(np.array([7]), row, maker=MAKER)
-    for other in (Maker("x", ENCODER, DIM), Maker(BACKBONE, "x", DIM), Maker(BACKBONE, ENCODER, 4)):
-        with pytest.raises(IndexMismatchError):
-            index.add(np.array([8]), row, maker=other)
-        with pytest.raises(IndexMismatchError):
-            index.search(row[0], 1, maker=other)
-    assert len(index) == 1
-    ids, scores = index.search(row[0], 5, maker=MAKER)
-    assert (ids.tolist(), scores.tolist()) == ([7], [1.0])
-    assert index.search(row[0], 5, maker=MAKER, allowed=np.array([], dtype=np.int64))[0].size == 0
-    assert index.search(row[0], 5, maker=MAKER, allowed=np.array([1, 2]))[0].size == 0

@@ -1,0 +1,122 @@
+"""The whole way of a search in a registry of many bundles: index, catalog and all.
+
+One bundle of the starter zoo is added as a user would; its row is then copied in SQL under other ids, with
+other vectors and numbers of parameters, since a million bundles would fill a disk. A search opens no bundle.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.embeddings import CHUNK, Cloud
+from snt_zoo.encoders.embedding import ENCODER_ID, embed
+from snt_zoo.registry.registry import Registry
+from snt_zoo.registry.tables import BUNDLES
+from snt_zoo.registry.vectors import Vectors
+from snt_zoo.zoo import starter_bundles
+
+_QUERIES = 200
+_K = 32
+# In a process of its own, after the imports: what a command or a service waits for when it starts.
+_COLD = """
+import sys, time, numpy as np, torch
+from snt_zoo.registry.registry import Registry
+home, backbone, encoder, query = sys.argv[1:]
+vector = torch.from_numpy(np.load(query))
+start = time.perf_counter()
+Registry.open(home).search(vector, 32, backbone=backbone, encoder=encoder)
+print(1e3 * (time.perf_counter() - start))
+"""
+
+
+def whole_way(cloud: Cloud, count: int) -> dict[str, Any]:
+    """Times of `Registry.search` for 32 bundles of `count`.
+
+    Returns:
+        In ms: the median and the 99th percentile of warm searches, those with constraints that half of the
+        bundles, a hundredth and a hundred bundles meet (the first of its kind apart: it lists them), the
+        search after an add, and the first search of a new process. In seconds: the search that builds the
+        index.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        registry = Registry.open(Path(folder) / "home")
+        record = registry.add(starter_bundles()[0], embed=embed, encoder=ENCODER_ID)
+        _fill(registry, record.id, cloud, count)
+        queries = torch.from_numpy(cloud.queries(_QUERIES))
+        maker = {"backbone": record.backbone, "encoder": ENCODER_ID}
+
+        def search(query: torch.Tensor, bound: int | None = None) -> None:
+            where = [] if bound is None else [BUNDLES.c.params <= bound]
+            found = registry.search(query, _K, **maker, where=where)  # type: ignore[arg-type]
+            assert len(found) == _K
+
+        row: dict[str, Any] = {"first_search_builds_s": round(_ms(lambda: search(queries[0])) / 1e3, 2)}
+        row |= _percentiles("warm", [_both(lambda q=q: search(q)) for q in queries])  # type: ignore[misc]
+        for name, bound in (("half", count // 2), ("hundredth", count // 100), ("hundred", 100)):
+            row[f"{name}_first_ms"] = round(_ms(lambda bound=bound: search(queries[0], bound)), 2)  # type: ignore[misc]
+            times = [_both(lambda q=q, bound=bound: search(q, bound)) for q in queries]  # type: ignore[misc]
+            row |= _percentiles(name, times)
+        registry.add(starter_bundles()[1], embed=embed, encoder=ENCODER_ID)
+        row["after_an_add_ms"] = round(_ms(lambda: search(queries[0])), 2)
+        np.save(Path(folder) / "query.npy", queries[0].numpy())
+        command = [sys.executable, "-c", _COLD, str(registry.home), *maker.values(), f"{folder}/query.npy"]
+        cold = [
+            float(subprocess.run(command, capture_output=True, check=True, text=True).stdout)
+            for _ in range(3)
+        ]
+        return row | {"new_process_ms": round(float(np.median(cold)), 1)}
+
+
+def _fill(registry: Registry, id: str, cloud: Cloud, count: int) -> None:
+    """Copies of a bundle's row, numbered from 1, with as many parameters as their number."""
+    made = {
+        "id": "'copy-' || value",
+        "name": "'copy-' || value",
+        "digest": "'copy-' || value",
+        "params": "value",
+    }
+    columns = ", ".join(column.name for column in BUNDLES.c)
+    values = ", ".join(made.get(column.name, f"bundles.{column.name}") for column in BUNDLES.c)
+    numbers = "WITH RECURSIVE numbers(value) AS (SELECT 1 UNION ALL SELECT value + 1 FROM numbers LIMIT ?)"
+    with closing(sqlite3.connect(registry.home / "catalog.sqlite")) as connection, connection:
+        connection.execute(
+            f"{numbers} INSERT INTO bundles ({columns}) "
+            f"SELECT {values} FROM numbers, bundles WHERE bundles.id = ?",
+            (count, id),
+        )
+        for start in range(0, count, CHUNK):
+            part: Vectors = cloud.chunk(start // CHUNK)[: count - start]
+            rows = ((f"copy-{start + n + 1}", vector.tobytes()) for n, vector in enumerate(part))
+            connection.executemany("INSERT INTO vectors (bundle, data) VALUES (?, ?)", rows)
+        connection.execute("UPDATE state SET value = value + 1 WHERE key = 'revision'")
+
+
+def _ms(work: Callable[[], object]) -> float:
+    return _both(work)[0]
+
+
+def _both(work: Callable[[], object]) -> tuple[float, float]:
+    """Milliseconds of the wall clock and of the processor."""
+    start, started = time.perf_counter(), time.process_time()
+    work()
+    return 1e3 * (time.perf_counter() - start), 1e3 * (time.process_time() - started)
+
+
+def _percentiles(name: str, times: list[tuple[float, float]]) -> dict[str, float]:
+    wall, processor = np.array(times).T
+    return {
+        f"{name}_p50_ms": round(float(np.median(wall)), 2),
+        f"{name}_p99_ms": round(float(np.percentile(wall, 99)), 2),
+        f"{name}_p50_processor_ms": round(float(np.median(processor)), 2),
+    }
