@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from snt_zoo.cli.output import fields, note, percent, plain, prints, table
-from snt_zoo.cli.parameters import FOLDER, constraint_options, format_size, home_option, filter_options
+from snt_zoo.cli.parameters import FOLDER, constraint_options, filter_options, format_size, home_option
 from snt_zoo.cli.progress import waiting
 
 if TYPE_CHECKING:
