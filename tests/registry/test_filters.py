@@ -104,7 +104,7 @@ FILTERS = st.builds(
 )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(where=FILTERS)
 def test_a_filter_chooses_what_a_loop_would(
     shelf: tuple[Catalog, list[tuple[Record, BundleConfig]]], where: Filter
