@@ -10,11 +10,12 @@ from pathlib import Path
 from snt_zoo.bundling import Pretrained, Provenance, pretrain_bundle
 from snt_zoo.data import ImageDataset
 from snt_zoo.encoders.backbone import DEFAULT_BACKBONE
+from snt_zoo.encoders.distances import DatasetDistance
 from snt_zoo.encoders.embedding import ENCODER_ID, embed
 from snt_zoo.encoders.sketch import Sketch, sketch
 from snt_zoo.errors import NotInRegistryError
 from snt_zoo.registry.registry import Record, Registry
-from snt_zoo.registry.retrieval import ClassPair, Match, QueryResult, retrieve
+from snt_zoo.registry.retrieval import DEFAULT_DISTANCE, ClassPair, Match, QueryResult, retrieve
 from snt_zoo.search.budget import Budget
 from snt_zoo.search.checkpoint import remove_checkpoint
 from snt_zoo.search.finetune import FinetuneResult, finetune
@@ -73,6 +74,7 @@ class Zoo:
         max_macs: int | None = None,
         space: str | None = None,
         exclude: Collection[str] = (),
+        distance: str | DatasetDistance = DEFAULT_DISTANCE,
         backbone: str = DEFAULT_BACKBONE,
         on_stage: Callable[[str], None] | None = None,
     ) -> QueryResult:
@@ -85,10 +87,14 @@ class Zoo:
             max_macs: largest number of its multiply-accumulates.
             space: only supernets of this search space.
             exclude: ids (or their beginnings), names or tags of supernets to leave out.
+            distance: what ranks, or its name; see `snt_zoo.encoders.distances`. The answer's `ranked_by` says
+                which it was, and at which level.
             backbone: makes the sketch; the registry's supernets must have been sketched by the same.
             on_stage: called with the name of each stage as it begins.
 
         Raises:
+            UnknownComponentError: no distance of that name.
+            DatasetError: the distance looks at images, and `data` is a sketch.
             NoMatchError: nothing meets the constraints.
             NotInRegistryError: a word of `exclude` fits no supernet.
             IndexMismatchError: the registry was made with another backbone.
@@ -96,6 +102,7 @@ class Zoo:
         self._check_excluded(exclude)
         tell = on_stage or (lambda stage: None)
         seconds: dict[str, float] = {}
+        images = None if isinstance(data, Sketch) else data
         if not isinstance(data, Sketch):
             tell("sketch")
             start = time.perf_counter()
@@ -111,7 +118,7 @@ class Zoo:
             )
 
         tell("search")
-        return retrieve(self.registry, data, k=k, keep=keep, seconds=seconds)
+        return retrieve(self.registry, data, k=k, data=images, distance=distance, keep=keep, seconds=seconds)
 
     # ---- training -------------------------------------------------------------------------------
 

@@ -32,7 +32,9 @@ class Costs:
 
         def total(table: Mapping[str, Tensor]) -> int:
             return sum(
-                int(table[kind][row, index]) for kind, path in choice.items() for row, index in enumerate(path)
+                int(table[kind][row, index])
+                for kind, path in choice.items()
+                for row, index in enumerate(path)
             )
 
         return self.fixed_params + total(self.params), self.fixed_macs + total(self.macs)
