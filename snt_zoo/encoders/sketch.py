@@ -8,7 +8,7 @@ their content and the seed alone, so the order of the images and of the classes 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -131,26 +131,57 @@ def sketch(dataset: ImageDataset, *, backbone: str | Backbone = DEFAULT_BACKBONE
         torch.Size([10, 64])
     """
     network = get_backbone(backbone) if isinstance(backbone, str) else backbone
+    features, labels, kept = drawn_features(dataset, network, seed=seed)
+    return sketch_features(
+        features,
+        labels,
+        name=dataset.name,
+        backbone=f"{network.id}/{PROJECTION_ID}",
+        class_names=[dataset.class_names[int(label)] for label in kept],
+        counts=torch.bincount(dataset.train.labels, minlength=dataset.num_classes)[kept],
+    )
+
+
+def drawn_features(
+    dataset: ImageDataset, backbone: Backbone, *, seed: int = 0
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Projected features of the images that a sketch is made of.
+
+    Returns:
+        Features, float32 ``n x 64``, grouped by class and in an order by content; their labels, int64 ``n``,
+        from 0 to k - 1; and the dataset's labels that these stand for, int64 ``k``.
+    """
     split = dataset.train
     counts = torch.bincount(split.labels, minlength=dataset.num_classes)
     # The most frequent classes; of equals the ones with the smaller label.
     kept = counts.argsort(descending=True, stable=True)[:MAX_CLASSES].sort().values
     kept = kept[counts[kept] > 0]
     quota = max(2, MAX_IMAGES // len(kept))
-    drawn = torch.cat([_draw(dataset, int(label), quota, seed) for label in kept])
-    part = split.subset(drawn)
-    pixels = part.tensor(network.size)
-    features = project(network.features(pixels))
+    part = split.subset(torch.cat([_draw(dataset, int(label), quota, seed) for label in kept]))
+    features = project(backbone.features(part.tensor(backbone.size)))
     position = torch.full((dataset.num_classes,), -1)
     position[kept] = torch.arange(len(kept))
-    labels = position[part.labels]
+    return features, position[part.labels], kept
+
+
+def sketch_features(
+    features: Tensor,
+    labels: Tensor,
+    *,
+    name: str,
+    backbone: str,
+    class_names: Sequence[str],
+    counts: Tensor,
+) -> Sketch:
+    """The sketch of projected features; see `drawn_features` and the fields of `Sketch`."""
+    k = len(counts)
     made = Sketch(
-        name=dataset.name,
-        backbone=f"{network.id}/{PROJECTION_ID}",
-        class_names=_shorten([dataset.class_names[int(label)] for label in kept]),
-        counts=counts[kept],
-        means=_class_means(features, labels, len(kept)),
-        covariances=_covariances(features, labels, len(kept)),
+        name=name,
+        backbone=backbone,
+        class_names=_shorten(class_names),
+        counts=counts,
+        means=_class_means(features, labels, k),
+        covariances=class_covariances(features[:, :COVARIANCE_DIM].double(), labels, k).float(),
         samples=torch.empty(0, DIM),
         sample_labels=torch.empty(0, dtype=torch.int64),
     )
@@ -178,10 +209,6 @@ def _class_means(features: Tensor, labels: Tensor, k: int) -> Tensor:
     return (sums / torch.bincount(labels, minlength=k)[:, None]).float()
 
 
-def _covariances(features: Tensor, labels: Tensor, k: int) -> Tensor:
-    return class_covariances(features[:, :COVARIANCE_DIM].double(), labels, k).float()
-
-
 def _samples(made: Sketch, features: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """As many of the features, evenly over the classes, as the size limit leaves room for."""
     used = sum(t.numel() * t.element_size() for t in made.to_tensors().values())
@@ -198,6 +225,6 @@ def _samples(made: Sketch, features: Tensor, labels: Tensor) -> tuple[Tensor, Te
     return features[order], labels[order]
 
 
-def _shorten(names: list[str]) -> tuple[str, ...]:
+def _shorten(names: Sequence[str]) -> tuple[str, ...]:
     longest = max(4, _NAME_BYTES // max(len(names), 1) // 4)  # a character has up to four bytes
     return tuple(name if len(name) <= longest else name[: longest - 1] + "…" for name in names)

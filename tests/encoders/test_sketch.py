@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save
 from safetensors import safe_open
+from safetensors.torch import save
 
 from snt_zoo.data import ImageDataset, Split
 from snt_zoo.data.stores import ArrayStore

@@ -11,10 +11,11 @@ Every answer is a `Transport`: the distance, its level and parts, and the coupli
 
 from snt_zoo.encoders.transport.class_level import bures_wasserstein, class_distance, class_distances
 from snt_zoo.encoders.transport.coupling import ClassMatch, Level, Transport
-from snt_zoo.encoders.transport.sample_level import Method, dataset_distance, dataset_distances
+from snt_zoo.encoders.transport.sample_level import EPSILON, Method, dataset_distance, dataset_distances
 from snt_zoo.encoders.transport.samples import LabelledSamples
 
 __all__ = [
+    "EPSILON",
     "ClassMatch",
     "LabelledSamples",
     "Level",

@@ -100,7 +100,7 @@ def class_distances(
     # In float32: a rounding error of 1e-6, far below that of the bound, at half of the time.
     pairs = own.float()[rows.to(device)], theirs.float()[columns.to(device)]
     exact = SPREAD_SCALE * squared_bures_of_pairs(*pairs).cpu().double()
-    # It is below the bound but for rounding; so two equal classes are at zero to the last bit.
+    # It is below the bound but for rounding; so equal classes are at zero.
     spreads[rows, columns] = torch.minimum(exact, spreads[rows, columns])
     return [
         _transport(target, source, plan, mean, spread)

@@ -1,7 +1,7 @@
 """OTDD between samples (Alvarez-Melis and Fusi 2020, arXiv 2002.02923).
 
-The ground cost of two labelled samples is a·|x − x'|² + b·W₂²(α_y, α_y'), where α_y is a class's Gaussian. Exact
-by the network simplex, or as a debiased Sinkhorn divergence. A chain with a time limit falls from
+The ground cost of two labelled samples is a·|x − x'|² + b·W₂²(α_y, α_y'), where α_y is a class's Gaussian.
+Exact by the network simplex, or as a debiased Sinkhorn divergence. A chain with a time limit falls from
 exact to entropic to the class level, and the answer says which it was.
 """
 
