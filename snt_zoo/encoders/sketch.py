@@ -85,6 +85,11 @@ class Sketch:
         roots: Tensor = (vectors * values.clamp_min(0).sqrt()[:, None]) @ vectors.mT
         return roots
 
+    @cached_property
+    def traces(self) -> Tensor:
+        """Traces of the covariances, the squared norms of the roots, float64 ``K``; computed once."""
+        return self.roots.square().sum((1, 2))
+
     def to_tensors(self) -> dict[str, Tensor]:
         """Tensors for a safetensors file; see `sketch_format`."""
         return pack(

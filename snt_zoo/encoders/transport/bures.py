@@ -56,10 +56,24 @@ def squared_bures_of_pairs(left: Tensor, right: Tensor) -> Tensor:
     return (_norms(left) + _norms(right) - 2 * cross).clamp_min(0)
 
 
-def square_root_distances(left: Tensor, right: Tensor) -> Tensor:
-    """Squared distances between symmetric roots, ``n x d x d`` and ``m x d x d`` to ``n x m``."""
+def square_root_distances(
+    left: Tensor, right: Tensor, *, left_traces: Tensor | None = None, right_traces: Tensor | None = None
+) -> Tensor:
+    """Squared distances between symmetric roots.
+
+    Args:
+        left: ``n x d x d``.
+        right: ``m x d x d``.
+        left_traces: of the covariances, ``n``, where they are known.
+        right_traces: ``m``, likewise.
+
+    Returns:
+        ``n x m``, at least 0.
+    """
     inner = left.flatten(1) @ right.flatten(1).mT
-    return (_norms(left)[:, None] + _norms(right) - 2 * inner).clamp_min(0)
+    own = _norms(left) if left_traces is None else left_traces
+    theirs = _norms(right) if right_traces is None else right_traces
+    return (own[:, None] + theirs - 2 * inner).clamp_min(0)
 
 
 def nuclear_norms(matrices: Tensor) -> Tensor:

@@ -95,10 +95,11 @@ def _ticks(axes: Axes, rows: list[str], columns: list[str]) -> None:
             continue
         axis.set_ticks(range(len(names)), names, fontsize=7, rotation=turned)
     axes.tick_params(length=2)
-    axes.set_xticks([x - 0.5 for x in range(1, len(columns))], minor=True)
-    axes.set_yticks([y - 0.5 for y in range(1, len(rows))], minor=True)
-    axes.grid(which="minor", color="0.9", linewidth=0.4)
-    axes.tick_params(which="minor", length=0)
+    if max(len(rows), len(columns)) <= _NAMED:  # lines between cells, while these are cells and not dots
+        axes.set_xticks([x - 0.5 for x in range(1, len(columns))], minor=True)
+        axes.set_yticks([y - 0.5 for y in range(1, len(rows))], minor=True)
+        axes.grid(which="minor", color="0.9", linewidth=0.4)
+        axes.tick_params(which="minor", length=0)
 
 
 def _label(name: str) -> str:
