@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from importlib.metadata import version
@@ -36,6 +37,11 @@ def write(path: Path, made: Mapping[str, Any]) -> None:
     """Write a document."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(made, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def tell(row: Mapping[str, Any]) -> None:
+    """A row for people who wait, on stderr."""
+    print(dict(row), file=sys.stderr, flush=True)
 
 
 def _version(package: str) -> str:

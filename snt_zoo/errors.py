@@ -24,6 +24,10 @@ class BudgetError(SntZooError, ValueError):
     """A budget that cannot be read (`10m`, `90s`, `1h30m`) or that is too small for the work."""
 
 
+class TimeLimitError(SntZooError, TimeoutError):
+    """A computation did not end within the time that it was given."""
+
+
 # ---- data ---------------------------------------------------------------------------------------
 
 

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import itertools
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
+from typing import Literal
 
 from snt_zoo.bundling import Pretrained, Provenance, pretrain_bundle
 from snt_zoo.data import ImageDataset
 from snt_zoo.encoders.backbone import DEFAULT_BACKBONE
+from snt_zoo.encoders.distances import DatasetDistance
 from snt_zoo.encoders.embedding import ENCODER_ID, embed
 from snt_zoo.encoders.sketch import Sketch, sketch
+from snt_zoo.encoders.transport import EPSILON, Method, Transport, class_distance, dataset_distance
 from snt_zoo.errors import NotInRegistryError
 from snt_zoo.registry.filters import Bound, Filter
 from snt_zoo.registry.hub.cache import HubCache
 from snt_zoo.registry.hub.client import HubClient
 from snt_zoo.registry.registry import Record, Registry
-from snt_zoo.registry.retrieval import ClassPair, Match, QueryResult, retrieve
+from snt_zoo.registry.retrieval import DEFAULT_DISTANCE, ClassPair, Match, QueryResult, retrieve
 from snt_zoo.search.budget import Budget
 from snt_zoo.search.checkpoint import remove_checkpoint
 from snt_zoo.search.constraints import Limits
@@ -91,6 +95,7 @@ class Zoo(Sharing):
         space: str | None = None,
         exclude: Collection[str] = (),
         hub: bool = False,
+        distance: str | DatasetDistance = DEFAULT_DISTANCE,
         backbone: str = DEFAULT_BACKBONE,
         on_stage: Callable[[str], None] | None = None,
     ) -> QueryResult:
@@ -104,10 +109,14 @@ class Zoo(Sharing):
             space: only supernets of this search space.
             exclude: ids (or their beginnings), names or tags of supernets to leave out.
             hub: rank those on the Hugging Face Hub as well, as the last `sync` saw them; needs no network.
+            distance: what ranks, or its name; see `snt_zoo.encoders.distances`. The answer's `ranked_by` says
+                which it was, and at which level.
             backbone: makes the sketch; the registry's supernets must have been sketched by the same.
             on_stage: called with the name of each stage as it begins.
 
         Raises:
+            UnknownComponentError: no distance of that name.
+            DatasetError: the distance looks at images, and `data` is a sketch.
             NoMatchError: nothing meets the constraints.
             NotInRegistryError: a word of `exclude` fits no supernet.
             IndexMismatchError: the registry was made with another backbone.
@@ -117,6 +126,7 @@ class Zoo(Sharing):
         self._check_excluded(exclude, shelf)
         tell = on_stage or (lambda stage: None)
         seconds: dict[str, float] = {}
+        images = None if isinstance(data, Sketch) else data
         if not isinstance(data, Sketch):
             tell("sketch")
             start = time.perf_counter()
@@ -124,7 +134,80 @@ class Zoo(Sharing):
             seconds["sketch"] = time.perf_counter() - start
         where = Filter(space=space, max_params=max_params, max_macs=max_macs, exclude=tuple(exclude))
         tell("search")
-        return retrieve(self.registry, data, k=k, where=where, hub=shelf, seconds=seconds)
+        return retrieve(
+            self.registry,
+            data,
+            k=k,
+            data=images,
+            distance=distance,
+            where=where,
+            hub=shelf,
+            seconds=seconds,
+        )
+
+    def distance(
+        self,
+        target: ImageDataset | Sketch | str,
+        source: ImageDataset | Sketch | str,
+        *,
+        level: Literal["class", "samples"] = "class",
+        method: Method = "auto",
+        samples: int | None = None,
+        feature_weight: float = 1.0,
+        label_weight: float = 1.0,
+        epsilon: float = EPSILON,
+        time_limit: float | None = None,
+        device: str = "cpu",
+        backbone: str = DEFAULT_BACKBONE,
+    ) -> tuple[Transport, Sketch, Sketch]:
+        """How far two datasets are from each other, and which class lies near which.
+
+        Args:
+            target: labelled images, their sketch, or the id of a supernet: the dataset that it was trained
+                on; of several the one that is nearest.
+            source: likewise.
+            level: between Gaussians of the classes, or between sampled images.
+            method: between samples: `exact`, `entropic`, or `auto`: the first that ends in time.
+            samples: between samples: at most so many of each side.
+            feature_weight: between samples: of the distance of features.
+            label_weight: between samples: of the distance of classes.
+            epsilon: between samples: strength of the entropy.
+            time_limit: between samples: seconds.
+            device: where costs are computed.
+            backbone: makes the sketches.
+
+        Returns:
+            The transport, and the two sketches that were compared.
+
+        Raises:
+            NotInRegistryError: an id fits no supernet, or several.
+            IndexMismatchError: the two were sketched by different backbones.
+            TimeLimitError: the method did not end in time.
+        """
+
+        def compare(a: Sketch, b: Sketch) -> Transport:
+            if level == "class":
+                return class_distance(a, b, device=device)
+            return dataset_distance(
+                a,
+                b,
+                method=method,
+                samples=samples,
+                feature_weight=feature_weight,
+                label_weight=label_weight,
+                epsilon=epsilon,
+                time_limit=time_limit,
+                device=device,
+            )
+
+        sides = [self._sketches(side, backbone) for side in (target, source)]
+        found = ((compare(a, b), a, b) for a, b in itertools.product(*sides))
+        return min(found, key=lambda answer: answer[0].distance)
+
+    def _sketches(self, side: ImageDataset | Sketch | str, backbone: str) -> Sequence[Sketch]:
+        if isinstance(side, str):
+            return self.registry.sketches(self.registry.resolve(side))
+        return [side if isinstance(side, Sketch) else self.sketch(side, backbone=backbone)]
 
     # ---- training -------------------------------------------------------------------------------
 

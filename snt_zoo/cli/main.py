@@ -21,6 +21,7 @@ from snt_zoo.errors import SntZooError
 _COMMANDS = {
     "demo": "snt_zoo.cli.demo",
     "query": "snt_zoo.cli.query",
+    "distance": "snt_zoo.cli.distance",
     "finetune": "snt_zoo.cli.finetune",
     "predict": "snt_zoo.cli.model",
     "evaluate": "snt_zoo.cli.model",

@@ -47,6 +47,7 @@ def show_matches(document: Mapping[str, Any]) -> None:
     table([*columns, *numbers, ("nearest classes: yours ~ theirs", False)], rows)
     if document["close"] is False:
         click.echo("none of these is close to your data: a search from scratch may do as well")
+    click.echo(f"ranked by: {document['ranked_by']['distance']} ({document['ranked_by']['level']})")
     stages = ", ".join(f"{stage} {seconds:.2f} s" for stage, seconds in document["seconds"].items())
     click.echo(f"time: {stages}")
 
@@ -57,6 +58,7 @@ def show_matches(document: Mapping[str, Any]) -> None:
 @constraint_options
 @exclude_option
 @hub_option
+@click.option("--distance", help="What ranks: class-ot, otdd, mean-feature, ….  [default: class-ot]")
 @click.option("--backbone", help="Makes the sketch.  [default: the starter zoo's]")
 @bad_image_option
 @home_option
@@ -69,6 +71,7 @@ def query_command(
     space: str | None,
     exclude: tuple[str, ...],
     hub: bool,
+    distance: str | None,
     backbone: str | None,
     on_bad_image: str,
     home: Path | None,
@@ -82,6 +85,7 @@ def query_command(
     Example:
       snt-zoo query photos/
       snt-zoo query sklearn:digits -k 3 --max-params 2M --json
+      snt-zoo query photos/ --distance otdd
     """
     importlib.import_module("snt_zoo.data")  # loading torch is no part of the time of reading
     start = time.perf_counter()
@@ -90,7 +94,8 @@ def query_command(
     with waiting("opening the registry") as tell:
         from snt_zoo import Zoo
 
-        chosen = {} if backbone is None else {"backbone": backbone}
+        named = {"backbone": backbone, "distance": distance}
+        chosen: dict[str, Any] = {name: value for name, value in named.items() if value is not None}
         found = Zoo.open(home).query(
             data,
             k=k,

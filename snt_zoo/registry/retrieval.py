@@ -1,7 +1,7 @@
-"""A query: shortlist from the index, filter by constraints, re-rank by Optimal Transport.
+"""A query: shortlist from the index, filter by constraints, re-rank by a distance.
 
-The shortlist is one call of FAISS over embeddings; the re-ranking compares the sketches class by class and
-says which of the target's classes lie near which of a source's.
+The shortlist is one call of FAISS over embeddings; the re-ranking compares the sketches class by class,
+unless another distance is asked for, and says which of the target's classes lie near which of a source's.
 """
 
 from __future__ import annotations
@@ -14,14 +14,18 @@ from typing import Any, NamedTuple, NoReturn, Protocol, overload
 
 from torch import Tensor
 
+from snt_zoo.data import ImageDataset
+from snt_zoo.encoders.distances import DatasetDistance, Measured, Source, Target, get_distance
 from snt_zoo.encoders.embedding import ENCODER_ID, embed
 from snt_zoo.encoders.sketch import Sketch
-from snt_zoo.encoders.transport import Transport, class_distance
-from snt_zoo.errors import NoMatchError, NotInRegistryError, RegistryError
+from snt_zoo.encoders.transport import class_distance
+from snt_zoo.errors import DatasetError, NoMatchError, NotInRegistryError, RegistryError
 from snt_zoo.registry.filters import Candidate, Filter
 from snt_zoo.registry.hub.seen import RemoteRecord
 from snt_zoo.registry.registry import Registry
+from snt_zoo.search.supernet import Supernet
 
+DEFAULT_DISTANCE = "class-ot"
 SHORTLIST = 32  # supernets that are re-ranked; more where more answers are asked for
 
 
@@ -38,6 +42,13 @@ class Shelf(Protocol):
 
     def sketches(self, id: str) -> tuple[Sketch, ...]:
         """What one was trained on."""
+
+
+class RankedBy(NamedTuple):
+    """What ranked the answers: the distance's name, and its level, the same for all of them."""
+
+    distance: str
+    level: str
 
 
 class ClassPair(NamedTuple):
@@ -58,7 +69,7 @@ class Match:
         space: its search space.
         sources: names of the datasets it was trained on.
         score: what ranks the matches, from 0 to 1, larger is nearer: 1 / (1 + distance).
-        distance: Optimal Transport between the target's classes and those of the nearest source.
+        distance: between the target and the nearest of the sources; by default Optimal Transport of classes.
         predicted_accuracy: None until a predictor is there.
         params: weights of the network that the supernet's genotype derives to.
         macs: its multiply-accumulates for one image.
@@ -108,11 +119,13 @@ class QueryResult(Sequence[Match]):
         matches: at least one.
         close: whether anything is close at all; None until abstention is calibrated.
         seconds: time of each stage.
+        ranked_by: the distance that was used.
     """
 
     matches: tuple[Match, ...]
     close: bool | None
     seconds: Mapping[str, float]
+    ranked_by: RankedBy
 
     @overload
     def __getitem__(self, index: int) -> Match: ...
@@ -132,6 +145,7 @@ class QueryResult(Sequence[Match]):
         return {
             "matches": [match.to_json() for match in self.matches],
             "close": self.close,
+            "ranked_by": self.ranked_by._asdict(),
             "seconds": dict(self.seconds),
         }
 
@@ -141,6 +155,8 @@ def retrieve(
     target: Sketch,
     *,
     k: int,
+    data: ImageDataset | None = None,
+    distance: str | DatasetDistance = DEFAULT_DISTANCE,
     where: Filter | None = None,
     hub: Shelf | None = None,
     seconds: Mapping[str, float] | None = None,
@@ -152,6 +168,8 @@ def retrieve(
             any size only the rows of the shortlist are read.
         target: sketch of the user's data.
         k: how many answers, at least 1.
+        data: the images, for a distance that looks at them.
+        distance: what re-ranks the shortlist, or its name.
         where: constraints on the candidates.
         hub: where to look as well; a supernet that is also in the registry is taken from there.
         seconds: of the stages before, for the answer.
@@ -160,9 +178,12 @@ def retrieve(
         RegistryError: `k` is below 1.
         NoMatchError: the registry is empty, or nothing meets the constraint.
         IndexMismatchError: the registry was made with another backbone.
+        UnknownComponentError: no distance of that name.
+        DatasetError: the distance needs images, and the target is only a sketch.
     """
     if k < 1:
         raise RegistryError(f"k must be at least 1, got {k}: ask for one answer or more")
+    measure = get_distance(distance) if isinstance(distance, str) else distance
     start = time.perf_counter()
     where = where or Filter()
     count, vector = max(k, SHORTLIST), embed(target)
@@ -178,15 +199,19 @@ def retrieve(
             there = hub.search(vector, count, backbone=backbone, encoder=ENCODER_ID, allowed=set(seen))
             found += [(seen[id], hub) for id, _ in there]
     listed = time.perf_counter()
-    compared = [_match(shelf, candidate, target) for candidate, shelf in found]
-    matches = sorted(
-        (match for match in compared if match is not None), key=lambda match: (match.distance, match.id)
-    )
-    if not matches:
+    candidates = {candidate.id: candidate for candidate, _ in found}
+    sources = [source for candidate, shelf in found for source in _sources(shelf, candidate.id)]
+    if not sources:
         _explain(registry.count() + (0 if hub is None else len(hub.list())))
+    best: dict[str, tuple[Source, Measured]] = {}
+    for source, one in zip(sources, measure(Target(target, data), sources), strict=True):
+        if source.id not in best or one.distance < best[source.id][1].distance:
+            best[source.id] = source, one
+    ranking = sorted(best.values(), key=lambda pair: (pair[1].distance, pair[0].id))[:k]
+    matches = tuple(_match(candidates[source.id], target, source, one) for source, one in ranking)
     ranked = time.perf_counter()
     times = dict(seconds or {}) | {"shortlist": listed - start, "rerank": ranked - listed}
-    return QueryResult(tuple(matches[:k]), None, times)
+    return QueryResult(matches, None, times, RankedBy(measure.name, ranking[0][1].level))
 
 
 def _explain(count: int) -> NoReturn:
@@ -198,27 +223,38 @@ def _explain(count: int) -> NoReturn:
     )
 
 
-def _match(shelf: Registry | Shelf, candidate: Candidate, target: Sketch) -> Match | None:
-    """The comparison with one candidate; None if it was removed since it was found."""
+def _sources(shelf: Registry | Shelf, id: str) -> list[Source]:
+    """The datasets of one candidate; none if it was removed since it was found."""
     try:
-        sources = shelf.sketches(candidate.id)
+        sketches = shelf.sketches(id)
     except NotInRegistryError:
-        return None
-    compared: list[tuple[Sketch, Transport]] = [
-        (source, class_distance(target, source)) for source in sources
-    ]
-    nearest, transport = min(compared, key=lambda pair: pair[1].distance)
+        return []
+
+    def load() -> Supernet:
+        if isinstance(shelf, Registry):
+            return shelf.get(id).supernet
+        raise DatasetError(
+            f"the weights of {id} are on the Hub, and this distance needs them: pull it first, or take a "
+            "distance between sketches"
+        )
+
+    return [Source(id, sketch, load) for sketch in sketches]
+
+
+def _match(candidate: Candidate, target: Sketch, source: Source, found: Measured) -> Match:
+    # A distance without a coupling ranks; which class lies near which is still told by transport.
+    transport = found.transport or class_distance(target, source.sketch)
     return Match(
         id=candidate.id,
         space=candidate.space,
         sources=candidate.sources,
-        score=1.0 / (1.0 + transport.distance),
-        distance=transport.distance,
+        score=1.0 / (1.0 + found.distance),
+        distance=found.distance,
         predicted_accuracy=None,
         params=candidate.params,
         macs=candidate.macs,
         class_matches=tuple(
-            ClassPair(match.target, nearest.name, match.source_class, match.distance)
+            ClassPair(match.target, source.sketch.name, match.source_class, match.distance)
             for match in transport.matches
         ),
         repo=candidate.repo if isinstance(candidate, RemoteRecord) else None,

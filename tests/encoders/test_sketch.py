@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import save
-from sklearn.covariance import empirical_covariance
 
 from snt_zoo.data import ImageDataset, Split
 from snt_zoo.data.stores import ArrayStore
 from snt_zoo.encoders.backbone import get_backbone, list_backbones, register_backbone
 from snt_zoo.encoders.embedding import EMBEDDING_DIM, embed
 from snt_zoo.encoders.projection import DIM, project, projection
-from snt_zoo.encoders.sketch import COVARIANCE_DIM, SIZE_LIMIT, Sketch, _covariances, sketch
+from snt_zoo.encoders.sketch import COVARIANCE_DIM, SIZE_LIMIT, Sketch, sketch
 from snt_zoo.errors import ConfigError, TensorError, UnknownComponentError
 from tests.encoders.making import cheap_backbone, random_sketch, relabelled
+from tests.encoders.test_shrinkage import oas_by_hand
+
+FORMAT_1 = Path(__file__).parent / "samples" / "sketch_format_1.safetensors"
 
 
 def equal(left: Sketch, right: Sketch) -> bool:
@@ -63,21 +69,9 @@ def test_moments_equal_those_of_all_images_where_all_are_drawn(digits: ImageData
     own = [features[labels == k] for k in range(10)]
     means = np.stack([x.mean(0) for x in own])
     np.testing.assert_allclose(made.means.numpy(), means, atol=2e-3)
-    # Shrinkage by hand: n / (n + 32) of a class's own covariance, the rest of the pooled one.
-    covariances = [empirical_covariance(x[:, :COVARIANCE_DIM]) for x in own]
-    pooled = sum(len(x) * c for x, c in zip(own, covariances, strict=True)) / (150 - 10)
-    for k, (x, c) in enumerate(zip(own, covariances, strict=True)):
-        expected = (len(x) * c + COVARIANCE_DIM * pooled) / (len(x) + COVARIANCE_DIM)
+    for k, x in enumerate(own):
+        expected = oas_by_hand(x[:, :COVARIANCE_DIM])
         np.testing.assert_allclose(made.covariances[k].numpy(), expected, atol=1e-3)
-
-
-def test_a_class_with_one_drawn_image_has_the_common_covariance() -> None:
-    features = torch.randn(41, DIM, generator=torch.Generator().manual_seed(0))
-    labels = torch.tensor([0] * 40 + [1])
-    found = _covariances(features, labels, 2)
-    pooled = torch.from_numpy(np.cov(features[:40, :COVARIANCE_DIM].double().numpy(), rowvar=False)).float()
-    torch.testing.assert_close(found[1], pooled * COVARIANCE_DIM / (COVARIANCE_DIM + 1))
-    assert float(torch.linalg.eigvalsh(found).min()) > -1e-5
 
 
 def many_classes(classes: int, each: int, name_length: int) -> ImageDataset:
@@ -95,8 +89,63 @@ def test_a_sketch_stays_under_200_kilobytes(classes: int, each: int, name_length
     made = sketch(many_classes(classes, each, name_length), backbone=cheap_backbone())
     assert len(save(made.to_tensors(), metadata={"sketch": made.to_meta()})) <= SIZE_LIMIT
     assert len(made.class_names) == min(classes, 1000)
-    assert made.covariances.dim() == (3 if classes <= 96 else 2)
+    assert len(made.stored_roots.shapes) == (len(made.class_names) if classes <= 96 else 1)
     assert equal(Sketch.from_tensors(made.to_tensors(), made.to_meta()), made)
+
+
+def test_a_file_of_the_first_format_is_read() -> None:
+    """The sketch of `textile_sim` as the first starter zoo shipped it."""
+    with safe_open(FORMAT_1, "pt") as file:
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  # no dictionary
+        meta = file.metadata()["sketch"]
+    old = Sketch.from_tensors(tensors, meta)
+    assert old.name == "textile_sim" and len(old.class_names) == 3
+    rows, columns = torch.triu_indices(COVARIANCE_DIM, COVARIANCE_DIM)
+    stored = tensors["covariances"].float()
+    torch.testing.assert_close(old.covariances[:, rows, columns], stored, atol=0, rtol=0)
+    torch.testing.assert_close((old.roots @ old.roots).float(), old.covariances, atol=1e-6, rtol=1e-5)
+    # Written again it is of the second format, and the same but for rounding.
+    again = Sketch.from_tensors(old.to_tensors(), old.to_meta())
+    assert set(again.to_tensors()) == {"counts", "means", "roots", "samples", "sample_labels"}
+    torch.testing.assert_close(again.covariances, old.covariances, atol=3e-4, rtol=0)
+    assert equal(again, Sketch.from_tensors(again.to_tensors(), again.to_meta()))
+
+
+def test_the_first_format_of_many_classes_is_read() -> None:
+    classes = 97
+    made = random_sketch(classes)
+    variances = torch.rand(classes, COVARIANCE_DIM // 2).half()
+    tensors = {k: t for k, t in made.to_tensors().items() if k not in ("roots", "scales")}
+    meta = made.to_meta().replace('"format": 2, ', "")
+    old = Sketch.from_tensors(tensors | {"covariances": variances}, meta)
+    torch.testing.assert_close(old.covariances, variances.float().repeat_interleave(2, 1))
+    torch.testing.assert_close(old.roots.square().float(), old.full_covariances())
+
+
+def test_above_96_classes_a_common_shape_keeps_every_trace() -> None:
+    made = random_sketch(97)
+    read = Sketch.from_tensors(made.to_tensors(), made.to_meta())
+
+    def traces(s: Sketch) -> torch.Tensor:
+        return s.covariances.diagonal(dim1=1, dim2=2).sum(1)
+
+    torch.testing.assert_close(traces(read), traces(made), atol=0, rtol=5e-3)
+
+
+def test_what_is_read_is_positive_whatever_the_rounding() -> None:
+    thin = random_sketch(4)
+    rank_one = thin.means[:, :COVARIANCE_DIM, None] * thin.means[:, None, :COVARIANCE_DIM]
+    made = replace(thin, covariances=rank_one)
+    read = Sketch.from_tensors(made.to_tensors(), made.to_meta())
+    assert float(torch.linalg.eigvalsh(read.covariances.double()).min()) > -1e-5
+
+
+def test_an_unknown_format_is_refused_with_what_to_do() -> None:
+    made = random_sketch(3)
+    for version in ("3", "true", "null", "1.0", '"2"'):
+        with pytest.raises(ConfigError, match="use a newer release"):
+            meta = made.to_meta().replace('"format": 2', f'"format": {version}')
+            Sketch.from_tensors(made.to_tensors(), meta)
 
 
 def test_a_damaged_sketch_is_refused() -> None:
@@ -115,6 +164,10 @@ def test_a_damaged_sketch_is_refused() -> None:
         Sketch.from_tensors(tensors | {"means": nan}, meta)
     with pytest.raises(TensorError, match="counts below 1"):
         Sketch.from_tensors(tensors | {"counts": torch.tensor([1, 0, 2])}, meta)
+    many = random_sketch(97)
+    scaled = many.to_tensors()
+    with pytest.raises(TensorError, match="scales below 0"):
+        Sketch.from_tensors(scaled | {"scales": -scaled["scales"]}, many.to_meta())
     for wrong in ("", "[]", "{}", '{"name": 3, "backbone": "b", "class_names": ["a"]}', "[" * 100_000):
         with pytest.raises(ConfigError, match="metadata of a sketch"):
             Sketch.from_tensors(tensors, wrong)

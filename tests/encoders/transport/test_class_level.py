@@ -10,13 +10,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.linalg import sqrtm
-from scipy.optimize import linprog
 
 from snt_zoo.encoders.projection import DIM
 from snt_zoo.encoders.sketch import COVARIANCE_DIM, Sketch
-from snt_zoo.encoders.transport import bures_wasserstein, class_distance
+from snt_zoo.encoders.transport import bures_wasserstein, class_distance, class_distances, class_level
 from snt_zoo.errors import IndexMismatchError
 from tests.encoders.making import random_sketch
+from tests.encoders.transport.making import DEVICES, programme
 
 SCALE = DIM / COVARIANCE_DIM
 SIZES = st.integers(1, 6)
@@ -49,13 +49,8 @@ def test_many_classes_use_variances_with_the_same_formula() -> None:
 def test_transport_equals_a_linear_programme(k: int, m: int, seed: int) -> None:
     left, right = random_sketch(k, seed=seed), random_sketch(m, seed=seed + 1)
     found = class_distance(left, right)
-    rows = np.kron(np.eye(k), np.ones((1, m)))
-    columns = np.kron(np.ones((1, k)), np.eye(m))
-    marginals = np.concatenate([left.frequencies.numpy(), right.frequencies.numpy()])
-    programme = linprog(
-        found.costs.numpy().ravel(), A_eq=np.vstack([rows, columns]), b_eq=marginals, method="highs"
-    )
-    assert found.distance**2 == pytest.approx(programme.fun, rel=1e-6, abs=1e-9)
+    expected = programme(found.costs.numpy(), left.frequencies.numpy(), right.frequencies.numpy())
+    assert found.distance**2 == pytest.approx(expected, rel=1e-6, abs=1e-9)
     torch.testing.assert_close(found.coupling.sum(1), left.frequencies)
     torch.testing.assert_close(found.coupling.sum(0), right.frequencies)
 
@@ -118,3 +113,44 @@ def test_matches_come_nearest_first() -> None:
 def test_sketches_of_different_backbones_are_not_compared() -> None:
     with pytest.raises(IndexMismatchError, match="sketch both with the same one"):
         class_distance(random_sketch(2), replace(random_sketch(2), backbone="other"))
+
+
+def test_two_single_classes_are_two_gaussians() -> None:
+    a, b = random_sketch(1, seed=1), random_sketch(1, seed=2)
+    found = class_distance(a, b)
+    assert found.distance**2 == pytest.approx(float(bures_wasserstein(a, b)))
+    shifted = replace(a, means=a.means + 0.5)
+    assert class_distance(a, shifted).distance == pytest.approx(0.5 * DIM**0.5, rel=1e-6)
+    # W₂ of N(0, Σ) and N(0, s²Σ) is |s - 1| √tr Σ.
+    wider = replace(a, covariances=4 * a.covariances)
+    trace = SCALE * float(a.covariances.double().diagonal(dim1=1, dim2=2).sum())
+    assert class_distance(a, wider).distance == pytest.approx(trace**0.5, rel=1e-5)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_a_batch_lies_just_above_its_pairs(device: str) -> None:
+    target = random_sketch(7, seed=1)
+    sources = [target, *(random_sketch(k, seed=k + 1) for k in (1, 5, 12, 30))]
+    found = class_distances(target, sources, device=device)
+    assert found[0].distance == pytest.approx(0.0, abs=1e-6)
+    for answer, source in zip(found[1:], sources[1:], strict=True):
+        exact = class_distance(target, source).distance
+        assert exact * (1 - 1e-6) <= answer.distance <= exact * 1.03
+        torch.testing.assert_close(answer.coupling.sum(0), source.frequencies)
+        assert float((answer.costs - bures_wasserstein(target, source)).min()) > -1e-4
+        assert answer.distance**2 == pytest.approx(sum(answer.parts.values()))
+
+
+def test_a_batch_of_none_is_empty_and_other_backbones_are_refused() -> None:
+    assert class_distances(random_sketch(2), []) == []
+    with pytest.raises(IndexMismatchError, match="sketch both with the same one"):
+        class_distances(random_sketch(2), [random_sketch(3), replace(random_sketch(2), backbone="other")])
+
+
+def test_many_pairs_of_classes_take_the_cheaper_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    a, b = random_sketch(6, seed=1), random_sketch(5, seed=2)
+    exact = class_distance(a, b)
+    monkeypatch.setattr(class_level, "EXACT_PAIRS", 29)
+    cheaper = class_distance(a, b)
+    assert exact.distance <= cheaper.distance <= 1.03 * exact.distance
+    torch.testing.assert_close(cheaper.costs, exact.costs, rtol=0.1, atol=0)

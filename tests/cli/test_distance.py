@@ -1,0 +1,69 @@
+"""`snt-zoo distance`, and `--distance` of a query."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import answer, invoke, reason
+
+
+def test_a_dataset_is_at_no_distance_from_itself(photos: Path, home: Path) -> None:
+    found = answer("distance", photos, photos, "--home", home)
+    assert set(found) == {"a", "b", "distance", "level", "parts", "class_matches", "plot", "seconds"}
+    assert found["distance"] == pytest.approx(0.0, abs=1e-3) and found["level"] == "class"
+    assert found["a"] == {"name": "photos", "classes": 3} == found["b"]
+    assert [(m["target"], m["source_class"]) for m in found["class_matches"]] == [
+        (name, name) for name in [m["target"] for m in found["class_matches"]]
+    ]
+
+
+@pytest.mark.parametrize(
+    ("method", "level"), [("exact", "exact"), ("entropic", "entropic"), ("auto", "exact")]
+)
+def test_samples_against_a_supernet_of_the_registry(
+    photos: Path, home: Path, method: str, level: str
+) -> None:
+    options = ("--level", "samples", "--method", method, "--samples", 30, "--label-weight", 0.5)
+    found = answer("distance", photos, "tiny", *options, "--home", home)
+    back = answer("distance", "tiny", photos, *options, "--home", home)
+    assert found["level"] == level and set(found["parts"]) == {"features", "labels"}
+    assert found["distance"] == pytest.approx(back["distance"], rel=1e-3)
+    assert len(found["class_matches"]) == 3 and found["b"]["classes"] == 3
+
+
+def test_the_picture_is_written_and_named(photos: Path, home: Path, tmp_path: Path) -> None:
+    picture = tmp_path / "coupling.svg"
+    result = invoke("distance", photos, "tiny", "--plot", picture, "--home", home)
+    assert result.exit_code == 0, result.output
+    assert picture.read_text(encoding="utf-8").startswith("<?xml")
+    assert "picture: " in result.stdout and "nearest of" in result.stdout
+
+
+def test_what_is_neither_a_dataset_nor_a_supernet(photos: Path, home: Path) -> None:
+    line = reason(invoke("distance", photos, "nowhere", "--home", home))
+    assert "is no dataset" in line and "snt-zoo list" in line
+
+
+def test_options_of_another_level_are_refused(photos: Path, home: Path) -> None:
+    line = reason(invoke("distance", photos, photos, "--epsilon", 1, "--samples", 9, "--home", home), 2)
+    assert "--epsilon, --samples is for --level samples" in line
+
+
+def test_a_query_tells_what_ranked(photos: Path, home: Path) -> None:
+    for name, level in (("otdd", "exact"), ("mean-feature", "mean-feature"), ("logme", "logme")):
+        found = answer("query", photos, "--distance", name, "--home", home)
+        assert found["ranked_by"] == {"distance": name, "level": level}
+        assert found["matches"][0]["class_matches"]
+    shown = invoke("query", photos, "--distance", "frechet", "--home", home).stdout
+    assert "ranked by: frechet" in shown
+    line = reason(invoke("query", photos, "--distance", "euclid", "--home", home))
+    assert "choose one of class-means, class-ot" in line
+
+
+def test_json_and_table_tell_the_same_distance(photos: Path, home: Path) -> None:
+    found = invoke("distance", photos, "tiny", "--home", home, "--json").stdout
+    shown = invoke("distance", photos, "tiny", "--home", home).stdout
+    assert f"distance {json.loads(found)['distance']:.4f}" in shown
