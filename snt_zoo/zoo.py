@@ -204,6 +204,23 @@ class Zoo(Sharing):
         found = ((compare(a, b), a, b) for a, b in itertools.product(*sides))
         return min(found, key=lambda answer: answer[0].distance)
 
+    @staticmethod
+    def draw_distance(transport: Transport, path: str | Path, *, target: str, source: str) -> Path:
+        """Write a picture of what `distance` found: which class is carried to which.
+
+        Args:
+            transport: as `distance` gave it.
+            path: of the picture; its suffix decides the format.
+            target: name of the first dataset, for the picture.
+            source: name of the second.
+
+        Raises:
+            UnknownFormatError: no such format of pictures.
+        """
+        from snt_zoo.encoders.transport.picture import draw_coupling
+
+        return draw_coupling(transport, path, target=target, source=source)
+
     def _sketches(self, side: ImageDataset | Sketch | str, backbone: str) -> Sequence[Sketch]:
         if isinstance(side, str):
             return self.registry.sketches(self.registry.resolve(side))

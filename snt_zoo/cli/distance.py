@@ -104,9 +104,7 @@ def distance_command(
     with waiting("comparing"):
         found, *sketches = zoo.distance(sides[0], sides[1], level=level, **chosen)
     if plot is not None:
-        from snt_zoo.encoders.transport.picture import draw_coupling
-
-        draw_coupling(found, plot, target=sketches[0].name, source=sketches[1].name)
+        zoo.draw_distance(found, plot, target=sketches[0].name, source=sketches[1].name)
     return {
         "a": {"name": sketches[0].name, "classes": len(sketches[0].class_names)},
         "b": {"name": sketches[1].name, "classes": len(sketches[1].class_names)},

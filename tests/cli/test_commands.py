@@ -27,7 +27,7 @@ def test_pretrain_answers_the_contract(pretrained: tuple[Path, Any]) -> None:
 
 def test_query_answers_the_contract(photos: Path, home: Path, pretrained: Any) -> None:
     found = answer("query", photos, "--home", home)
-    assert set(found) == {"matches", "close", "seconds"}
+    assert set(found) == {"matches", "close", "seconds", "ranked_by"}
     assert set(found["seconds"]) == {"read", "sketch", "shortlist", "rerank"}
     (match,) = found["matches"]
     assert set(match) == {
@@ -250,7 +250,12 @@ def test_demo_prints_both_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
         "history": history,
     }
     document = {
-        "query": {"matches": [], "close": None, "seconds": {"sketch": 0.1}},
+        "query": {
+            "matches": [],
+            "close": None,
+            "seconds": {"sketch": 0.1},
+            "ranked_by": {"distance": "class-ot", "level": "class"},
+        },
         "left_out": ["digits-1"],
         "transferred": run,
         "scratch": run,

@@ -24,6 +24,7 @@ from snt_zoo.registry.base_index import ids_in, lists_of
 from snt_zoo.registry.catalog import Catalog
 from snt_zoo.registry.index_file import IndexFile
 from snt_zoo.registry.nearest import NearestBundles
+from snt_zoo.registry.rows import Listing
 from snt_zoo.registry.tables import BUNDLES
 from snt_zoo.registry.vectors import Maker, Vectors
 
@@ -242,7 +243,7 @@ def test_vectors_of_another_encoder_are_never_compared(pair: Pair) -> None:
             nearest.search(QUERIES[0], 1, maker=other)
     # All are made anew by another encoder, of another dimension, under new ids.
     rows = {f"b{n:04}-00000000": unit_rows(pair.rng, 1, DIM + 1) for n in range(12)}
-    entries = [(record(n, encoder="new"), own) for n, own in enumerate(rows.values())]
+    entries = [Listing(record(n, encoder="new"), own) for n, own in enumerate(rows.values())]
     pair.catalog.replace(entries)
     query = unit_rows(pair.rng, 1, DIM + 1)[0]
     with pytest.raises(IndexMismatchError, match="rebuild_index"):
