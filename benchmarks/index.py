@@ -21,6 +21,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -176,19 +177,20 @@ def the_rule(cloud: Cloud, count: int, queries: Vectors, truth: Ids, folder: Pat
     row |= {"memory_mb": round(sum(p.stat().st_size for p in folder.glob("*.faiss")) / 1e6, 1)}
     index = VectorIndex.of(MAKER, base)
     name = f"rule: IVF{lists},SQfp16" if lists else "rule: Flat"
-    measured = timed(lambda query: index.search(query, K, maker=MAKER)[0], queries, truth)
+    measured = timed(partial(_ask, index, allowed=None), queries, truth)
     yield {"index": name, "setting": probes_of(base), "allowed": 1.0, **measured, **row}
     for share in (0.5, 0.01, 0.001):
         allowed = np.flatnonzero(np.random.default_rng(1).random(count) < share)
         members = np.zeros(count, dtype=np.bool_)
         members[allowed] = True
         exact = search(base, queries[:FILTERED], K, probes=lists_of(base), members=members)[0]
-        measured = timed(
-            lambda query, allowed=allowed: index.search(query, K, maker=MAKER, allowed=allowed)[0],  # type: ignore[misc]
-            queries[:FILTERED],
-            exact,
-        )
+        ask = partial(_ask, index, allowed=allowed)
+        measured = timed(ask, queries[:FILTERED], exact)
         yield {"index": name, "setting": probes_of(base), "allowed": share, **measured, **row}
+
+
+def _ask(index: VectorIndex, query: Vectors, *, allowed: Ids | None) -> Ids:
+    return index.search(query, K, maker=MAKER, allowed=allowed)[0]
 
 
 def _sample(cloud: Cloud, count: int, wanted: int) -> Vectors:

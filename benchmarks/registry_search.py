@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ import torch
 
 from benchmarks.embeddings import CHUNK, Cloud
 from snt_zoo.encoders.embedding import ENCODER_ID, embed
+from snt_zoo.registry.filters import Filter
 from snt_zoo.registry.registry import Registry
 from snt_zoo.registry.tables import BUNDLES
 from snt_zoo.registry.vectors import Vectors
@@ -54,28 +56,36 @@ def whole_way(cloud: Cloud, count: int) -> dict[str, Any]:
         record = registry.add(starter_bundles()[0], embed=embed, encoder=ENCODER_ID)
         _fill(registry, record.id, cloud, count)
         queries = torch.from_numpy(cloud.queries(_QUERIES))
-        maker = {"backbone": record.backbone, "encoder": ENCODER_ID}
 
         def search(query: torch.Tensor, bound: int | None = None) -> None:
-            where = [] if bound is None else [BUNDLES.c.params <= bound]
-            found = registry.search(query, _K, **maker, where=where)  # type: ignore[arg-type]
+            where = Filter(max_params=bound)
+            found = registry.search(query, _K, backbone=record.backbone, encoder=ENCODER_ID, where=where)
             assert len(found) == _K
 
-        row: dict[str, Any] = {"first_search_builds_s": round(_ms(lambda: search(queries[0])) / 1e3, 2)}
-        row |= _percentiles("warm", [_both(lambda q=q: search(q)) for q in queries])  # type: ignore[misc]
+        def percentiles(name: str, bound: int | None = None) -> dict[str, float]:
+            wall, processor = np.array([_ms(partial(search, query, bound)) for query in queries]).T
+            return {
+                f"{name}_p50_ms": round(float(np.median(wall)), 2),
+                f"{name}_p99_ms": round(float(np.percentile(wall, 99)), 2),
+                f"{name}_p50_processor_ms": round(float(np.median(processor)), 2),
+            }
+
+        first = partial(search, queries[0])
+        row: dict[str, Any] = {"first_search_builds_s": round(_ms(first)[0] / 1e3, 2)}
+        row |= percentiles("warm")
         for name, bound in (("half", count // 2), ("hundredth", count // 100), ("hundred", 100)):
-            row[f"{name}_first_ms"] = round(_ms(lambda bound=bound: search(queries[0], bound)), 2)  # type: ignore[misc]
-            times = [_both(lambda q=q, bound=bound: search(q, bound)) for q in queries]  # type: ignore[misc]
-            row |= _percentiles(name, times)
+            row[f"{name}_first_ms"] = round(_ms(partial(first, bound))[0], 2)
+            row |= percentiles(name, bound)
         registry.add(starter_bundles()[1], embed=embed, encoder=ENCODER_ID)
-        row["after_an_add_ms"] = round(_ms(lambda: search(queries[0])), 2)
+        row["after_an_add_ms"] = round(_ms(first)[0], 2)
         np.save(Path(folder) / "query.npy", queries[0].numpy())
-        command = [sys.executable, "-c", _COLD, str(registry.home), *maker.values(), f"{folder}/query.npy"]
-        cold = [
-            float(subprocess.run(command, capture_output=True, check=True, text=True).stdout)
-            for _ in range(3)
-        ]
+        arguments = [str(registry.home), record.backbone, ENCODER_ID, f"{folder}/query.npy"]
+        cold = [_output([sys.executable, "-c", _COLD, *arguments]) for _ in range(3)]
         return row | {"new_process_ms": round(float(np.median(cold)), 1)}
+
+
+def _output(command: list[str]) -> float:
+    return float(subprocess.run(command, capture_output=True, check=True, text=True).stdout)
 
 
 def _fill(registry: Registry, id: str, cloud: Cloud, count: int) -> None:
@@ -102,21 +112,8 @@ def _fill(registry: Registry, id: str, cloud: Cloud, count: int) -> None:
         connection.execute("UPDATE state SET value = value + 1 WHERE key = 'revision'")
 
 
-def _ms(work: Callable[[], object]) -> float:
-    return _both(work)[0]
-
-
-def _both(work: Callable[[], object]) -> tuple[float, float]:
+def _ms(work: Callable[[], object]) -> tuple[float, float]:
     """Milliseconds of the wall clock and of the processor."""
     start, started = time.perf_counter(), time.process_time()
     work()
     return 1e3 * (time.perf_counter() - start), 1e3 * (time.process_time() - started)
-
-
-def _percentiles(name: str, times: list[tuple[float, float]]) -> dict[str, float]:
-    wall, processor = np.array(times).T
-    return {
-        f"{name}_p50_ms": round(float(np.median(wall)), 2),
-        f"{name}_p99_ms": round(float(np.percentile(wall, 99)), 2),
-        f"{name}_p50_processor_ms": round(float(np.median(processor)), 2),
-    }

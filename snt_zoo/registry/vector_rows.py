@@ -21,6 +21,7 @@ _GENERATION = "generation"
 
 Condition = sa.ColumnElement[bool]
 
+_STATE = sa.select(STATE.c.key, STATE.c.value)
 _EACH = sa.select(sa.func.json_each(sa.bindparam("values")).table_valued("value").c.value)
 """Values as a table: one parameter, however many they are."""
 _FOUND = sa.select(VECTORS.c.bundle, VECTORS.c.data).where(VECTORS.c.id.in_(_EACH)).order_by(VECTORS.c.id)
@@ -51,7 +52,7 @@ class State:
 
 def state(connection: sa.Connection) -> State:
     """The moment that a transaction sees."""
-    values = dict(connection.execute(sa.select(STATE.c.key, STATE.c.value)).all())
+    values = dict(connection.execute(_STATE).all())
     return State(values.get(_GENERATION), int(values.get("revision", 0)))
 
 
