@@ -130,7 +130,7 @@ def _likeness(items: Sequence[Item], matrix: Tensor) -> dict[str, float]:
     asked = [place for place, domain in enumerate(domains) if domains.count(domain) > 1]
     return {
         "auc": round(same_domain_auc(items, matrix), 4),
-        "auc_alike_in_classes_colour_size": round(won / pairs, 4),
+        "auc_alike_in_classes_colour_size": round(float(won / pairs), 4),
         "nearest_of_same_domain": round(statistics.mean(domains[p] == nearest[p] for p in asked), 4),
         "spearman_with_log_ratio_of_classes_within_domains": _spearman(found[same], ratio[same]),
         "spearman_with_log_ratio_of_classes_across_domains": _spearman(found[~same], ratio[~same]),

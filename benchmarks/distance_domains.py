@@ -35,6 +35,9 @@ def distance_matrix(name: str, sketches: Sequence[Sketch]) -> Tensor:
                 out[place, other] = out[other, place] = answer.distance
         return out
     measure = get_distance(name, **_OPTIONS.get(name, {}))
+    if name == "static":  # one ranking for all
+        row = [answer.distance for answer in measure(Target(sketches[0]), sources)]
+        return torch.tensor([row] * len(sketches), dtype=torch.float64)
     answers = [[m.distance for m in measure(Target(sketch), sources)] for sketch in sketches]
     return torch.tensor(answers, dtype=torch.float64)
 
@@ -105,7 +108,7 @@ def draw_map(items: Sequence[Item], matrices: Mapping[str, Tensor], path: Path) 
             own = [row for row, item in enumerate(items) if item.domain == domain]
             axes.scatter(places[own, 0], places[own, 1], s=26, color=colours[domain], label=domain)
         for item, (x, y) in zip(items, places, strict=True):
-            axes.annotate(item.name, (x, y), xytext=(3, 3), textcoords="offset points", fontsize=6)
+            axes.annotate(item.name, (x, y), xytext=(3, 3), textcoords="offset points", fontsize=7)
         axes.set_title(f"{name}: datasets near each other by Optimal Transport", fontsize=9)
         axes.set_aspect("equal", "datalim")
         axes.set_xticks([])
@@ -117,9 +120,8 @@ def draw_map(items: Sequence[Item], matrices: Mapping[str, Tensor], path: Path) 
 
 def scaled(matrix: Tensor) -> NDArray[np.float64]:
     """Places in the plane, ``n x 2``, whose distances are near those of the matrix (SMACOF)."""
-    from sklearn.manifold import MDS
+    from sklearn.manifold import smacof
 
     symmetric = ((matrix + matrix.T) / 2).numpy()
-    solver = MDS(2, dissimilarity="precomputed", random_state=0, n_init=8, normalized_stress=False)
-    places: NDArray[np.float64] = solver.fit_transform(symmetric)
+    places: NDArray[np.float64] = smacof(symmetric, n_components=2, random_state=0, n_init=8)[0]
     return places

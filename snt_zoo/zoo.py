@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import itertools
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from snt_zoo.bundling import Pretrained, Provenance, pretrain_bundle
+from snt_zoo.comparison import Comparison, compare
 from snt_zoo.data import ImageDataset
 from snt_zoo.encoders.backbone import DEFAULT_BACKBONE
 from snt_zoo.encoders.distances import DatasetDistance
 from snt_zoo.encoders.embedding import ENCODER_ID, embed
 from snt_zoo.encoders.sketch import Sketch, sketch
-from snt_zoo.encoders.transport import EPSILON, Method, Transport, class_distance, dataset_distance
 from snt_zoo.errors import NotInRegistryError
 from snt_zoo.registry.filters import Bound, Filter
 from snt_zoo.registry.hub.cache import HubCache
@@ -36,6 +35,7 @@ from snt_zoo.verifying import verify_registry
 __all__ = [
     "Bound",
     "ClassPair",
+    "Comparison",
     "Filter",
     "HubClient",
     "Match",
@@ -151,15 +151,9 @@ class Zoo(Sharing):
         source: ImageDataset | Sketch | str,
         *,
         level: Literal["class", "samples"] = "class",
-        method: Method = "auto",
-        samples: int | None = None,
-        feature_weight: float = 1.0,
-        label_weight: float = 1.0,
-        epsilon: float = EPSILON,
-        time_limit: float | None = None,
-        device: str = "cpu",
         backbone: str = DEFAULT_BACKBONE,
-    ) -> tuple[Transport, Sketch, Sketch]:
+        **options: Any,
+    ) -> Comparison:
         """How far two datasets are from each other, and which class lies near which.
 
         Args:
@@ -167,59 +161,16 @@ class Zoo(Sharing):
                 on; of several the one that is nearest.
             source: likewise.
             level: between Gaussians of the classes, or between sampled images.
-            method: between samples: `exact`, `entropic`, or `auto`: the first that ends in time.
-            samples: between samples: at most so many of each side.
-            feature_weight: between samples: of the distance of features.
-            label_weight: between samples: of the distance of classes.
-            epsilon: between samples: strength of the entropy.
-            time_limit: between samples: seconds.
-            device: where costs are computed.
             backbone: makes the sketches.
-
-        Returns:
-            The transport, and the two sketches that were compared.
+            options: of `transport.class_distance` or, between samples, `transport.dataset_distance`.
 
         Raises:
             NotInRegistryError: an id fits no supernet, or several.
             IndexMismatchError: the two were sketched by different backbones.
             TimeLimitError: the method did not end in time.
         """
-
-        def compare(a: Sketch, b: Sketch) -> Transport:
-            if level == "class":
-                return class_distance(a, b, device=device)
-            return dataset_distance(
-                a,
-                b,
-                method=method,
-                samples=samples,
-                feature_weight=feature_weight,
-                label_weight=label_weight,
-                epsilon=epsilon,
-                time_limit=time_limit,
-                device=device,
-            )
-
         sides = [self._sketches(side, backbone) for side in (target, source)]
-        found = ((compare(a, b), a, b) for a, b in itertools.product(*sides))
-        return min(found, key=lambda answer: answer[0].distance)
-
-    @staticmethod
-    def draw_distance(transport: Transport, path: str | Path, *, target: str, source: str) -> Path:
-        """Write a picture of what `distance` found: which class is carried to which.
-
-        Args:
-            transport: as `distance` gave it.
-            path: of the picture; its suffix decides the format.
-            target: name of the first dataset, for the picture.
-            source: name of the second.
-
-        Raises:
-            UnknownFormatError: no such format of pictures.
-        """
-        from snt_zoo.encoders.transport.picture import draw_coupling
-
-        return draw_coupling(transport, path, target=target, source=source)
+        return compare(sides[0], sides[1], level=level, **options)
 
     def _sketches(self, side: ImageDataset | Sketch | str, backbone: str) -> Sequence[Sketch]:
         if isinstance(side, str):

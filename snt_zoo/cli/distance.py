@@ -95,26 +95,16 @@ def distance_command(
         named = ", ".join(f"--{name.replace('_', '-')}" for name in sorted(between_samples))
         raise click.UsageError(f"{named} is for --level samples: add that, or leave it out")
     start = time.perf_counter()
-    zoo: Zoo | None = None
     with waiting("opening the registry"):
         from snt_zoo import Zoo
 
         zoo = Zoo.open(home)
     sides = [_side(zoo, ref, on_bad_image) for ref in (a, b)]
     with waiting("comparing"):
-        found, *sketches = zoo.distance(sides[0], sides[1], level=level, **chosen)
+        found = zoo.distance(sides[0], sides[1], level=level, **chosen)
     if plot is not None:
-        zoo.draw_distance(found, plot, target=sketches[0].name, source=sketches[1].name)
-    return {
-        "a": {"name": sketches[0].name, "classes": len(sketches[0].class_names)},
-        "b": {"name": sketches[1].name, "classes": len(sketches[1].class_names)},
-        "distance": found.distance,
-        "level": found.level,
-        "parts": dict(found.parts),
-        "class_matches": [vars(match) for match in found.matches],
-        "plot": plot,
-        "seconds": time.perf_counter() - start,
-    }
+        found.draw(plot)
+    return found.to_json() | {"plot": plot, "seconds": time.perf_counter() - start}
 
 
 def _side(zoo: Zoo, ref: str, on_bad_image: str) -> ImageDataset | str:

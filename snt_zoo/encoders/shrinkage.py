@@ -2,7 +2,7 @@
 
 A sketch sees about twenty images of a class in 32 dimensions. Left alone, such covariances make the
 distance of two datasets grow as their classes shrink: measured on datasets of 3 to 50 images a class, the
-class-level distance is 19 % too long and ranks pairs with a Spearman of 0.85 against the one from all
+class-level distance is 17 % too long and ranks pairs with a Spearman of 0.75 against the one from all
 images (`python -m benchmarks.comparability`, rows "shrinkage").
 
 OAS (Chen, Wiesel, Eldar and Hero 2010, arXiv 0907.4698) is Ledoit and Wolf's convex combination with a

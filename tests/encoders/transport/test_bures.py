@@ -72,16 +72,17 @@ def test_padding_and_the_order_of_the_heights_change_nothing(rows: list[int], se
 @settings(max_examples=40, deadline=None)
 @given(SEEDS)
 def test_it_is_a_metric_and_below_the_square_root_distance(seed: int) -> None:
+    # Roots of eigenvalues near zero turn a rounding error of 1e-16 into 1e-8.
     roots = symmetric_roots(4, 5, seed)
     found = squared_bures(roots, roots)
-    torch.testing.assert_close(found, found.mT, atol=1e-9, rtol=0)
-    assert float(found.diagonal().max()) < 1e-9
+    torch.testing.assert_close(found, found.mT, atol=1e-7, rtol=0)
+    assert float(found.diagonal().max()) < 1e-7
     distance = found.clamp_min(0).sqrt()
     # Over k, the way from i to j by k is never shorter.
-    assert float((distance[:, :, None] - distance[:, None] - distance[None]).max()) < 1e-4
-    assert float((found - square_root_distances(roots, roots)).max()) < 1e-9
+    assert float((distance[:, :, None] - distance[:, None] - distance[None]).max()) < 1e-3
+    assert float((found - square_root_distances(roots, roots)).max()) < 1e-7
     pairs = squared_bures_of_pairs(roots, roots.roll(1, 0))
-    torch.testing.assert_close(pairs, found[torch.arange(4), torch.arange(4).roll(1)], atol=1e-9, rtol=0)
+    torch.testing.assert_close(pairs, found[torch.arange(4), torch.arange(4).roll(1)], atol=1e-7, rtol=0)
 
 
 @settings(max_examples=20, deadline=None)
@@ -90,10 +91,10 @@ def test_where_they_commute_it_is_the_square_root_distance(seed: int) -> None:
     g = torch.Generator().manual_seed(seed)
     roots = torch.rand(3, 5, generator=g, dtype=torch.float64).diag_embed()
     torch.testing.assert_close(
-        squared_bures(roots, roots), square_root_distances(roots, roots), atol=1e-9, rtol=0
+        squared_bures(roots, roots), square_root_distances(roots, roots), atol=1e-7, rtol=0
     )
     expected = torch.cdist(roots.diagonal(dim1=1, dim2=2), roots.diagonal(dim1=1, dim2=2)).square()
-    torch.testing.assert_close(squared_bures(roots, roots), expected, atol=1e-9, rtol=0)
+    torch.testing.assert_close(squared_bures(roots, roots), expected, atol=1e-7, rtol=0)
 
 
 def test_nuclear_norms_are_sums_of_singular_values() -> None:
