@@ -18,7 +18,7 @@ demo: $(STAMP)
 	$(BIN)/snt-zoo demo
 
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=auto --dist=worksteal
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

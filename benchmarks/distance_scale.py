@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import resource
 import subprocess
 import sys
 import time
@@ -12,6 +11,7 @@ from typing import Any
 import torch
 
 from benchmarks.document import tell
+from benchmarks.memory import peak_bytes
 from snt_zoo.encoders.projection import DIM
 from snt_zoo.encoders.sketch import COVARIANCE_DIM, Sketch
 from snt_zoo.encoders.transport import class_distance
@@ -52,7 +52,7 @@ def main() -> None:
     """Measure, and print a row."""
     torch.set_num_threads(1)
     target, source = large_sketch(0), large_sketch(1)
-    before = _peak()
+    before = peak_bytes() >> 20
     start, wall = time.process_time(), time.perf_counter()
     found = class_distance(target, source)
     row = {
@@ -62,14 +62,9 @@ def main() -> None:
         "distance": round(found.distance, 5),
         "pairs_that_carry": int((found.coupling > 0).sum()),
         "peak_mib_before": before,
-        "peak_mib": _peak(),
+        "peak_mib": peak_bytes() >> 20,
     }
     print(json.dumps(row))
-
-
-def _peak() -> int:
-    """Largest resident set so far, in MiB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ from hypothesis import strategies as st
 
 from benchmarks.document import document, write
 from benchmarks.fuzz_targets import Target, make_targets
+from benchmarks.memory import peak_bytes
 
 CASE_SECONDS = 10.0  # of processor time
 HANG_SECONDS = 120.0  # of the clock, for a process that waits and computes nothing
@@ -38,11 +39,6 @@ MOST_EDITS = 6  # of one case
 
 CASES = st.tuples(st.integers(0, 63), st.lists(st.integers(0, 2**63), min_size=1, max_size=MOST_EDITS))
 """The number of a good file, and those of its edits."""
-
-
-def peak() -> int:
-    """Largest resident size of this process so far, in bytes."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 class Prober:
@@ -59,7 +55,7 @@ class Prober:
         self.target = target
         self.counts = counts
         self.case = case
-        self._before = peak()
+        self._before = peak_bytes()
 
     def try_one(self, number: int, edits: list[int]) -> None:
         """Raise unless the parser reads the case, or refuses it as it should, in time and memory."""
@@ -72,9 +68,9 @@ class Prober:
         self.counts[0] += 1
         self.counts[1] += accepted
         self.counts[2] = max(self.counts[2], seconds)
-        self.counts[3] = peak()
+        self.counts[3] = peak_bytes()
         assert seconds < CASE_SECONDS, f"took {seconds:.1f} s"
-        assert peak() - self._before < GROWTH_BYTES, f"grew to {peak():,} bytes"
+        assert peak_bytes() - self._before < GROWTH_BYTES, f"grew to {peak_bytes():,} bytes"
 
     def batch(self, number: int, *, size: int = _BATCH) -> None:
         """Let hypothesis draw cases; raises for the smallest that is wrong."""

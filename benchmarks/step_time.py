@@ -15,7 +15,6 @@ import argparse
 import functools
 import importlib
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -31,6 +30,7 @@ from torch.nn import functional
 
 from benchmarks.darts_peer import build_peer
 from benchmarks.document import document, write
+from benchmarks.memory import peak_bytes
 from snt_zoo.search import kernels
 from snt_zoo.search.supernet import NetworkConfig, Supernet
 
@@ -183,9 +183,9 @@ def _peak_memory(name: str, channels: int, cells: int, peer: Path | None) -> flo
 
 def _print_memory(name: str, channels: int, cells: int, peer: Path | None) -> None:
     steps = Steps(build(name, channels, cells, peer))
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak_bytes()
     steps.weight()
-    print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+    print((peak_bytes() - before) / 1e6)
 
 
 def profile(channels: int, cells: int) -> list[dict[str, Any]]:

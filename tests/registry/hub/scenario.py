@@ -2,7 +2,8 @@
 
 huggingface_hub reads the environment when it is first imported, so each machine of a scenario is a process
 of its own. To load torch in each would take most of a test's time: one process loads what is slow, the
-client not among it, and is forked for each machine.
+client not among it, and is forked for each machine. It runs OpenMP on one thread: a child that is forked
+beside a pool of them waits for threads that it does not have, for ever.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ def machines() -> Iterator[Machines]:
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.registry.hub.scenario"],
         cwd=HERE,
-        env={**os.environ, "PYTHONPATH": str(HERE)},
+        env={**os.environ, "PYTHONPATH": str(HERE), "OMP_NUM_THREADS": "1"},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
