@@ -194,3 +194,7 @@ class HubAccessError(HubError, PermissionError):
 
 class HubConflictError(HubError):
     """Somebody else changed the repository meanwhile: nothing was pushed."""
+
+
+class SignatureError(HubError):
+    """A signature that is missing, not of its manifest, or not by that key; or a key that cannot be used."""

@@ -43,6 +43,7 @@ class Sharing:
         revision: str | None = None,
         message: str | None = None,
         dry_run: bool = False,
+        sign_key: str | Path | None = None,
     ) -> Pushed:
         """Put a supernet or a derived model on the Hub, as one commit, or none if nothing changed.
 
@@ -54,11 +55,13 @@ class Sharing:
             revision: branch; by default the main one.
             message: of the commit.
             dry_run: only say what would be done.
+            sign_key: private key on an elliptic curve, in PEM, that signs it; needs the extra `sign`.
 
         Raises:
             NotInRegistryError: no such supernet, and no such folder.
             BundleError, ModelFolderError: it is damaged.
             HubConflictError: somebody else changed the repository meanwhile; nothing was pushed.
+            SignatureError: the key cannot sign.
             HubError: its other subclasses tell why the Hub refuses or cannot be reached.
         """
         if Path(source).is_dir():
@@ -74,9 +77,17 @@ class Sharing:
             branch=revision,
             message=message,
             dry_run=dry_run,
+            sign_key=None if sign_key is None else Path(sign_key),
         )
 
-    def pull(self, repo: str, *, out: str | Path | None = None, max_bytes: int = DEFAULT_MAX_BYTES) -> Pulled:
+    def pull(
+        self,
+        repo: str,
+        *,
+        out: str | Path | None = None,
+        max_bytes: int = DEFAULT_MAX_BYTES,
+        verify_key: str | Path | None = None,
+    ) -> Pulled:
         """Take a supernet of the Hub into the registry, or a derived model into a folder.
 
         A commit that was pulled before needs no network.
@@ -85,10 +96,12 @@ class Sharing:
             repo: ``owner/name``, or ``owner/name@revision``.
             out: where a derived model goes; by default ``models/name``.
             max_bytes: of the repository; a larger one is refused before anything is fetched.
+            verify_key: public key in PEM by which it has to be signed; needs the extra `sign`.
 
         Raises:
             BundleError: its subclasses tell why the content is refused.
             HubError: its subclasses tell why the Hub refuses or cannot be reached.
+            SignatureError: it is not signed by that key.
             ModelFolderError: it is a derived model that is damaged, or `out` is in use.
             IndexMismatchError: its sketches cannot be compared with the registry's.
         """
@@ -100,6 +113,7 @@ class Sharing:
             encoder=ENCODER_ID,
             out=None if out is None else Path(out),
             max_bytes=max_bytes,
+            verify_key=None if verify_key is None else Path(verify_key),
         )
 
     def sync(self, *, on_repo: Callable[[int, str], None] | None = None) -> SyncReport:

@@ -16,6 +16,7 @@ from snt_zoo.cli.progress import waiting
 if TYPE_CHECKING:
     from snt_zoo import Zoo
 
+PEM = click.Path(exists=True, dir_okay=False, path_type=Path)
 _NAMED = 5  # repositories that are named for people; --json names all
 
 
@@ -52,6 +53,7 @@ def _show_push(document: Mapping[str, Any]) -> None:
 @click.option("--revision", help="Branch to push to.  [default: main]")
 @click.option("--message", help="First line of the commit.")
 @click.option("--dry-run", is_flag=True, help="Send nothing; say what would be done.")
+@click.option("--sign-key", type=PEM, help="Private key on an elliptic curve that signs it.")
 @home_option
 @prints(_show_push)
 def push_command(
@@ -62,6 +64,7 @@ def push_command(
     revision: str | None,
     message: str | None,
     dry_run: bool,
+    sign_key: Path | None,
     home: Path | None,
 ) -> dict[str, Any]:
     """Put a supernet or a model on the Hub.
@@ -74,6 +77,7 @@ def push_command(
     Example:
       snt-zoo push my-supernet alice/my-supernet --tag v1
       snt-zoo push runs/photos-1 alice/photos --private --dry-run
+      snt-zoo push my-supernet alice/my-supernet --sign-key key.pem
     """
     zoo = _open(home)
     if not sys.stderr.isatty():  # the client's own bars are drawn into a pipe as well
@@ -81,7 +85,14 @@ def push_command(
 
         disable_progress_bars()
     done = zoo.push(
-        source, repo, private=private, tag=tag, revision=revision, message=message, dry_run=dry_run
+        source,
+        repo,
+        private=private,
+        tag=tag,
+        revision=revision,
+        message=message,
+        dry_run=dry_run,
+        sign_key=sign_key,
     )
     for remark in done.notes:
         note(remark)
@@ -102,9 +113,12 @@ def _show_pull(document: Mapping[str, Any]) -> None:
 @click.option(
     "--max-size", type=count, default="1G", show_default=True, help="Most bytes of the repository, as 50M."
 )
+@click.option("--verify-key", type=PEM, help="Public key by which it has to be signed.")
 @home_option
 @prints(_show_pull)
-def pull_command(repo: str, out: Path | None, max_size: int, home: Path | None) -> dict[str, Any]:
+def pull_command(
+    repo: str, out: Path | None, max_size: int, verify_key: Path | None, home: Path | None
+) -> dict[str, Any]:
     """Take a supernet or a model from the Hub.
 
     A supernet goes into the registry, a derived model into a folder. REVISION is a branch, a tag or a commit;
@@ -115,9 +129,10 @@ def pull_command(repo: str, out: Path | None, max_size: int, home: Path | None) 
     Example:
       snt-zoo pull alice/my-supernet@v1
       snt-zoo pull alice/photos --out photos-model/
+      snt-zoo pull alice/my-supernet --verify-key alice.pem
     """
     with waiting(f"pulling {repo}"):
-        return _open(home).pull(repo, out=out, max_bytes=max_size).to_json()
+        return _open(home).pull(repo, out=out, max_bytes=max_size, verify_key=verify_key).to_json()
 
 
 def _show_sync(document: Mapping[str, Any]) -> None:

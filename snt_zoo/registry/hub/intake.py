@@ -59,6 +59,7 @@ def pull_into(
     encoder: str,
     out: Path | None = None,
     max_bytes: int = DEFAULT_MAX_BYTES,
+    verify_key: Path | None = None,
 ) -> Pulled:
     """Pull a repository.
 
@@ -70,6 +71,7 @@ def pull_into(
         encoder: id of `embed`.
         out: for a derived model; by default ``models/name``.
         max_bytes: of all files together.
+        verify_key: public key in PEM by which it has to be signed.
 
     Returns:
         What was done. Raises as `fetched`, `Registry.add` and `load_model` do.
@@ -81,7 +83,7 @@ def pull_into(
         except NotInRegistryError:
             return False
 
-    with fetched(client, ref, max_bytes=max_bytes, known=known) as got:
+    with fetched(client, ref, max_bytes=max_bytes, known=known, verify_key=verify_key) as got:
         if got.kind == "model":
             target = out or MODELS / ref.repo.partition("/")[2]
             _place_model(got, target)

@@ -17,6 +17,7 @@ from typing import Literal
 
 from snt_zoo.errors import ForbiddenFileError, MissingFileError
 from snt_zoo.registry.guards import CARD, CONFIG, DATASET, FILE_LIMITS, MANIFEST, MODEL
+from snt_zoo.registry.hub.signing import SIGNATURE
 from snt_zoo.search.model_folder import CONFIG_LIMIT
 
 Kind = Literal["supernet", "model"]
@@ -37,7 +38,7 @@ MODEL_LIMITS = {
 }
 """Most bytes of each file of a derived model."""
 
-OWNED = frozenset({*FILE_LIMITS, *MODEL_LIMITS, KEPT_CARD, EVAL_RESULTS})
+OWNED = frozenset({*FILE_LIMITS, *MODEL_LIMITS, KEPT_CARD, EVAL_RESULTS, SIGNATURE})
 """What a push writes, and may therefore replace or delete; `README.md` under its own rule."""
 
 _HARMLESS = {

@@ -15,19 +15,20 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from snt_zoo.errors import HubError, HubUnavailableError, IntegrityError
+from snt_zoo.errors import HubError, HubUnavailableError, IntegrityError, SignatureError
 from snt_zoo.registry.bundle import bundle_id
 from snt_zoo.registry.guards import CONFIG, DATASET, MANIFEST, MODEL
 from snt_zoo.registry.hub.client import HubClient
 from snt_zoo.registry.hub.hashing import Hashes, copy_hashed
 from snt_zoo.registry.hub.layout import GENOTYPE, HUB_CARD, KEPT_CARD, REPORT, Kind, kind_of, limits, wanted
 from snt_zoo.registry.hub.refs import RepoRef
+from snt_zoo.registry.hub.signing import SIGNATURE, SIGNATURE_LIMIT, check
 from snt_zoo.registry.hub.states import RemoteFile
 from snt_zoo.registry.manifest import Manifest, parse_manifest
 from snt_zoo.registry.schema import BundleConfig
 
 DEFAULT_MAX_BYTES = 1_000_000_000  # of a whole repository; the largest bundle of format 1 has 0.9 GB
-_CANDIDATES = (MANIFEST, CONFIG, MODEL, DATASET, GENOTYPE, REPORT, KEPT_CARD, HUB_CARD)
+_CANDIDATES = (MANIFEST, CONFIG, MODEL, DATASET, GENOTYPE, REPORT, KEPT_CARD, HUB_CARD, SIGNATURE)
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,7 @@ def fetched(
     *,
     max_bytes: int = DEFAULT_MAX_BYTES,
     known: Callable[[str, str], bool] = lambda id, digest: False,
+    verify_key: Path | None = None,
 ) -> Iterator[Fetched]:
     """The files of a revision, checked against its tree and its manifest.
 
@@ -78,6 +80,8 @@ def fetched(
         max_bytes: of all files together.
         known: whether a supernet with that id and digest is here already; then only the manifest and the
             config are fetched.
+        verify_key: public key in PEM by which the manifest has to be signed; checked before anything that
+            the manifest lists is fetched.
 
     Raises:
         HubNotFoundError, HubAccessError, HubUnavailableError: see `hub_failures`.
@@ -85,16 +89,19 @@ def fetched(
         MissingFileError: it is no repository of snt-zoo.
         IntegrityError: a file is too large, or not what the tree or the manifest says.
         ConfigError: the manifest or the config is not what format 1 says.
+        SignatureError: it is not signed by that key.
     """
-    source = _locate(client, ref)
+    source = _locate(client, ref, signed=verify_key is not None)
     what = f"{ref.repo}@{source.commit[:8]}"
     kind = kind_of(source.files, what=what)
     names = wanted(kind, source.files)
     _check_sizes(what, source, names, limits(kind), max_bytes)
     with tempfile.TemporaryDirectory(prefix="snt-zoo-pull-") as place:
         folder = Path(place)
-        take = _Taker(client, ref, source, folder, limits(kind))
+        take = _Taker(client, ref, source, folder, {**limits(kind), SIGNATURE: SIGNATURE_LIMIT})
         take(MANIFEST, MANIFEST)
+        if verify_key is not None:
+            take.signature(verify_key, what=what)
         manifest = parse_manifest(
             (folder / MANIFEST).read_bytes(), listed={local for local in names.values() if local != MANIFEST}
         )
@@ -115,11 +122,12 @@ def fetched(
         yield Fetched(kind, ref.repo, source.commit, id, digest, folder)
 
 
-def _locate(client: HubClient, ref: RepoRef) -> _Source:
+def _locate(client: HubClient, ref: RepoRef, *, signed: bool) -> _Source:
     """The commit that a revision names: from the cache if it is pinned and whole there, else from the Hub."""
     if ref.commit is not None or client.is_offline:
         found = _in_cache(client, ref)
-        if found is not None:
+        # Cached without its signature, the commit may have one all the same.
+        if found is not None and (SIGNATURE in found.files or not signed):
             return found
     try:
         state = client.state(ref)
@@ -209,6 +217,21 @@ class _Taker:
             raise IntegrityError(f"{first}, and it cannot be fetched again: {error}") from None
         if second is not None:
             raise IntegrityError(f"{second}: it was damaged on the way or on the Hub, do not use it")
+
+    def signature(self, key: Path, *, what: str) -> None:
+        """Check the signature of the manifest that was fetched."""
+        file = self.source.files.get(SIGNATURE)
+        if SIGNATURE not in self.source.files:
+            raise SignatureError(
+                f"{what} is not signed ({SIGNATURE} is missing): pull it without --verify-key if you trust "
+                "it all the same, or ask its owner to push it with --sign-key"
+            )
+        if file is not None and file.size > SIGNATURE_LIMIT:
+            raise SignatureError(f"{what}: {SIGNATURE} must have at most {SIGNATURE_LIMIT:,} bytes")
+        self(SIGNATURE, SIGNATURE)
+        path = self.folder / SIGNATURE
+        check((self.folder / MANIFEST).read_bytes(), path.read_bytes(), key, what=what)
+        path.unlink()  # what goes on from here is the bundle alone
 
     def _take(self, name: str, local: str, manifest: Manifest | None) -> str | None:
         """None, or what is wrong with the file, which then is no longer in the cache."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from snt_zoo import __version__
@@ -21,6 +22,7 @@ from snt_zoo.registry.hub.layout import HUB_CARD, OWNED, TAG, check_name
 from snt_zoo.registry.hub.package import Content, Package
 from snt_zoo.registry.hub.redaction import redact
 from snt_zoo.registry.hub.refs import RepoRef, check_repo, check_revision
+from snt_zoo.registry.hub.signing import SIGNATURE, SIGNATURE_LIMIT, is_signed_by, sign
 from snt_zoo.registry.hub.states import RemoteFile, RepoState
 
 CardFate = Literal["written", "unchanged", "kept"]
@@ -79,6 +81,7 @@ def push(
     branch: str | None = None,
     message: str | None = None,
     dry_run: bool = False,
+    sign_key: Path | None = None,
 ) -> Pushed:
     """Push a package.
 
@@ -91,6 +94,7 @@ def push(
         branch: by default the main one; made if it is not there.
         message: first line of the commit.
         dry_run: only say what would be done.
+        sign_key: private key in PEM that signs the manifest; see `snt_zoo.registry.hub.signing`.
 
     Returns:
         What was done.
@@ -99,13 +103,14 @@ def push(
         HubConflictError: somebody else pushed meanwhile, or the tag names another commit.
         HubError: the repository holds what snt-zoo did not write, or the Hub refuses.
         HubAccessError, HubUnavailableError: see `hub_failures`.
+        SignatureError: the key cannot sign.
     """
     check_repo(repo)
     for name in (tag, branch):
         if name is not None:
             check_revision(name)
     state, created = _open(client, repo, private=private, branch=branch, dry_run=dry_run)
-    plan = _plan(client, package, state)
+    plan = _plan(client, package, state, sign_key)
     changed = bool(plan.add or plan.delete)
     tagged = _check_tag(client, state, tag, changed=changed)
     notes = _notes(state, plan)
@@ -156,7 +161,7 @@ def _open(
     return client.state(RepoRef(repo, branch)), created
 
 
-def _plan(client: HubClient, package: Package, state: RepoState) -> _Plan:
+def _plan(client: HubClient, package: Package, state: RepoState, sign_key: Path | None) -> _Plan:
     there = state.files
     for name in there:
         check_name(name, what=state.repo)  # nobody could pull it
@@ -173,12 +178,17 @@ def _plan(client: HubClient, package: Package, state: RepoState) -> _Plan:
         files[HUB_CARD] = card
         fate = "unchanged" if _is_same(card, there.get(HUB_CARD)) else "written"
     fates, add = {}, {}
+    signed = _signed(client, package, state, sign_key)
+    if signed == "kept":
+        fates[SIGNATURE] = "unchanged"
+    elif signed is not None:
+        files[SIGNATURE] = signed
     for name, content in sorted(files.items()):
         old = there.get(name)
         fates[name] = "added" if old is None else "unchanged" if _is_same(content, old) else "changed"
         if fates[name] != "unchanged":
             add[name] = content
-    stale = tuple(sorted(name for name in there if name in OWNED - {HUB_CARD} and name not in files))
+    stale = tuple(sorted(name for name in there if name in OWNED - {HUB_CARD} and name not in files | fates))
     return _Plan(add, stale, fates | dict.fromkeys(stale, "deleted"), fate)
 
 
@@ -191,6 +201,25 @@ def _fate(client: HubClient, package: Package, state: RepoState) -> CardFate:
         return "kept"
     raw = client.read(state.repo, state.commit, HUB_CARD, limit=FILE_LIMITS[HUB_CARD])
     return "written" if is_unedited(raw.decode("utf-8", "replace")) else "kept"
+
+
+def _signed(
+    client: HubClient, package: Package, state: RepoState, key: Path | None
+) -> bytes | Literal["kept"] | None:
+    """The new signature, or that the one there still holds; None if the manifest is to have none.
+
+    Without a key the signature of another manifest is deleted, that of the same one is left.
+    """
+    manifest, there = package.files[MANIFEST], state.files.get(SIGNATURE)
+    assert isinstance(manifest, bytes)
+    same = there is not None and _is_same(manifest, state.files.get(MANIFEST))
+    if key is None:
+        return "kept" if same else None
+    if same and there is not None and there.size <= SIGNATURE_LIMIT:
+        raw = client.read(state.repo, state.commit, SIGNATURE, limit=SIGNATURE_LIMIT)
+        if is_signed_by(manifest, raw, key):
+            return "kept"
+    return sign(manifest, key)
 
 
 def _is_same(content: Content, old: RemoteFile | None) -> bool:
