@@ -46,7 +46,7 @@ TINY = {
     ),
     "darts": NetworkConfig("darts", {"channels": 4, "cells": 3, "stem_multiplier": 1}, 10, 16),
     "darts, partial": NetworkConfig(
-        "darts", {"channels": 8, "cells": 3, "stem_multiplier": 1, "partial_channels": 2}, 10, 16
+        "darts", {"channels": 4, "cells": 3, "stem_multiplier": 1, "partial_channels": 2}, 10, 16
     ),
     "mobile": NetworkConfig("mobile", {"width": 10, "depth": 33, "halvings": 3, "features": 16}, 10, 16),
 }
