@@ -43,6 +43,9 @@ SEARCHED: dict[str, dict[str, Any]] = {
     "gdas": {"searcher": "gdas"},
     "gdas+all-guards": {"searcher": "gdas", "guards": ALL_GUARDS},
     "gdas+perturbation": {"searcher": "gdas", "selection": "perturbation"},
+    "gdas+handicap": {"searcher": "gdas", "selection": "handicap"},
+    "gdas, short": {"searcher": "gdas", "search_share": 0.15},
+    "gdas+handicap, short": {"searcher": "gdas", "selection": "handicap", "search_share": 0.15},
 }
 CONTROLS = ("random",)
 # Those that need to know what `gdas` found for the task and seed: its size, its MACs.

@@ -144,7 +144,7 @@ def search_options(function: _F) -> _F:
         ),
         click.option(
             "--selection",
-            type=click.Choice(["alpha", "perturbation"]),
+            type=click.Choice(["alpha", "handicap", "perturbation"]),
             help="How an edge's operation is chosen.  [default: alpha]",
         ),
         click.option(

@@ -32,8 +32,10 @@ class Recipe:
         skip_alarm_share: share of a cell's edges above which `skip-alarm` warns.
         entropy_floor: `entropy-floor` softens transferred alphas until their entropy is this, 0 to 1.
         dirichlet_kl: weight of `drnas`'s regulariser, the divergence from the uniform Dirichlet.
-        selection: how the genotype is chosen: by `alpha`, or where that is close by `perturbation`.
-        selection_ratio: an edge is close if its second weight is at least this share of its first.
+        selection: how the genotype is chosen: by `alpha`, by alpha with a `handicap` for operations without
+            weights, or where alphas are close by `perturbation`.
+        selection_ratio: an edge is close if its second weight is at least this share of its first; what the
+            handicap multiplies by.
         selection_images: of the alphas' images, how many perturbation looks at.
         macs_penalty: weight of the logarithm of the expected MACs in the alphas' loss; with `max_macs`
             only what they are above it counts.

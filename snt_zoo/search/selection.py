@@ -1,4 +1,10 @@
-"""Which operation an edge keeps: the one with the largest alpha, or the one whose removal hurts most.
+"""Which operation an edge keeps: the one with the largest alpha, the same with a handicap for those without
+weights, or the one whose removal hurts most.
+
+Handicap (ours): an operation without weights works from the first step, one with weights after it has been
+trained; so early in a search skips and pools lead on merit that does not last (Zhou et al., NeurIPS 2020,
+arXiv 2006.16537, show it for skips). They stay only where they lead clearly: their weights in the mixture
+count `selection_ratio` times.
 
 Perturbation-based selection (DARTS-PT, Wang et al., ICLR 2021, arXiv 2108.04392): an alpha says how much of
 an operation the mixture takes, not how much the network needs it. So the operation is removed from the
@@ -28,7 +34,7 @@ from snt_zoo.search.genotype import Genotype
 from snt_zoo.search.searchers import Searcher
 from snt_zoo.search.supernet import Supernet
 
-SELECTIONS = ("alpha", "perturbation")
+SELECTIONS = ("alpha", "handicap", "perturbation")
 
 
 def check_selection(name: str) -> None:
@@ -49,9 +55,30 @@ def select(searcher: Searcher) -> tuple[Genotype, dict[str, Any]]:
     recipe, supernet = searcher.recipe, searcher.supernet
     if recipe.selection == "alpha":
         return supernet.genotype(), {"method": "alpha"}
+    if recipe.selection == "handicap":
+        return _handicapped(supernet, recipe.selection_ratio)
     step = max(1, -(-len(searcher.alpha_split) // recipe.selection_images))
     images = searcher.alpha_split.subset(torch.arange(0, len(searcher.alpha_split), step))
     return _Perturbation(searcher, images).run()
+
+
+@torch.no_grad()
+def _handicapped(supernet: Supernet, ratio: float) -> tuple[Genotype, dict[str, Any]]:
+    space, before = supernet.space, supernet.genotype()
+    params = space.costs(supernet.config.input_size).params
+    mixture = {
+        kind: rows * torch.where(params[kind] > 0, 1.0, ratio).to(rows)
+        for kind, rows in supernet.mixture().items()
+    }
+    after = space.derive(mixture, supernet.bound)
+    changed = [
+        {"cell": kind, "edge": [old.source, old.target], "from": old.operation, "to": new.operation}
+        for kind, edges in before.cells.items()
+        for old in edges
+        for new in after.cells[kind]
+        if (old.source, old.target) == (new.source, new.target) and old.operation != new.operation
+    ]
+    return after, {"method": "handicap", "ratio": ratio, "preferred": changed, "fired": after != before}
 
 
 class _Perturbation:

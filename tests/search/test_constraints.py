@@ -19,6 +19,7 @@ from snt_zoo.search.pretrain import pretrain
 from snt_zoo.search.recipe import Recipe
 from snt_zoo.search.searchers.gdas import PathSearcher
 from snt_zoo.search.spaces import Bound, Costs, SearchSpace, darts, get_space, nas_bench_201
+from snt_zoo.search.spaces.nas_bench_201.layout import cell_of, live
 from snt_zoo.search.spaces.solving import Rule, best_choice
 from snt_zoo.search.supernet import NetworkConfig, Supernet
 from tests.conftest import TINY
@@ -72,8 +73,8 @@ def test_the_best_cell_of_nas_bench_201_is_the_best_of_all() -> None:
     everything = list(itertools.product(range(5), repeat=6))
     for index in torch.randperm(len(everything), generator=generator)[:3000].tolist():
         choice = everything[index]
-        live = nas_bench_201._live(nas_bench_201._cell(choice))
-        computing = sum(edge.operation not in ("none", "skip_connect") for edge in live)
+        edges = live(cell_of(choice))
+        computing = sum(edge.operation not in ("none", "skip_connect") for edge in edges)
         if computing >= 3 and bound.allows(space.pruned({"cell": choice})):
             beaten += score(choice) <= mine
             tied += score(choice) > mine

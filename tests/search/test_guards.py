@@ -17,6 +17,7 @@ from snt_zoo.search.guards.early_stopping import EarlyStopping
 from snt_zoo.search.guards.skip_alarm import SkipAlarm
 from snt_zoo.search.recipe import Recipe
 from snt_zoo.search.spaces import nas_bench_201
+from snt_zoo.search.spaces.nas_bench_201.connection import average_pool
 from snt_zoo.search.supernet import Supernet
 from tests.conftest import TINY
 from tests.search.cases import batch, make_searcher
@@ -71,7 +72,7 @@ def test_the_auxiliary_skip_is_a_connection_beside_the_mixture(few_digits: Image
                 states[source],
                 cell.conv_1x1[source].one(active, branch),
                 cell.conv_3x3[source].one(active, branch),
-                nas_bench_201._average_pool(states[source]),
+                average_pool(states[source]),
             ]
             mixed = sum(w * message for w, message in zip(weights[row], messages, strict=True))
             total = total + mixed + 0.75 * states[source]

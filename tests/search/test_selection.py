@@ -118,5 +118,38 @@ def test_a_run_selects_by_perturbation(few_digits: ImageDataset) -> None:
         assert result.search["selection"]["method"] == "perturbation"
         assert result.search["selection"]["close_edges"] > 0  # after an epoch alphas are undecided
         assert result.supernet.genotype() == result.genotype
-    with pytest.raises(UnknownComponentError, match="choose one of alpha, perturbation"):
+    with pytest.raises(UnknownComponentError, match="choose one of alpha, handicap, perturbation"):
         check_selection("dice")
+
+
+@pytest.mark.parametrize(("lead", "stays"), [(0.1, False), (0.4, True)])
+def test_what_has_no_weights_stays_only_where_it_leads_clearly(
+    few_digits: ImageDataset, lead: float, stays: bool
+) -> None:
+    searcher = make_searcher("gdas", TINY["nas_bench_201"], few_digits, selection="handicap")
+    with torch.no_grad():
+        searcher.alphas[0].zero_()
+        searcher.alphas[0][:, CONV] = 4.0
+        searcher.alphas[0][[0, 2], POOL] = 4.0 + lead  # e^0.4 > 1 / 0.8 > e^0.1
+    genotype, report = select(searcher)
+    pools = [row for row, edge in enumerate(genotype.cells["cell"]) if edge.operation == "avg_pool_3x3"]
+    assert pools == ([0, 2] if stays else [])
+    assert report["fired"] is not stays
+    assert [entry["edge"] for entry in report["preferred"]] == (
+        [] if stays else [list(nas_bench_201.EDGES[row]) for row in (0, 2)]
+    )
+
+
+@pytest.mark.parametrize("space", ["nas_bench_201", "darts", "mobile"])
+def test_without_a_lead_every_space_derives_to_what_has_weights(few_digits: ImageDataset, space: str) -> None:
+    searcher = make_searcher("gdas", TINY[space], few_digits, selection="handicap")
+    with torch.no_grad():
+        for alpha in searcher.alphas:
+            alpha.zero_()
+    costs = searcher.supernet.space.costs(searcher.supernet.config.input_size)
+    genotype, _ = select(searcher)
+    choice = searcher.supernet.space.choice(genotype)
+    for kind, edges in genotype.cells.items():
+        kept = {(edge.source, edge.target) for edge in edges}
+        for row, edge in enumerate(searcher.supernet.space.edges[kind]):
+            assert edge not in kept or costs.params[kind][row, choice[kind][row]] > 0

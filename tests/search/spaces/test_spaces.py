@@ -137,7 +137,7 @@ def test_nas_bench_201_never_derives_a_network_that_computes_nothing(empty: str)
         mixture = torch.rand(6, 5, generator=generator)
         mixture[:, nas_bench_201.OPERATIONS.index(empty)] += 1.0
         genotype = space.discretise({"cell": mixture})
-        live = nas_bench_201._live(genotype.cells["cell"])
+        live = nas_bench_201.layout.live(genotype.cells["cell"])
         computing = [edge for edge in live if edge.operation not in ("none", "skip_connect")]
         assert len(computing) >= nas_bench_201.MIN_COMPUTING
         assert genotype.share("none", "skip_connect") <= 0.5
