@@ -1,10 +1,10 @@
 """Which searcher, and which guards? `python -m benchmarks.search --json --data DIR --seconds 30 --workers 2`
 
 From scratch on five tasks of different domains, three seeds, equal seconds of processor time on one thread:
-every searcher, guards on and off, selection by perturbation, a random architecture and a fixed residual
-network of equal size, both trained for the whole budget, and `gdas` held to half of the multiply-accumulates
-of the network that it found unbounded. `val` picks (epochs, and the defaults that follow from this table);
-`test` reports.
+every searcher, guards on and off, the ways to select, a random architecture and a fixed residual network of
+equal size, both trained for the whole budget, and `gdas` held to half of the multiply-accumulates of the
+network that it found unbounded (by alpha, and with the handicap, whose networks are larger). `val` picks
+(epochs, and the defaults that follow from this table); `test` reports.
 
 Rows go into a file of JSON lines as they come and are skipped when they are there, so that the command can
 be stopped and started again. Processor time, not wall clock: a busy second core does not distort it.
@@ -48,9 +48,10 @@ SEARCHED: dict[str, dict[str, Any]] = {
     "gdas+handicap, short": {"searcher": "gdas", "selection": "handicap", "search_share": 0.15},
 }
 CONTROLS = ("random",)
-# Those that need to know what `gdas` found for the task and seed: its size, its MACs.
-FOLLOWING = ("resnet", "gdas+half-macs")
-ARMS = (*SEARCHED, *CONTROLS, *FOLLOWING)
+# Those that need to know what another arm found for the task and seed: its size, its MACs.
+FOLLOWING = {"resnet": "gdas", "gdas+half-macs": "gdas", "gdas+handicap+half-macs": "gdas+handicap"}
+HALVED = ("gdas+half-macs", "gdas+handicap+half-macs")
+ARMS: tuple[str, ...] = (*SEARCHED, *CONTROLS, *FOLLOWING)
 CHANNELS, STEM_STRIDE = 16, 2  # as the starter zoo and `--from scratch`
 RESULTS = Path(__file__).parent / "results"
 
@@ -66,7 +67,7 @@ def measure(key: Key, data: Path, seconds: float, found: Row | None) -> Row:
         key: task, arm and seed.
         data: folder of npz files.
         seconds: of processor time.
-        found: the row of `gdas` for the same task and seed, for the arms that follow it.
+        found: the row of the arm that this one follows, for the same task and seed.
     """
     import torch
 
@@ -82,10 +83,10 @@ def measure(key: Key, data: Path, seconds: float, found: Row | None) -> Row:
     if arm == "resnet":
         assert found is not None
         return row | search_arms.residual(dataset, seconds, seed, params=found["params"])
-    if arm == "gdas+half-macs":
+    if arm in HALVED:
         assert found is not None
         half = found["macs"] // 2
-        return row | search_arms.searched(dataset, seconds, seed, SEARCHED["gdas"], max_macs=half)
+        return row | search_arms.searched(dataset, seconds, seed, SEARCHED[FOLLOWING[arm]], max_macs=half)
     return row | search_arms.searched(dataset, seconds, seed, SEARCHED[arm])
 
 
@@ -103,10 +104,6 @@ def summarise(rows: Sequence[Row]) -> dict[str, Any]:
     by_arm = {arm: found for arm, found in by_arm.items() if found}
     by_key = {(row["task"], row["arm"], row["seed"]): row for row in done}
     searched = [row for row in done if row["genotype"] is not None and row["arm"] != "random"]
-    halved = [row for row in rows if row["arm"] == "gdas+half-macs"]
-    pairs = [
-        (row, by_key[row["task"], "gdas", row["seed"]]) for row in halved if row["test_accuracy"] is not None
-    ]
     default = Recipe()
     return {
         "default": {
@@ -137,14 +134,24 @@ def summarise(rows: Sequence[Row]) -> dict[str, Any]:
             for arm, found in by_arm.items()
             if arm not in ("random", "resnet")
         },
-        "half_macs": {
-            "runs": len(halved),
-            "feasible": len(pairs),
-            "obeyed": sum(row["macs"] <= row["max_macs"] for row, _ in pairs),
-            "tasks_obeyed": sorted({row["task"] for row, _ in pairs if row["macs"] <= row["max_macs"]}),
-            "mean_macs_share": mean(pairs, lambda p: p[0]["macs"] / p[1]["macs"]),
-            "test_accuracy_lost": mean(pairs, lambda p: p[1]["test_accuracy"] - p[0]["test_accuracy"]),
-        },
+        "half_macs": {arm: _halved([row for row in rows if row["arm"] == arm], by_key) for arm in HALVED},
+    }
+
+
+def _halved(rows: Sequence[Row], by_key: dict[Key, Row]) -> dict[str, Any]:
+    """Of runs with half of the MACs of another arm's network."""
+    pairs = [
+        (row, by_key[row["task"], FOLLOWING[row["arm"]], row["seed"]])
+        for row in rows
+        if row["test_accuracy"] is not None
+    ]
+    return {
+        "runs": len(rows),
+        "feasible": len(pairs),
+        "obeyed": sum(row["macs"] <= row["max_macs"] for row, _ in pairs),
+        "tasks_obeyed": sorted({row["task"] for row, _ in pairs if row["macs"] <= row["max_macs"]}),
+        "mean_macs_share": mean(pairs, lambda p: p[0]["macs"] / p[1]["macs"]),
+        "test_accuracy_lost": mean(pairs, lambda p: p[1]["test_accuracy"] - p[0]["test_accuracy"]),
     }
 
 
@@ -177,7 +184,7 @@ def read_rows(path: Path, seconds: float) -> list[Row]:
 def run(keys: Sequence[Key], arguments: argparse.Namespace, rows: list[Row]) -> list[str]:
     """Run what is asked for, and append it to `rows` and to the file; returns the failures."""
     failures: list[str] = []
-    bases = {(row["task"], row["seed"]): row for row in rows if row["arm"] == "gdas"}
+    bases = {(row["task"], row["arm"], row["seed"]): row for row in rows}
     context = multiprocessing.get_context("spawn")
     total = len(rows) + len(keys)
     # A process for each run: nothing of one is left for the next.
@@ -187,9 +194,11 @@ def run(keys: Sequence[Key], arguments: argparse.Namespace, rows: list[Row]) -> 
     ):
         jobs = {}
         for key in keys:
-            base = bases.get((key[0], key[2]))
+            base = bases.get((key[0], FOLLOWING.get(key[1], ""), key[2]))
             if key[1] in FOLLOWING and base is None:
-                failures.append(f"{' '.join(map(str, key))}: there is no row of gdas to follow")
+                failures.append(
+                    f"{' '.join(map(str, key))}: there is no row of {FOLLOWING[key[1]]} to follow"
+                )
                 continue
             jobs[pool.submit(measure, key, arguments.data, arguments.seconds, base)] = key
         for job in as_completed(jobs):
@@ -228,7 +237,7 @@ def main() -> None:
     rows = read_rows(arguments.out, arguments.seconds)
     failures: list[str] = []
     started = time.perf_counter()
-    for arms in ((*SEARCHED, *CONTROLS), FOLLOWING):
+    for arms in ((*SEARCHED, *CONTROLS), tuple(FOLLOWING)):
         done = {(row["task"], row["arm"], row["seed"]) for row in rows}
         wanted = [
             (task, arm, seed)
