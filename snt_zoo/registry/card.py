@@ -138,8 +138,14 @@ def _sources(sources: tuple[Source, ...]) -> list[str]:
         f"| {plain(s.name)} | {plain(s.source)} | {plain(s.licence)} | {s.classes} | {s.train_images:,} |"
         for s in sources
     ]
-    head = ["| dataset | source | licence | classes | training images |", "|---|---|---|---|---|"]
-    return [*head, *rows, ""]
+    head, rule = "| dataset | source | licence | classes | training images |", "|---|---|---|---|---|"
+    if any(s.test_accuracy is not None for s in sources):
+        head, rule = f"{head} validation accuracy | test accuracy |", f"{rule}---|---|"
+        rows = [
+            f"{row} {_share(s.val_accuracy)} | {_share(s.test_accuracy)} |"
+            for row, s in zip(rows, sources, strict=True)
+        ]
+    return [head, rule, *rows, ""]
 
 
 def _class_names(config: BundleConfig) -> str:

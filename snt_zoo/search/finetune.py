@@ -220,10 +220,17 @@ def default_recipe(source: Supernet | NetworkConfig) -> Recipe:
     return Recipe.for_transfer() if isinstance(source, Supernet) else Recipe()
 
 
-def starting_point(source: Supernet | NetworkConfig, num_classes: int, recipe: Recipe, seed: int) -> Supernet:
-    """A supernet with a fresh head for a task: a copy of one that there is, or one with fresh weights."""
+def starting_point(
+    source: Supernet | NetworkConfig,
+    num_classes: int,
+    recipe: Recipe,
+    seed: int,
+    *,
+    heads: tuple[int, ...] = (),
+) -> Supernet:
+    """A supernet with a fresh head, or several: a copy of one that there is, or one with fresh weights."""
     # A generator of its own: a resumed run begins with the same weights and draws nothing for them.
     generator = torch.Generator().manual_seed(seed)
     if isinstance(source, Supernet):
-        return source.with_head(num_classes, generator=generator)
-    return Supernet.create(fresh_config(source, recipe, num_classes), generator=generator)
+        return source.with_head(num_classes, generator=generator, heads=heads)
+    return Supernet.create(fresh_config(source, recipe, num_classes, heads), generator=generator)

@@ -12,11 +12,31 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from snt_zoo.data import Split
-from snt_zoo.search.evaluate import features
+from snt_zoo.search.evaluate import features, recalibrate
+from snt_zoo.search.heads import split_by_head, statistics_kept
 from snt_zoo.search.supernet import Supernet
 
 L2 = 1e-3  # on standardised features; see docs/decisions.md
 MAX_IMAGES = 8192  # of the training split, evenly spaced
+
+
+def fit_heads(network: Supernet, split: Split) -> None:
+    """`fit_head` for each dataset of several, with batch norms measured on its own images.
+
+    Args:
+        network: changed in place (the head's rows only).
+        split: training images of all datasets.
+    """
+    start = 0
+    for size, part in zip(network.config.heads, split_by_head(split, network.config.heads), strict=True):
+        with statistics_kept(network):
+            recalibrate(network, part)
+            x, labels = features(network, _bounded(part))
+        weight, bias = logistic_regression(x, labels - start, size, l2=L2)
+        with torch.no_grad():
+            network.head.weight[start : start + size].copy_(weight)
+            network.head.bias[start : start + size].copy_(bias)
+        start += size
 
 
 def fit_head(network: Supernet, split: Split) -> None:
@@ -26,12 +46,16 @@ def fit_head(network: Supernet, split: Split) -> None:
         network: changed in place (the head only).
         split: training images.
     """
-    step = max(1, -(-len(split) // MAX_IMAGES))
-    x, labels = features(network, split.subset(torch.arange(0, len(split), step)))
+    x, labels = features(network, _bounded(split))
     weight, bias = logistic_regression(x, labels, network.config.num_classes, l2=L2)
     with torch.no_grad():
         network.head.weight.copy_(weight)
         network.head.bias.copy_(bias)
+
+
+def _bounded(split: Split) -> Split:
+    step = max(1, -(-len(split) // MAX_IMAGES))
+    return split.subset(torch.arange(0, len(split), step))
 
 
 def logistic_regression(

@@ -1,6 +1,9 @@
 """Pretraining a supernet: bilevel training from fresh weights, or from those of a network that was pretrained
 elsewhere; the best epoch by validation.
 
+Several datasets at once make a generalist: one trunk and one set of alphas, a head for each dataset, and
+steps that draw their batch from a few datasets each (`Recipe.datasets_per_step`).
+
 What comes out is not a network to deploy but a starting point: weights that work along many paths, alphas
 that say which paths did well.
 """
@@ -19,12 +22,26 @@ from snt_zoo.search.bilevel import check_recipe, search
 from snt_zoo.search.budget import Budget
 from snt_zoo.search.constraints import Limits
 from snt_zoo.search.device import resolve_device
-from snt_zoo.search.evaluate import evaluate, recalibrate
+from snt_zoo.search.evaluate import evaluate, evaluate_heads, mean_over_heads, recalibrate
 from snt_zoo.search.finetune import starting_point
-from snt_zoo.search.head import fit_head
+from snt_zoo.search.head import fit_head, fit_heads
+from snt_zoo.search.heads import split_by_head
 from snt_zoo.search.recipe import Recipe
 from snt_zoo.search.run import EpochRecord, OnEpoch, Run
 from snt_zoo.search.supernet import NetworkConfig, Supernet
+
+
+@dataclass(frozen=True)
+class SourceAccuracy:
+    """What a supernet of several datasets does on one of them.
+
+    Args:
+        val: of its head, with batch norms measured on its training part, from 0 to 1.
+        test: likewise.
+    """
+
+    val: float
+    test: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +52,7 @@ class PretrainResult:
         supernet: in eval mode on the CPU, at its best epoch, batch norms measured on its path.
         val_accuracy: along the path of its genotype, from 0 to 1.
         test_accuracy: likewise, on the test part, which picked nothing.
+        sources: of several datasets the accuracies of each, whose means the two above then are.
         history: a record for each epoch.
         seconds: wall clock.
         epochs: of training.
@@ -54,6 +72,7 @@ class PretrainResult:
     seed: int
     search: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    sources: tuple[SourceAccuracy, ...] = ()
 
 
 def pretrain(
@@ -73,7 +92,8 @@ def pretrain(
     """Train a supernet's weights and alphas.
 
     Args:
-        data: the source.
+        data: the source, or several that were joined (`snt_zoo.data.joining`): each then has a head of its
+            own and batches of its own, and trunk and alphas are everybody's.
         start: space, its hyperparameters and input, for fresh weights; or a supernet to begin with, whose
             batch norms are then measured and whose head is fitted before the first epoch. The number
             of classes is taken from the data.
@@ -96,7 +116,8 @@ def pretrain(
     check_recipe(recipe)
     limits = Limits() if limits is None else limits
     # A generator of its own: a resumed run draws nothing for weights that its checkpoint holds.
-    supernet = starting_point(start, data.num_classes, recipe, seed).to(resolve_device(device))
+    supernet = starting_point(start, data.num_classes, recipe, seed, heads=data.heads)
+    supernet = supernet.to(resolve_device(device))
     supernet.bound = limits.bound(supernet.config)
     run = Run(
         budget=budget,
@@ -115,9 +136,9 @@ def pretrain(
     )
     if isinstance(start, Supernet) and not run.history:
         recalibrate(supernet, data.train)
-        fit_head(supernet, data.train)
+        (fit_heads if data.heads else fit_head)(supernet, data.train)
         # For the record only: it does not compete for the best epoch, as no other path was trained.
-        run.record("head", evaluate(supernet, data.val), entropy=supernet.entropy())
+        run.record("head", accuracies(supernet, data)[0], entropy=supernet.entropy())
     facts = search(
         supernet,
         data.train,
@@ -129,10 +150,12 @@ def pretrain(
         seed=seed,
     )
     recalibrate(supernet, data.train)
+    val, test, sources = accuracies(supernet, data)
     return PretrainResult(
         supernet=supernet.cpu().eval(),
-        val_accuracy=evaluate(supernet, data.val),
-        test_accuracy=evaluate(supernet, data.test),
+        val_accuracy=val,
+        test_accuracy=test,
+        sources=sources,
         history=tuple(run.history),
         seconds=run.clock.seconds(),
         epochs=sum(record.stage == "search" for record in run.history),
@@ -140,6 +163,28 @@ def pretrain(
         seed=seed,
         search=facts["search"],
         warnings=tuple(facts["warnings"]),
+    )
+
+
+def accuracies(supernet: Supernet, data: ImageDataset) -> tuple[float, float, tuple[SourceAccuracy, ...]]:
+    """Validation and test accuracy along the path of the genotype; of several datasets the means, and each.
+
+    Those of one dataset are taken with the batch norms that the supernet has; those of several with norms
+    measured on each, as every transfer begins.
+    """
+    if not data.heads:
+        return evaluate(supernet, data.val), evaluate(supernet, data.test), ()
+    train, val, test = (split_by_head(split, data.heads) for split in (data.train, data.val, data.test))
+    sources = tuple(
+        SourceAccuracy(*pair)
+        for pair in zip(
+            evaluate_heads(supernet, val, train), evaluate_heads(supernet, test, train), strict=True
+        )
+    )
+    return (
+        mean_over_heads([source.val for source in sources]),
+        mean_over_heads([source.test for source in sources]),
+        sources,
     )
 
 
@@ -166,6 +211,6 @@ def untrained(
     """
     recipe = default_recipe(start) if recipe is None else recipe
     check_recipe(recipe)
-    supernet = starting_point(start, data.num_classes, recipe, 0)
+    supernet = starting_point(start, data.num_classes, recipe, 0, heads=data.heads)
     (limits or Limits()).bound(supernet.config)
     return PretrainResult(supernet, 0.0, 0.0, (), 0.0, 0, recipe, 0)

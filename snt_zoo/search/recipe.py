@@ -35,6 +35,12 @@ class Recipe:
         selection: how the genotype is chosen: by `alpha`, or where that is close by `perturbation`.
         selection_ratio: an edge is close if its second weight is at least this share of its first.
         selection_images: of the alphas' images, how many perturbation looks at.
+        datasets_per_step: of several sources, how many a step draws a part of its batch from.
+        mixed_batches: let those parts go through the network together, so that they share batch statistics;
+            else one after the other, each by its own.
+        dataset_temperature: T of the sampling of sources in proportion to n^(1/T); 1 goes by their images.
+        conflict: how the gradients of a step's sources become one: `mean`, `clip` or `pcgrad`
+            (`snt_zoo.search.conflict`); mixed batches have one gradient only.
         macs_penalty: weight of the logarithm of the expected MACs in the alphas' loss; with `max_macs`
             only what they are above it counts.
     """
@@ -63,6 +69,10 @@ class Recipe:
     selection: str = "alpha"
     selection_ratio: float = 0.8
     selection_images: int = 512
+    datasets_per_step: int = 4
+    mixed_batches: bool = False
+    dataset_temperature: float = 5.0  # Arivazhagan et al. 2019, section 4.1
+    conflict: str = "pcgrad"
     macs_penalty: float = 0.2  # the exponent-like weight of FBNet (Wu et al. 2019, equation 3)
 
     @classmethod
