@@ -190,10 +190,13 @@ def accuracies(supernet: Supernet, data: ImageDataset) -> tuple[float, float, tu
 
 def default_recipe(start: NetworkConfig | Supernet) -> Recipe:
     """`Recipe.for_pretraining()`, with the rate of `Recipe.for_transfer()` if a supernet is given."""
+    return recipe_for(pretrained=isinstance(start, Supernet))
+
+
+def recipe_for(*, pretrained: bool) -> Recipe:
+    """`default_recipe` of a start that is a supernet, or is not."""
     recipe = Recipe.for_pretraining()
-    if isinstance(start, Supernet):
-        recipe = replace(recipe, weight_lr=Recipe.for_transfer().weight_lr)
-    return recipe
+    return replace(recipe, weight_lr=Recipe.for_transfer().weight_lr) if pretrained else recipe
 
 
 def untrained(
