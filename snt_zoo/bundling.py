@@ -251,7 +251,15 @@ def _bundle_config(
             "name": name,
             "description": description,
             "class_names": list(join(datasets).class_names),
-            "metrics": {"val_accuracy": trained.val_accuracy, "test_accuracy": trained.test_accuracy},
+            "metrics": {"val_accuracy": trained.val_accuracy, "test_accuracy": trained.test_accuracy}
+            | (
+                {}
+                if trained.paths is None
+                else {
+                    "supernet_val_accuracy": trained.paths.val,
+                    "supernet_test_accuracy": trained.paths.test,
+                }
+            ),
             "training": {
                 "datasets": sources,
                 "epochs": trained.epochs,

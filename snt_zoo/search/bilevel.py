@@ -12,6 +12,7 @@ from snt_zoo.data.splits import stratified_split
 from snt_zoo.search.conflict import check_conflict
 from snt_zoo.search.constraints import Limits, derived_size
 from snt_zoo.search.guards import get_guard
+from snt_zoo.search.mirroring import AUTO
 from snt_zoo.search.recipe import Recipe
 from snt_zoo.search.run import Run
 from snt_zoo.search.searchers import get_searcher
@@ -24,7 +25,9 @@ def check_recipe(recipe: Recipe) -> None:
     get_searcher(recipe.searcher)
     check_selection(recipe.selection)
     check_conflict(recipe.conflict)
-    Augmentation.named(recipe.augmentation)
+    for name in recipe.augmentation.split():
+        if name != AUTO:
+            Augmentation.named(name)
     for name in recipe.guards:
         get_guard(name)
 

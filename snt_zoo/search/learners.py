@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from snt_zoo.data import Augmentation, BalancedStream, Split, Stream
 from snt_zoo.data.seeding import derive_seed
 from snt_zoo.errors import DivergenceError
+from snt_zoo.search.averaging import WeightAverage
 from snt_zoo.search.checkpoint import nest, optimizer_tensors, restore_optimizer, unnest
 from snt_zoo.search.conflict import combined
 from snt_zoo.search.derived import DerivedModel
@@ -26,6 +27,7 @@ from snt_zoo.search.distributed import Team
 from snt_zoo.search.evaluate import evaluate, evaluate_heads, mean_over_heads
 from snt_zoo.search.heads import cross_entropy, split_by_head
 from snt_zoo.search.memory import fitting_gradients
+from snt_zoo.search.mirroring import augmentation_names
 from snt_zoo.search.recipe import Recipe
 from snt_zoo.search.supernet import Supernet
 from snt_zoo.search.tally import Tally
@@ -87,6 +89,7 @@ class WeightLearner:
             weight_decay=recipe.weight_decay,
             nesterov=True,
         )
+        self.average = WeightAverage(network, recipe.average) if recipe.average else None
         self.steps = 0
         """Made so far, in all epochs."""
         self.epoch_length = 0
@@ -169,6 +172,8 @@ class WeightLearner:
         nn.utils.clip_grad_norm_(self.parameters, self.recipe.clip)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
+        if self.average is not None:
+            self.average.update(self.network)
 
     def gradients(
         self,
@@ -234,12 +239,18 @@ class WeightLearner:
         return out
 
     def evaluate(self, split: Split) -> float:
-        """Accuracy of the network as it stands, from 0 to 1; of several heads the mean over them."""
-        options = self.evaluation()
+        """Accuracy of the `candidate`, from 0 to 1; of several heads the mean over them."""
+        network, options = self.candidate(), self.evaluation()
         if not self.heads:
-            return evaluate(self.network, split, **options)
+            return evaluate(network, split, **options)
         splits, train = self.divided(split), self.divided(self.split)
-        return mean_over_heads(evaluate_heads(self.network, splits, train, **options))
+        return mean_over_heads(evaluate_heads(network, splits, train, **options))
+
+    def candidate(self) -> Supernet | DerivedModel:
+        """What an epoch ends with: the network, or its average with batch norms measured for it."""
+        if self.average is None or not self.average.steps:
+            return self.network
+        return self.average.measured(self.network, self.split, **self.evaluation())
 
     def evaluation(self) -> dict[str, Mapping[str, Tensor]]:
         """How `evaluate` runs the network, where it is not by its path."""
@@ -307,11 +318,11 @@ class WeightLearner:
         """
         config, recipe = self.network.config, self.recipe
         share, seed = (self.team.rank, self.team.size), derive_seed(self.seed, name)
-        augment = Augmentation.named(recipe.augmentation)
+        augment = [Augmentation.named(name) for name in augmentation_names(recipe.augmentation, self.heads)]
         if self.heads:
-            splits = [part for part in self.divided(split) if len(part)]
+            present = [pair for pair in zip(self.divided(split), augment, strict=True) if len(pair[0])]
             self.streams[name] = BalancedStream(
-                splits,
+                [part for part, _ in present],
                 datasets=recipe.datasets_per_step,
                 temperature=recipe.dataset_temperature,
                 size=config.input_size,
@@ -319,7 +330,7 @@ class WeightLearner:
                 normalisation=config.normalisation,
                 device=self.device,
                 seed=seed,
-                augment=[augment] * len(splits),
+                augment=[preset for _, preset in present],
                 share=share,
             )
         else:
@@ -330,7 +341,7 @@ class WeightLearner:
                 normalisation=config.normalisation,
                 device=self.device,
                 seed=seed,
-                augment=augment,
+                augment=augment[0],
                 share=share,
             )
         return self.streams[name]
@@ -352,6 +363,7 @@ class WeightLearner:
             **nest("weights", optimizer_tensors(self.optimizer)),
             **nest("streams", {name: torch.tensor(s.position) for name, s in self.streams.items()}),
             **nest("tally", self.tally.state()),
+            **({} if self.average is None else nest("average", self.average.state())),
             "counts": torch.tensor((self.steps, self.epoch_length, self.micro_batch or 0)),
         }
 
@@ -361,6 +373,8 @@ class WeightLearner:
         for name, position in unnest("streams", tensors).items():
             self.streams[name].seek(int(position))
         self.tally.load_state(unnest("tally", tensors))
+        if self.average is not None:
+            self.average.load_state(unnest("average", tensors))
         self.steps, self.epoch_length, micro_batch = tensors["counts"].tolist()
         self.micro_batch = micro_batch or None
 

@@ -10,6 +10,7 @@ that say which paths did well.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import Any
 import torch
 
 from snt_zoo.data import ImageDataset
+from snt_zoo.data.seeding import derive_seed
 from snt_zoo.search.bilevel import check_recipe, search
 from snt_zoo.search.budget import Budget
 from snt_zoo.search.constraints import Limits
@@ -26,9 +28,14 @@ from snt_zoo.search.evaluate import evaluate, evaluate_heads, mean_over_heads, r
 from snt_zoo.search.finetune import starting_point
 from snt_zoo.search.head import fit_head, fit_heads
 from snt_zoo.search.heads import split_by_head
+from snt_zoo.search.mirroring import AUTO, TRIAL_SHARE, choose_augmentation
 from snt_zoo.search.recipe import Recipe
 from snt_zoo.search.run import EpochRecord, OnEpoch, Run
+from snt_zoo.search.searchers import get_searcher
 from snt_zoo.search.supernet import NetworkConfig, Supernet
+
+PATHS = 2
+"""Paths that are drawn to tell how well a supernet does as a whole."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +59,7 @@ class PretrainResult:
         supernet: in eval mode on the CPU, at its best epoch, batch norms measured on its path.
         val_accuracy: along the path of its genotype, from 0 to 1.
         test_accuracy: likewise, on the test part, which picked nothing.
+        paths: accuracy of the supernet as a whole, and not of the one path: see `path_accuracy`.
         sources: of several datasets the accuracies of each, whose means the two above then are.
         history: a record for each epoch.
         seconds: wall clock.
@@ -72,6 +80,7 @@ class PretrainResult:
     seed: int
     search: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    paths: SourceAccuracy | None = None
     sources: tuple[SourceAccuracy, ...] = ()
 
 
@@ -134,6 +143,12 @@ def pretrain(
         resume=resume,
         on_epoch=on_epoch,
     )
+    asked = recipe
+    if recipe.augmentation == AUTO:
+        if AUTO not in run.finished:
+            chosen, evidence = _tried(data, start, recipe, limits, budget=budget, seed=seed, device=device)
+            run.finish(AUTO, {AUTO: chosen, "evidence": evidence}, {})
+        recipe = replace(recipe, augmentation=run.facts[AUTO])
     if isinstance(start, Supernet) and not run.history:
         recalibrate(supernet, data.train)
         (fit_heads if data.heads else fit_head)(supernet, data.train)
@@ -161,7 +176,9 @@ def pretrain(
         epochs=sum(record.stage == "search" for record in run.history),
         recipe=recipe,
         seed=seed,
-        search=facts["search"],
+        search=facts["search"]
+        | ({"augmentation": run.facts["evidence"]} if asked.augmentation == AUTO else {}),
+        paths=path_accuracy(supernet, data, sampled=get_searcher(recipe.searcher).sampled, seed=seed),
         warnings=tuple(facts["warnings"]),
     )
 
@@ -186,6 +203,68 @@ def accuracies(supernet: Supernet, data: ImageDataset) -> tuple[float, float, tu
         mean_over_heads([source.test for source in sources]),
         sources,
     )
+
+
+def path_accuracy(supernet: Supernet, data: ImageDataset, *, sampled: bool, seed: int) -> SourceAccuracy:
+    """How well a supernet does that is not cut down to its genotype yet.
+
+    What that is depends on how it was trained: by sampled paths, the mean over some that are drawn from its
+    alphas, each with batch norms of its own; by mixtures, all operations mixed.
+
+    Args:
+        supernet: stays as it is.
+        data: it was trained on.
+        sampled: which of the two.
+        seed: of the draw.
+    """
+    whole = copy.deepcopy(supernet)
+    if not sampled:
+        mixture = {kind: table.detach() for kind, table in whole.mixture().items()}
+        train, val, test = (split_by_head(split, data.heads) for split in (data.train, data.val, data.test))
+        return SourceAccuracy(
+            mean_over_heads(evaluate_heads(whole, val, train, mixture=mixture)),
+            mean_over_heads(evaluate_heads(whole, test, train, mixture=mixture)),
+        )
+    generator = torch.Generator().manual_seed(derive_seed(seed, "paths"))
+    found = []
+    for _ in range(PATHS):
+        for kind, alpha in whole.alphas.items():
+            noise = torch.empty(alpha.shape).exponential_(generator=generator).log().neg()
+            alpha.data = supernet.alphas[kind].detach() + noise.to(alpha.device)
+        if not data.heads:
+            recalibrate(whole, data.train)
+        found.append(accuracies(whole, data)[:2])
+    means = [sum(pair) / PATHS for pair in zip(*found, strict=True)]
+    return SourceAccuracy(means[0], means[1])
+
+
+def _tried(
+    data: ImageDataset,
+    start: NetworkConfig | Supernet,
+    recipe: Recipe,
+    limits: Limits,
+    *,
+    budget: Budget,
+    seed: int,
+    device: str | torch.device,
+) -> tuple[str, list[dict[str, Any]]]:
+    """The augmentation that a short run without flips speaks for."""
+    recipe = replace(recipe, augmentation="safe", patience=0)
+    supernet = starting_point(start, data.num_classes, recipe, seed, heads=data.heads)
+    supernet = supernet.to(resolve_device(device))
+    seconds = None if budget.seconds is None else max(1.0, TRIAL_SHARE * budget.seconds)
+    epochs = None if budget.epochs is None else max(1, round(TRIAL_SHARE * budget.epochs))
+    search(
+        supernet,
+        data.train,
+        run=Run(budget=Budget(seconds=seconds, epochs=epochs), seed=seed, settings={}, val=data.val),
+        recipe=recipe,
+        limits=limits,
+        share=1.0,
+        epochs=epochs or 0,
+        seed=seed,
+    )
+    return choose_augmentation(supernet, data.train, data.val)
 
 
 def default_recipe(start: NetworkConfig | Supernet) -> Recipe:

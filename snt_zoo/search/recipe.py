@@ -25,7 +25,11 @@ class Recipe:
         warmup_share: share of the search in which only weights are trained.
         search_share: share of the budget that goes to the supernet; the derived network has the rest.
         derived_lr: peak rate of SGD on the derived network.
-        augmentation: name of a preset of `snt_zoo.data.Augmentation`.
+        augmentation: name of a preset of `snt_zoo.data.Augmentation`; of several datasets one for all, or
+            one for each with spaces between. Pretraining also takes `auto` (`snt_zoo.search.mirroring`).
+        average: decay of an exponential average of the weights, by steps; the average is what is evaluated
+            and kept. 0 for none.
+        patience: epochs without a better one on validation after which a stage ends; 0 for never.
         guards: names of the guards that are on (`snt_zoo.search.guards`).
         oles_window: steps over which `early-stopping` averages the cosine of an operation's gradients.
         oles_threshold: mean cosine under which it freezes the operation.
@@ -60,6 +64,8 @@ class Recipe:
     search_share: float = 0.4
     derived_lr: float = 0.1
     augmentation: str = "safe"  # no flips: letters and arrows are not what their mirror images are
+    average: float = 0.0
+    patience: int = 0
     guards: tuple[str, ...] = ("auxiliary-skip", "skip-alarm", "entropy-floor")
     oles_window: int = 20  # Jiang et al. 2023 (OLES), their code
     oles_threshold: float = 0.4  # OLES, their code
