@@ -45,6 +45,8 @@ class Recipe:
         dataset_temperature: T of the sampling of sources in proportion to n^(1/T); 1 goes by their images.
         conflict: how the gradients of a step's sources become one: `mean`, `clip` or `pcgrad`
             (`snt_zoo.search.conflict`); mixed batches have one gradient only.
+        anchor: of `sandwich`, weight of the distance between the teacher's features and those that it came
+            with; above 0 the teacher is the path of the genotype, for supernets that hold a pretrained one.
         macs_penalty: weight of the logarithm of the expected MACs in the alphas' loss; with `max_macs`
             only what they are above it counts.
     """
@@ -79,6 +81,7 @@ class Recipe:
     mixed_batches: bool = False
     dataset_temperature: float = 5.0  # Arivazhagan et al. 2019, section 4.1
     conflict: str = "pcgrad"
+    anchor: float = 0.0
     macs_penalty: float = 0.2  # the exponent-like weight of FBNet (Wu et al. 2019, equation 3)
 
     @classmethod
