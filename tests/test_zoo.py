@@ -180,6 +180,12 @@ def test_several_sources_make_one_supernet(tmp_path: Path, few_digits: ImageData
     )
     config, sketches, _ = read_header(made.out)
     assert config.network.num_classes == 10 + other.num_classes
+    assert config.network.heads == (10, other.num_classes)
+    entries = config.training.datasets
+    vals = [entry.val_accuracy for entry in entries]
+    assert config.metrics.val_accuracy == pytest.approx(sum(v or 0.0 for v in vals) / 2) and None not in vals
+    card = (made.out / "README.md").read_text("utf-8")
+    assert f"{100 * (entries[1].test_accuracy or 0):.2f} %" in card
     assert [sketch.name for sketch in sketches] == ["few-digits", "textile_sim"]
     zoo = Zoo.open(tmp_path / "home", starter=False)
     zoo.add(made.out)

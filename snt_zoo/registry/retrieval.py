@@ -207,7 +207,9 @@ def retrieve(
     for source, one in zip(sources, measure(Target(target, data), sources), strict=True):
         if source.id not in best or one.distance < best[source.id][1].distance:
             best[source.id] = source, one
-    ranking = sorted(best.values(), key=lambda pair: (pair[1].distance, pair[0].id))[:k]
+    # A generalist is as near as the supernet of its nearest source alone, which was trained on nothing else.
+    breadth = {id: len(candidate.sources) for id, candidate in candidates.items()}
+    ranking = sorted(best.values(), key=lambda pair: (pair[1].distance, breadth[pair[0].id], pair[0].id))[:k]
     matches = tuple(_match(candidates[source.id], target, source, one) for source, one in ranking)
     ranked = time.perf_counter()
     times = dict(seconds or {}) | {"shortlist": listed - start, "rerank": ranked - listed}

@@ -7,10 +7,12 @@ from typing import Any
 
 import torch
 
-from snt_zoo.data import Split
+from snt_zoo.data import Augmentation, Split
 from snt_zoo.data.splits import stratified_split
+from snt_zoo.search.conflict import check_conflict
 from snt_zoo.search.constraints import Limits, derived_size
 from snt_zoo.search.guards import get_guard
+from snt_zoo.search.mirroring import AUTO
 from snt_zoo.search.recipe import Recipe
 from snt_zoo.search.run import Run
 from snt_zoo.search.searchers import get_searcher
@@ -22,13 +24,19 @@ def check_recipe(recipe: Recipe) -> None:
     """Raise `UnknownComponentError` for a searcher, guard or selection that there is not."""
     get_searcher(recipe.searcher)
     check_selection(recipe.selection)
+    check_conflict(recipe.conflict)
+    for name in recipe.augmentation.split():
+        if name != AUTO:
+            Augmentation.named(name)
     for name in recipe.guards:
         get_guard(name)
 
 
-def fresh_config(config: NetworkConfig, recipe: Recipe, num_classes: int) -> NetworkConfig:
+def fresh_config(
+    config: NetworkConfig, recipe: Recipe, num_classes: int, heads: tuple[int, ...] = ()
+) -> NetworkConfig:
     """What a search from fresh weights begins with: the config as the recipe's searcher needs it."""
-    return replace(get_searcher(recipe.searcher).prepared(config), num_classes=num_classes)
+    return replace(get_searcher(recipe.searcher).prepared(config), num_classes=num_classes, heads=heads)
 
 
 def search(

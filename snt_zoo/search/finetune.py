@@ -12,6 +12,7 @@ Without a source the same is a search from scratch: stage 1 falls away.
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -29,7 +30,7 @@ from snt_zoo.search.device import resolve_device
 from snt_zoo.search.evaluate import count_macs, count_parameters, evaluate, recalibrate
 from snt_zoo.search.genotype import Genotype
 from snt_zoo.search.guards import ENTROPY_FLOOR, soften
-from snt_zoo.search.head import fit_head
+from snt_zoo.search.head import begin_on
 from snt_zoo.search.learners import WeightLearner
 from snt_zoo.search.recipe import Recipe
 from snt_zoo.search.run import EpochRecord, OnEpoch, Run
@@ -157,9 +158,7 @@ def finetune(
                 floor = None
                 if ENTROPY_FLOOR in recipe.guards:
                     floor = soften(supernet, recipe.entropy_floor)
-                recalibrate(supernet, data.train)
-                fit_head(supernet, data.train)
-                initial = evaluate(supernet, data.val)
+                initial = begin_on(supernet, data.train, data.val)
                 run.record("head", initial, entropy=supernet.entropy())
                 run.finish("head", {"head": initial, "floor": floor}, supernet.state_dict())
             else:
@@ -189,12 +188,16 @@ def finetune(
         "supernet": run.facts["supernet"],
         "inherited": evaluate(model, data.val),
     }
+    published = copy.deepcopy(model.state_dict())
     recalibrate(model, data.train)
-    steps["recalibrated"] = evaluate(model, data.val)
+    steps["recalibrated"] = initial = evaluate(model, data.val)
+    if steps["inherited"] > initial:  # measured norms are not better as such: see `begin_on`
+        model.load_state_dict(published)
+        initial = steps["inherited"]
     training = WeightLearner(
         model, data.train, recipe=recipe, generator=run.generator, peak_lr=recipe.derived_lr
     )
-    steps["finetuned"] = run.fit("derived", training, share=1.0, epochs=epochs, initial=steps["recalibrated"])
+    steps["finetuned"] = run.fit("derived", training, share=1.0, epochs=epochs, initial=initial)
     seconds = run.clock.seconds()
     model.cpu().eval()
     return FinetuneResult(
@@ -220,10 +223,17 @@ def default_recipe(source: Supernet | NetworkConfig) -> Recipe:
     return Recipe.for_transfer() if isinstance(source, Supernet) else Recipe()
 
 
-def starting_point(source: Supernet | NetworkConfig, num_classes: int, recipe: Recipe, seed: int) -> Supernet:
-    """A supernet with a fresh head for a task: a copy of one that there is, or one with fresh weights."""
+def starting_point(
+    source: Supernet | NetworkConfig,
+    num_classes: int,
+    recipe: Recipe,
+    seed: int,
+    *,
+    heads: tuple[int, ...] = (),
+) -> Supernet:
+    """A supernet with a fresh head, or several: a copy of one that there is, or one with fresh weights."""
     # A generator of its own: a resumed run begins with the same weights and draws nothing for them.
     generator = torch.Generator().manual_seed(seed)
     if isinstance(source, Supernet):
-        return source.with_head(num_classes, generator=generator)
-    return Supernet.create(fresh_config(source, recipe, num_classes), generator=generator)
+        return source.with_head(num_classes, generator=generator, heads=heads)
+    return Supernet.create(fresh_config(source, recipe, num_classes, heads), generator=generator)

@@ -41,6 +41,7 @@ class Stage:
         best: the best validation accuracy, from 0 to 1.
         best_state: the network that had it.
         unevaluated: mean loss of an epoch that is trained but not evaluated.
+        best_at: epochs that were finished when it was found.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Stage:
     best: float = -1.0
     best_state: dict[str, Tensor] = field(default_factory=dict)
     unevaluated: float | None = None
+    best_at: int = 0
 
 
 class StageTraining:
@@ -105,7 +107,7 @@ class StageTraining:
 
         with self.stops:
             try:
-                while state.unevaluated is not None or progress() < 1 or not state.best_state:
+                while state.unevaluated is not None or self._goes_on(progress()) or not state.best_state:
                     began, steps = self.run.clock.seconds(), learner.steps
                     if state.unevaluated is None:
                         state.unevaluated = learner.epoch(before_step, steps=length)
@@ -139,6 +141,12 @@ class StageTraining:
         if stop:
             raise Stopped(int(stop))
 
+    def _goes_on(self, progress: float) -> bool:
+        """Whether the budget lasts, and validation has got better lately."""
+        patience = self.learner.recipe.patience
+        waited = self.state.done - self.state.best_at
+        return progress < 1 and (not patience or waited < patience)
+
     def _stop_if_asked(self) -> None:
         stop = self.run.team.largest(self.stops.received)[0]
         if stop:
@@ -155,7 +163,9 @@ class StageTraining:
             raise
         accuracy = self.run.team.accuracy(accuracy, len(self.val))
         if accuracy >= state.best:  # of equals the later one: it has seen more
-            state.best, state.best_state = accuracy, _copy_state(self.network)
+            if accuracy > state.best:
+                state.best_at = state.done + 1
+            state.best, state.best_state = accuracy, _copy_state(self.learner.candidate())
         loss, state.unevaluated = state.unevaluated, None
         state.done += 1
         self.run.record(

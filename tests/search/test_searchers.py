@@ -33,6 +33,10 @@ class TestSampledPaths(SearcherTestCase):
     name = "gdas"
 
 
+class TestSandwich(SearcherTestCase):
+    name = "sandwich"
+
+
 def test_every_searcher_has_its_case() -> None:
     assert {case.name for case in SearcherTestCase.__subclasses__()} == set(list_searchers())
 
