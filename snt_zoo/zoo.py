@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from importlib import resources
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,7 +15,8 @@ from snt_zoo.data import ImageDataset
 from snt_zoo.encoders.backbone import DEFAULT_BACKBONE
 from snt_zoo.encoders.distances import DatasetDistance
 from snt_zoo.encoders.embedding import ENCODER_ID, embed
-from snt_zoo.encoders.sketch import Sketch, sketch
+from snt_zoo.encoders.probe import fit_probe
+from snt_zoo.encoders.sketch import Drawn, Sketch, draw, sketch
 from snt_zoo.errors import NotInRegistryError
 from snt_zoo.registry.filters import Bound, Filter
 from snt_zoo.registry.hub.cache import HubCache
@@ -46,6 +48,7 @@ __all__ = [
 ]
 
 DEFAULT_BUDGET = "10m"
+PROBE_VAL = 256  # validation images of a query's probe: with them it takes as long as the sketch, at most
 
 
 class Zoo(Sharing):
@@ -97,6 +100,7 @@ class Zoo(Sharing):
         hub: bool = False,
         distance: str | DatasetDistance = DEFAULT_DISTANCE,
         backbone: str = DEFAULT_BACKBONE,
+        probe: bool = True,
         on_stage: Callable[[str], None] | None = None,
     ) -> QueryResult:
         """The supernets that were trained on the most similar data, nearest first.
@@ -112,6 +116,7 @@ class Zoo(Sharing):
             distance: what ranks, or its name; see `snt_zoo.encoders.distances`. The answer's `ranked_by` says
                 which it was, and at which level.
             backbone: makes the sketch; the registry's supernets must have been sketched by the same.
+            probe: whether to say what a linear probe on the sketch's images comes to; needs images.
             on_stage: called with the name of each stage as it begins.
 
         Raises:
@@ -127,14 +132,16 @@ class Zoo(Sharing):
         tell = on_stage or (lambda stage: None)
         seconds: dict[str, float] = {}
         images = None if isinstance(data, Sketch) else data
+        drawn: Drawn | None = None
         if not isinstance(data, Sketch):
             tell("sketch")
             start = time.perf_counter()
-            data = self.sketch(data, backbone=backbone)
+            drawn = draw(data, backbone)
+            data = sketch(data, drawn=drawn)
             seconds["sketch"] = time.perf_counter() - start
         where = Filter(space=space, max_params=max_params, max_macs=max_macs, exclude=tuple(exclude))
         tell("search")
-        return retrieve(
+        found = retrieve(
             self.registry,
             data,
             k=k,
@@ -144,6 +151,11 @@ class Zoo(Sharing):
             hub=shelf,
             seconds=seconds,
         )
+        if images is None or drawn is None or not probe:
+            return found
+        tell("probe")
+        fitted = fit_probe(images, drawn, max_images=len(drawn.indices), max_val=PROBE_VAL)
+        return replace(found, probe=fitted, seconds={**found.seconds, "probe": fitted.seconds})
 
     def distance(
         self,

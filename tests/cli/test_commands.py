@@ -27,8 +27,9 @@ def test_pretrain_answers_the_contract(pretrained: tuple[Path, Any]) -> None:
 
 def test_query_answers_the_contract(photos: Path, home: Path, pretrained: Any) -> None:
     found = answer("query", photos, "--home", home)
-    assert set(found) == {"matches", "close", "seconds", "ranked_by"}
-    assert set(found["seconds"]) == {"read", "sketch", "shortlist", "rerank"}
+    assert set(found) == {"matches", "close", "seconds", "ranked_by", "probe"}
+    assert set(found["seconds"]) == {"read", "sketch", "shortlist", "rerank", "probe"}
+    assert set(found["probe"]) == {"val_accuracy", "images", "seconds"}
     (match,) = found["matches"]
     assert set(match) == {
         "id",
@@ -53,6 +54,7 @@ def test_query_shows_people_the_same(photos: Path, home: Path, pretrained: Any) 
     assert pretrained[1]["id"] in result.stdout
     assert "one ~ one" in result.stdout
     assert "rerank" in result.stdout
+    assert "a linear classifier" in result.stdout
 
 
 @pytest.mark.parametrize(
@@ -255,6 +257,7 @@ def test_demo_prints_both_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
             "close": None,
             "seconds": {"sketch": 0.1},
             "ranked_by": {"distance": "class-ot", "level": "class"},
+            "probe": None,
         },
         "left_out": ["digits-1"],
         "transferred": run,
