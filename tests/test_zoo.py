@@ -137,12 +137,16 @@ def test_finetune_takes_a_match_an_id_auto_or_scratch(
     match = zoo.query(few_digits, k=1)[0]
     told: list[str] = []
     for source, expected in ((match, match.id), (match.id[:-4], match.id), ("auto", match.id)):
-        result = zoo.finetune(source, few_digits, epochs=1, on_source=told.append, device="cpu")
+        result = zoo.finetune(source, few_digits, epochs=1, on_source=told.append, device="cpu", floor=False)
+        assert result.returned == "derived" and result.probe is None and result.derived is None
         assert result.source == told.pop() == expected
     scratch = zoo.finetune("scratch", few_digits, epochs=1, out=tmp_path / "model", device="cpu")
     assert scratch.source == "scratch"
     files = {"config.json", "model.safetensors", "genotype.json", "report.json", "report.html"}
-    assert {path.name for path in (tmp_path / "model").iterdir()} == files  # the checkpoint is gone
+    # A probe is better than one epoch from scratch; what was derived lies beside it, the checkpoint is gone.
+    assert scratch.returned == "probe" and scratch.derived is not None
+    assert {path.name for path in (tmp_path / "model").iterdir()} == files | {"derived"}
+    assert {path.name for path in (tmp_path / "model" / "derived").iterdir()} == files
     with pytest.raises(NotInRegistryError):
         zoo.finetune("no-such-supernet", few_digits, epochs=1)
     with pytest.raises(BudgetError, match="not both"):

@@ -182,7 +182,7 @@ def _others(train: Split, drawn: Drawn, max_images: int, seed: int) -> Tensor:
 
 
 def _parts(split: Split) -> list[Split]:
-    return [split.subset(part) for part in torch.arange(len(split)).split(_CHUNK)]
+    return [split.subset(part) for part in torch.split(torch.arange(len(split)), _CHUNK)]
 
 
 def _features(backbone: Backbone, split: Split) -> Tensor:

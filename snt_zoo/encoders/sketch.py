@@ -169,7 +169,7 @@ def sketch(
         torch.Size([10, 64])
     """
     drawn = draw(dataset, backbone, seed=seed) if drawn is None else drawn
-    kept, labels = drawn.labels.unique(return_inverse=True)
+    kept, labels = torch.unique(drawn.labels, return_inverse=True)
     return sketch_features(
         project(drawn.features),
         labels,
@@ -210,7 +210,7 @@ def drawn_features(
         from 0 to k - 1; and the dataset's labels that these stand for, int64 ``k``.
     """
     drawn = draw(dataset, backbone, seed=seed)
-    kept, labels = drawn.labels.unique(return_inverse=True)
+    kept, labels = torch.unique(drawn.labels, return_inverse=True)
     return project(drawn.features), labels, kept
 
 

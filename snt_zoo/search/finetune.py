@@ -41,7 +41,7 @@ class FinetuneResult:
     """What a run hands back.
 
     Args:
-        model: the derived network, in eval mode on the CPU.
+        model: the network, in eval mode on the CPU: the derived one, unless `returned` says otherwise.
         supernet: the adapted supernet at its best epoch, on the CPU.
         genotype: the architecture of `model`.
         accuracy: of `model`: ``{"val": …, "test": …}``, from 0 to 1.
@@ -57,6 +57,10 @@ class FinetuneResult:
         search: how the architecture was found: searcher, guards (what fired, and when), selection and
             constraints; plain data.
         warnings: what the user should know about it.
+        returned: what `model` is: `"derived"`, or `"probe"` where a linear probe did better on validation
+            (`snt_zoo.floor`). `steps`, `history` and `supernet` tell of the search in either case.
+        probe: what the probe came to, as plain data; None where there was none.
+        derived: where the probe's network is handed back, the result of the search itself; else None.
     """
 
     model: DerivedModel
@@ -73,6 +77,9 @@ class FinetuneResult:
     settings: Mapping[str, Any]
     search: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    returned: str = "derived"
+    probe: Mapping[str, Any] | None = None
+    derived: FinetuneResult | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain data with the keys of the command line's contract."""
@@ -100,6 +107,7 @@ def finetune(
     folder: Path | None = None,
     resume: bool = False,
     on_epoch: OnEpoch | None = None,
+    spent: float = 0.0,
     timer: Callable[[], float] = time.perf_counter,
 ) -> FinetuneResult:
     """Adapt a supernet to a dataset and derive a network from it.
@@ -117,6 +125,7 @@ def finetune(
         folder: where checkpoints go.
         resume: go on from the checkpoint there.
         on_epoch: called with the record of each epoch.
+        spent: seconds of the budget that are gone already; of a resumed run the checkpoint knows them.
         timer: what counts the budget's seconds; wall clock by default.
 
     Returns:
@@ -146,6 +155,7 @@ def finetune(
         folder=folder,
         resume=resume,
         on_epoch=on_epoch,
+        spent=spent,
         timer=timer,
     )
     epochs = budget.epochs or 0

@@ -67,6 +67,7 @@ class Run:
         resume: go on from the checkpoint in `folder`.
         on_epoch: called with each new record.
         checkpoint_seconds: time between two checkpoints within an epoch.
+        spent: seconds that are gone already; a resumed run goes on with those of the checkpoint.
         timer: what counts the budget's seconds.
 
     Raises:
@@ -84,6 +85,7 @@ class Run:
         resume: bool = False,
         on_epoch: OnEpoch | None = None,
         checkpoint_seconds: float | None = None,
+        spent: float = 0.0,
         timer: Callable[[], float] = time.perf_counter,
     ) -> None:
         self.budget = budget
@@ -102,7 +104,7 @@ class Run:
         self.kept: dict[str, Tensor] = {}
         """Tensors of finished stages that later ones need."""
         self._resumed: tuple[dict[str, Tensor], dict[str, Any]] | None = None
-        elapsed = 0.0
+        elapsed = spent
         if resume:
             elapsed = self._load()
         self.clock = Clock(elapsed, timer=timer)
