@@ -68,6 +68,13 @@ def show_run(document: Mapping[str, Any]) -> None:
 @search_options
 @click.option("--out", type=FOLDER, help="Where the model goes.  [default: runs/DATASET-N]")
 @click.option(
+    "--candidates",
+    type=click.IntRange(min=1),
+    default=4,
+    show_default=True,
+    help="Best matches that race for --from auto, beside a generalist and a search from scratch; 1: no race.",
+)
+@click.option(
     "--floor/--no-floor",
     default=True,
     show_default=True,
@@ -93,6 +100,7 @@ def finetune_command(
     guards_on: tuple[str, ...],
     guards_off: tuple[str, ...],
     out: Path | None,
+    candidates: int,
     floor: bool,
     exclude: tuple[str, ...],
     hub: bool,
@@ -105,6 +113,9 @@ def finetune_command(
     Both the supernet's weights and its architecture are adapted. The folder that is written holds the
     model, its architecture and a report. A run with --epochs repeats to the bit; one with --budget depends
     on the machine.
+
+    With --from auto the best matches race within the budget, and a short search from scratch as a guard; the
+    winner goes on.
 
     What is handed back is no worse on validation than a linear classifier on an ImageNet backbone: where that
     is better, its network is the model, and the smaller one of the search lies in OUT/derived. Limits of size
@@ -146,6 +157,7 @@ def finetune_command(
                 guards=guards,
                 exclude=exclude,
                 hub=hub,
+                candidates=candidates,
                 floor=floor,
                 on_source=lambda id: note(f"from {id}"),
                 on_epoch=tell,

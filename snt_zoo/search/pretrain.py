@@ -15,12 +15,11 @@ from typing import Any
 import torch
 
 from snt_zoo.data import ImageDataset
-from snt_zoo.search.bilevel import check_recipe, search
+from snt_zoo.search.bilevel import check_recipe, search, starting_point
 from snt_zoo.search.budget import Budget
 from snt_zoo.search.constraints import Limits
 from snt_zoo.search.device import resolve_device
 from snt_zoo.search.evaluate import evaluate, recalibrate
-from snt_zoo.search.finetune import starting_point
 from snt_zoo.search.head import fit_head
 from snt_zoo.search.recipe import Recipe
 from snt_zoo.search.run import EpochRecord, OnEpoch, Run

@@ -30,6 +30,13 @@ _STEPS = {
     "recalibrated": "batch norms measured again",
     "finetuned": "trained for the rest of the budget",
 }
+_OUT = {
+    "rung 0": "behind with a new head",
+    "rung 1": "behind after some training",
+    "time": "no time for it",
+    "limits": "no network of its space is within the limits",
+    "diverged": "its training diverged",
+}
 DERIVED = "derived"
 """Folder within a model's folder: the network of the search, where the probe's is handed back."""
 _FOLDED = 60  # a list with more entries is folded up
@@ -59,6 +66,7 @@ def report_json(result: FinetuneResult, *, out: str | Path | None = None) -> dic
         "search": dict(result.search),
         "warnings": list(result.warnings),
         "probe": None if result.probe is None else dict(result.probe),
+        "race": [dict(row) for row in result.race],
         "derived": None if result.derived is None else _kept(result.derived, out),
         "class_names": list(result.class_names),
         "settings": dict(result.settings),
@@ -118,6 +126,14 @@ def report_html(
         # Both are made by templates that escape: they go in as they are.
         curve=Markup(draw_history(result.history, others=others)),
         cells=Markup(draw_genotype(result.genotype)),
+        race=[
+            (
+                row["id"],
+                [(_percent(rung["val_accuracy"]), f"{rung['seconds']:.1f} s") for rung in row["rungs"]],
+                "won" if row["won"] else _OUT.get(row["out"], row["out"]),
+            )
+            for row in result.race
+        ],
         steps=[
             (name, _STEPS.get(name, ""), _percent(accuracy), accuracy)
             for name, accuracy in result.steps.items()

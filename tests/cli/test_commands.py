@@ -82,7 +82,9 @@ def test_finetune_answers_the_contract(finetuned: tuple[Path, Any], pretrained: 
     assert run["from"] == pretrained[1]["id"]
     assert set(run["accuracy"]) == {"val", "test"}
     assert run["out"] == str(out)
-    assert [record["stage"] for record in run["history"]] == ["head", "search", "derived"]
+    # An epoch is all of the search: the winner has made it in the race.
+    assert [record["stage"] for record in run["history"]] == ["race", "race", "race", "derived"]
+    assert [row["id"] for row in run["race"]] == [pretrained[1]["id"], "scratch"]
     assert all(set(r) >= {"epoch", "seconds", "val_accuracy"} for r in run["history"])
     loaded = snt_zoo.load_model(out)
     assert loaded.model.genotype == Genotype.from_json(run["genotype"])

@@ -14,6 +14,7 @@ from snt_zoo.errors import HubError, HubUnavailableError, NoMatchError, NotInReg
 from snt_zoo.registry.hub.cache import FILE, HubCache
 from snt_zoo.registry.hub.client import HubClient
 from snt_zoo.registry.hub.sync import sync
+from snt_zoo.search.racing import Entrant
 from snt_zoo.zoo import Zoo
 from tests.registry.making import make_bundle, sketch
 
@@ -102,8 +103,8 @@ def test_finetune_takes_a_repository_or_an_id_that_was_seen(
 ) -> None:
     used: list[str] = []
 
-    def stop(data: object, start: object, *, source_id: str, **_: object) -> None:
-        used.append(source_id)
+    def stop(data: object, entrants: list[Entrant], **_: object) -> None:
+        used.extend(entrant.id for entrant in entrants)
         raise KeyboardInterrupt
 
     monkeypatch.setattr("snt_zoo.adapting.finetune", stop)
