@@ -17,6 +17,7 @@ from torch import Tensor
 from snt_zoo.data import ImageDataset
 from snt_zoo.encoders.distances import DatasetDistance, Measured, Source, Target, get_distance
 from snt_zoo.encoders.embedding import ENCODER_ID, embed
+from snt_zoo.encoders.probe import Probe
 from snt_zoo.encoders.sketch import Sketch
 from snt_zoo.encoders.transport import class_distance
 from snt_zoo.errors import DatasetError, NoMatchError, NotInRegistryError, RegistryError
@@ -120,12 +121,15 @@ class QueryResult(Sequence[Match]):
         close: whether anything is close at all; None until abstention is calibrated.
         seconds: time of each stage.
         ranked_by: the distance that was used.
+        probe: what a linear classifier on the backbone's features comes to, for comparison; None where there
+            were no images to fit it to.
     """
 
     matches: tuple[Match, ...]
     close: bool | None
     seconds: Mapping[str, float]
     ranked_by: RankedBy
+    probe: Probe | None = None
 
     @overload
     def __getitem__(self, index: int) -> Match: ...
@@ -146,6 +150,7 @@ class QueryResult(Sequence[Match]):
             "matches": [match.to_json() for match in self.matches],
             "close": self.close,
             "ranked_by": self.ranked_by._asdict(),
+            "probe": None if self.probe is None else self.probe.to_json(),
             "seconds": dict(self.seconds),
         }
 

@@ -20,12 +20,11 @@ import torch
 
 from snt_zoo.data import ImageDataset
 from snt_zoo.data.seeding import derive_seed
-from snt_zoo.search.bilevel import check_recipe, search
+from snt_zoo.search.bilevel import check_recipe, search, starting_point
 from snt_zoo.search.budget import Budget
 from snt_zoo.search.constraints import Limits
 from snt_zoo.search.device import resolve_device
 from snt_zoo.search.evaluate import evaluate, evaluate_heads, mean_over_heads, recalibrate
-from snt_zoo.search.finetune import starting_point
 from snt_zoo.search.head import fit_head, fit_heads
 from snt_zoo.search.heads import split_by_head
 from snt_zoo.search.mirroring import AUTO, TRIAL_SHARE, choose_augmentation

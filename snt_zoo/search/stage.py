@@ -7,8 +7,9 @@ when the run shall stop.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -53,6 +54,10 @@ class Stage:
     best_at: int = 0
 
 
+class _PausedError(Exception):
+    """The stage shall go on later."""
+
+
 class StageTraining:
     """Trains a network through a stage.
 
@@ -82,8 +87,14 @@ class StageTraining:
         # Without a folder there is nothing to keep: a signal then does what it always does.
         self.stops = StopSignals(active=run.folder is not None, patient=run.team.size > 1)
 
-    def train(self, *, share: float, epochs: int) -> float:
+    def train(self, *, share: float, epochs: int, pause: Callable[[], bool] | None = None) -> float:
         """Train, and leave the network at its best epoch; see `Run.fit`.
+
+        Args:
+            share: as in `Run.fit`.
+            epochs: as in `Run.fit`.
+            pause: asked before every step: stop here, and leave the network as it stands. What comes after
+                goes on from `snapshot`.
 
         Raises:
             Stopped: by a signal, after a checkpoint.
@@ -103,6 +114,8 @@ class StageTraining:
 
         def before_step() -> float:
             self._between_steps()
+            if pause is not None and pause():
+                raise _PausedError
             return progress()
 
         with self.stops:
@@ -118,6 +131,10 @@ class StageTraining:
                         least = (end - state.start) / MOST_EPOCHS / pace
                         length = _epoch_length(learner, team.largest(least if team.first else 0.0)[0])
                 self._stop_if_asked()
+            except _PausedError:
+                if learner.tally.steps:
+                    learner.check()
+                return state.best
             except DivergenceError as error:
                 raise DivergenceError(f"{error}; {self._last_good()}") from None
             finally:
@@ -177,14 +194,17 @@ class StageTraining:
         )
         self._save()
 
-    def _save(self) -> None:
-        self.run.save(
-            self.state.name,
+    def snapshot(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Tensors and data from which the stage goes on, to the bit; see `Run.resumed`."""
+        tensors = (
             nest("network", self.network.state_dict())
             | nest("best", self.state.best_state)
-            | nest("learner", self.learner.state()),
-            {"state": {key: value for key, value in vars(self.state).items() if key != "best_state"}},
+            | nest("learner", self.learner.state())
         )
+        return tensors, {"state": {k: value for k, value in vars(self.state).items() if k != "best_state"}}
+
+    def _save(self) -> None:
+        self.run.save(self.state.name, *self.snapshot())
 
     def _last_good(self) -> str:
         folder = self.run.folder
