@@ -72,18 +72,20 @@ def test_a_student_that_answers_as_the_teacher_does_has_no_gradient() -> None:
     assert relative_error(torch.zeros_like(logits), logits.detach()) == pytest.approx(1.0)
 
 
-@pytest.mark.parametrize("anchor", [0.0, 5.0])
-def test_the_anchor_holds_the_teachers_features(few_digits: ImageDataset, anchor: float) -> None:
-    searcher = make_searcher("sandwich", TINY["mobile"], few_digits, anchor=anchor, warmup_share=0.0)
-    assert isinstance(searcher, SandwichSearcher)
-    path = searcher.supernet.choice()
-    assert (searcher.teacher == path) == bool(anchor)
+def test_the_anchor_holds_the_teachers_features(few_digits: ImageDataset) -> None:
     images, _ = batch(few_digits, 32)
-    before = searcher.supernet.train().features(images, None, path).detach()
-    for _ in range(6):
+    moved = {}
+    for anchor in (0.0, 5.0):
+        searcher = make_searcher("sandwich", TINY["mobile"], few_digits, anchor=anchor, warmup_share=0.0)
+        assert isinstance(searcher, SandwichSearcher)
+        path = searcher.supernet.choice()
+        assert (searcher.teacher == path) == bool(anchor)
+        before = searcher.supernet.train().features(images, None, path).detach()
         searcher.epoch(lambda: 0.1)
-    moved = float(relative_error(searcher.supernet.train().features(images, None, path).detach(), before))
-    assert moved < 0.2 if anchor else moved > 0.4
+        searcher.epoch(lambda: 0.1)
+        after = searcher.supernet.train().features(images, None, path).detach()
+        moved[anchor] = float(relative_error(after, before))
+    assert moved[5.0] < 0.7 * moved[0.0]
 
 
 def test_published_norms_are_kept_where_they_are_better(few_digits: ImageDataset) -> None:
