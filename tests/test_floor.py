@@ -14,6 +14,7 @@ from snt_zoo.encoders.probe import Probe, fit_probe
 from snt_zoo.encoders.sketch import draw
 from snt_zoo.errors import UnknownComponentError
 from snt_zoo.floor import probe_network, with_floor
+from snt_zoo.registry.hub.package import pack_folder
 from snt_zoo.search.budget import Budget
 from snt_zoo.search.constraints import Limits
 from snt_zoo.search.evaluate import count_macs, count_parameters, evaluate
@@ -62,6 +63,23 @@ def test_the_better_one_is_handed_back_and_nothing_is_lost(
     derived = snt_zoo.load_model(tmp_path / "model" / "derived")
     assert derived.source == "scratch" and derived.model.genotype == searched.genotype
     assert evaluate(derived.model, few_digits.test) == searched.accuracy["test"]
+
+
+def test_it_is_shared_as_what_it_is(
+    few_digits: ImageDataset, probe: Probe, searched: FinetuneResult, tmp_path: Path
+) -> None:
+    folder = with_floor(searched, probe, few_digits, device="cpu").save(tmp_path / "a secret place")
+    asked: list[str] = []
+
+    def base(source: str) -> str | None:
+        asked.append(source)
+        return None
+
+    package = pack_folder(folder, base=base)
+    card = package.card("alice/mine")
+    assert "trained on ImageNet" in card and "base_model" not in card and asked == ["probe"]
+    report = package.files["report.json"]
+    assert isinstance(report, bytes) and b"secret place" not in report and b'"returned"' in report
 
 
 def test_the_derived_network_stays_where_it_is_better_or_the_probe_too_large(

@@ -36,8 +36,8 @@ from snt_zoo.search.supernet import NetworkConfig, Supernet
 RACE_SHARE = 0.25
 """Of what is left of a budget in seconds when the race begins."""
 
-LEAST_SHARE = 0.025
-"""A source that could be trained for less than this share of the budget is not: it would show nothing."""
+LEAST_HEADS = 5
+"""A source that could be trained for less than so many times what its head took is not: docs/decisions.md."""
 
 EPOCH_SHARE = 6
 """With a budget of N epochs the second rung has N / 6, at least one: for three sources half of N."""
@@ -263,11 +263,10 @@ def _pause(racers: Sequence[Racer], run: Run, end: float) -> Callable[[Run, int]
     if run.budget.epochs is not None:
         epochs = max(1, run.budget.epochs // EPOCH_SHARE)
         return lambda own, done: done >= epochs
-    assert run.budget.seconds is not None
     # A head is fitted to each once more; one from scratch takes as long as the slowest other.
-    heads = [racer.rungs[0]["seconds"] for racer in racers if racer.rungs]
-    each = (end - _now(run) - max(heads, default=0.0) * len(racers)) / len(racers)
-    if each < LEAST_SHARE * run.budget.seconds:
+    head = max((racer.rungs[0]["seconds"] for racer in racers if racer.rungs), default=0.0)
+    each = (end - _now(run)) / len(racers) - head
+    if each < LEAST_HEADS * head or each <= 0:
         return None
     return lambda own, done: own.team.largest(own.clock.seconds() if own.team.first else 0.0)[0] >= each
 

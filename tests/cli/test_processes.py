@@ -50,7 +50,7 @@ def test_a_signal_ends_the_step_and_leaves_a_run_that_goes_on(
     number: signal.Signals, photos: Path, home: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "a model"
-    args = ("finetune", photos, "--from", "tiny", "--home", home, "--epochs", 2, "--json")
+    args = ("finetune", photos, "--from", "tiny", "--home", home, "--epochs", 2, "--no-floor", "--json")
     with start(*args, "--out", out) as child:
         wait_for(child, "search")
         child.send_signal(number)
@@ -79,7 +79,7 @@ def test_a_signal_ends_the_step_and_leaves_a_run_that_goes_on(
 def test_a_second_ctrl_c_aborts_at_once(photos: Path, home: Path, tmp_path: Path) -> None:
     # A step of a minute: the first signal waits for it, the second does not.
     out = tmp_path / "out"
-    args = ("finetune", photos, "--from", "tiny", "--home", home, "--epochs", 2, "--out", out)
+    args = ("finetune", photos, "--from", "tiny", "--home", home, "--epochs", 2, "--no-floor", "--out", out)
     command = [sys.executable, "-c", SLOW, *map(str, args)]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     with subprocess.Popen(
@@ -99,7 +99,7 @@ def test_a_second_ctrl_c_aborts_at_once(photos: Path, home: Path, tmp_path: Path
 def test_two_processes_answer_once(photos: Path, home: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
-    args = ("finetune", photos, "--from", "tiny", "--home", home, "--epochs", 1, "--json")
+    args = ("finetune", photos, "--from", "tiny", "--home", home, "--epochs", 1, "--no-floor", "--json")
     command = [*launcher, "-m", "tests.cli.unseeded", *map(str, args), "--device", "cpu"]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
