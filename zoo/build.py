@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from snt_zoo.search.run import EpochRecord
 
 STARTER = Path(__file__).parents[1] / "snt_zoo" / "starter"
-LARGEST_ZOO = 48.0  # megabytes: what a package index takes and people download without a thought
+LARGEST_ZOO = 48.0  # megabytes, ours: what a package may ask people to download
 PROGRESS_SECONDS = 20.0  # between two lines about one training
 
 
