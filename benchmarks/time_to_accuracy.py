@@ -59,7 +59,7 @@ def measure(task: str, arm: str, seed: int, data: Path, budget: float, threads: 
         if source is None:
             others = sorted(record.id for record in zoo.list() if record.id != best)
             source = random.Random(f"{task}/{seed}").choice(others)
-        result = zoo.finetune(source, dataset, budget=budget, seed=seed, device="cpu")
+        result = zoo.finetune(source, dataset, budget=budget, seed=seed, device="cpu", floor=False)
     return {
         "task": task,
         "arm": arm,

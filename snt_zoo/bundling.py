@@ -24,8 +24,7 @@ from snt_zoo.search.budget import Budget
 from snt_zoo.search.checkpoint import remove_checkpoint
 from snt_zoo.search.constraints import Limits
 from snt_zoo.search.distributed import Team
-from snt_zoo.search.evaluate import evaluate
-from snt_zoo.search.pretrain import PretrainResult, default_recipe, pretrain, untrained
+from snt_zoo.search.pretrain import PretrainResult, accuracies, default_recipe, pretrain, untrained
 from snt_zoo.search.recipe import Recipe
 from snt_zoo.search.run import EpochRecord, OnEpoch
 from snt_zoo.search.supernet import NetworkConfig, Supernet
@@ -118,7 +117,7 @@ def pretrain_bundle(
     """Pretrain a supernet on one or several datasets and write its bundle.
 
     Args:
-        datasets: the sources; of several the classes are joined.
+        datasets: the sources; of several each has a head of its own (docs/bundle.md).
         out: folder of the bundle; must not exist, or be empty.
         space: search space.
         init: a starting point (`snt_zoo.starting.STARTS`) in place of fresh weights, as `mobilenet_v2`.
@@ -229,7 +228,7 @@ def _bundle_config(
     init: str | None,
 ) -> BundleConfig:
     """The `config.json` of a newly pretrained supernet; raises `ConfigError`."""
-    sources = [
+    sources: list[dict[str, Any]] = [
         {
             "name": data.name,
             "source": origin.source,
@@ -241,6 +240,8 @@ def _bundle_config(
         }
         for data, origin in zip(datasets, provenance, strict=True)
     ]
+    for entry, found in zip(sources, trained.sources, strict=False):
+        entry |= {"val_accuracy": found.val, "test_accuracy": found.test}
     recipe: dict[str, Any] = {}
     for key, value in asdict(trained.recipe).items():
         recipe[key] = " ".join(map(str, value)) if isinstance(value, tuple) else value
@@ -250,7 +251,15 @@ def _bundle_config(
             "name": name,
             "description": description,
             "class_names": list(join(datasets).class_names),
-            "metrics": {"val_accuracy": trained.val_accuracy, "test_accuracy": trained.test_accuracy},
+            "metrics": {"val_accuracy": trained.val_accuracy, "test_accuracy": trained.test_accuracy}
+            | (
+                {}
+                if trained.paths is None
+                else {
+                    "supernet_val_accuracy": trained.paths.val,
+                    "supernet_test_accuracy": trained.paths.test,
+                }
+            ),
             "training": {
                 "datasets": sources,
                 "epochs": trained.epochs,
@@ -273,12 +282,8 @@ def _bundle_config(
 def _as_stored(trained: PretrainResult, data: ImageDataset, dtype: DtypeName) -> PretrainResult:
     """What a reader of the bundle will have: weights rounded to its type, and their accuracies."""
     stored = as_stored(trained.supernet, dtype)
-    return replace(
-        trained,
-        supernet=stored,
-        val_accuracy=evaluate(stored, data.val),
-        test_accuracy=evaluate(stored, data.test),
-    )
+    val, test, sources = accuracies(stored, data)
+    return replace(trained, supernet=stored, val_accuracy=val, test_accuracy=test, sources=sources)
 
 
 def _slug(text: str) -> str:

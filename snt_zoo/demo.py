@@ -103,6 +103,7 @@ def run_demo(
         budget=budget,
         seed=seed,
         device=device,
+        floor=False,  # two searches are compared; what a probe comes to stands in the query's answer
         out=out / "transferred",
         on_epoch=on_epoch,
     )
@@ -113,6 +114,7 @@ def run_demo(
         budget=budget,
         seed=seed,
         device=device,
+        floor=False,
         out=out / "scratch",
         on_epoch=on_epoch,
     )

@@ -11,7 +11,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "snt_zoo"
 TRAINING = {"learners", "searchers", "finetune", "pretrain", "run", "recipe", "checkpoint", "budget", "head"}
-TRAINING |= {"bilevel", "guards", "selection"}
+TRAINING |= {"averaging", "bilevel", "conflict", "guards", "mirroring", "racing", "sandwich", "selection"}
 
 # A room may import itself, errors, and what stands here.
 ALLOWED = {

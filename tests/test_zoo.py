@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from snt_zoo.adapting import GENERALIST
 from snt_zoo.data import ImageDataset, open_dataset
 from snt_zoo.errors import BudgetError, ConfigError, NoMatchError, NotInRegistryError, RegistryError
 from snt_zoo.registry.bundle import read_bundle, read_header
@@ -76,10 +77,14 @@ def test_a_sketch_finds_itself_at_no_distance(zoo: Zoo) -> None:
 
 def test_a_query_gives_the_documented_json(zoo: Zoo, digits: ImageDataset) -> None:
     found = json.loads(json.dumps(zoo.query(digits, k=2).to_json(), allow_nan=False))
-    assert set(found) == {"matches", "close", "ranked_by", "seconds"}
+    assert set(found) == {"matches", "close", "ranked_by", "seconds", "probe"}
     assert found["close"] is None
     assert found["ranked_by"] == {"distance": "class-ot", "level": "class"}
-    assert set(found["seconds"]) == {"sketch", "shortlist", "rerank"}
+    assert set(found["seconds"]) == {"sketch", "shortlist", "rerank", "probe"}
+    assert found["probe"]["images"] <= 512 and 0.8 < found["probe"]["val_accuracy"] <= 1
+    assert found["probe"]["seconds"] == found["seconds"]["probe"]
+    assert zoo.query(zoo.sketch(digits)).to_json()["probe"] is None  # a sketch has no images
+    assert zoo.query(digits, probe=False).probe is None
     assert len(found["matches"]) == 2
     expected = "id space sources score distance predicted_accuracy params macs class_matches"
     for match in found["matches"]:
@@ -132,17 +137,39 @@ def test_finetune_takes_a_match_an_id_auto_or_scratch(
 ) -> None:
     match = zoo.query(few_digits, k=1)[0]
     told: list[str] = []
-    for source, expected in ((match, match.id), (match.id[:-4], match.id), ("auto", match.id)):
-        result = zoo.finetune(source, few_digits, epochs=1, on_source=told.append, device="cpu")
+    for source, expected in ((match, match.id), (match.id[:-4], match.id)):
+        result = zoo.finetune(source, few_digits, epochs=1, on_source=told.append, device="cpu", floor=False)
+        assert result.returned == "derived" and result.probe is None and result.derived is None
         assert result.source == told.pop() == expected
+    alone = zoo.finetune("auto", few_digits, epochs=1, candidates=1, device="cpu", floor=False)
+    assert alone.source == match.id and alone.race == ()
     scratch = zoo.finetune("scratch", few_digits, epochs=1, out=tmp_path / "model", device="cpu")
     assert scratch.source == "scratch"
     files = {"config.json", "model.safetensors", "genotype.json", "report.json", "report.html"}
-    assert {path.name for path in (tmp_path / "model").iterdir()} == files  # the checkpoint is gone
+    # A probe is better than one epoch from scratch; what was derived lies beside it, the checkpoint is gone.
+    assert scratch.returned == "probe" and scratch.derived is not None
+    assert {path.name for path in (tmp_path / "model").iterdir()} == files | {"derived"}
+    assert {path.name for path in (tmp_path / "model" / "derived").iterdir()} == files
     with pytest.raises(NotInRegistryError):
         zoo.finetune("no-such-supernet", few_digits, epochs=1)
     with pytest.raises(BudgetError, match="not both"):
         zoo.finetune("scratch", few_digits, epochs=1, budget="1m")
+
+
+def test_auto_races_the_best_matches_a_generalist_and_scratch(zoo: Zoo, few_digits: ImageDataset) -> None:
+    told: list[str] = []
+    matches = [match.id for match in zoo.query(few_digits, k=13, probe=False)]
+    general = matches[-1]  # the farthest of all: it is there for its tag alone
+    zoo.registry.tag(general, add=[GENERALIST])
+    result = zoo.finetune(
+        "auto", few_digits, epochs=1, candidates=2, device="cpu", floor=False, on_source=told.append
+    )
+    zoo.registry.tag(general, remove=[GENERALIST])
+    assert [row["id"] for row in result.race] == [*matches[:2], general, "scratch"]
+    assert told == [result.source] and result.history[0].who == matches[0]
+    best = max(rung["val_accuracy"] for row in result.race for rung in row["rungs"])
+    assert result.steps["supernet"] >= best
+    assert json.loads(json.dumps(result.to_json()))["race"] == [dict(row) for row in result.race]
 
 
 def test_pretrain_add_query_remove(tmp_path: Path, few_digits: ImageDataset) -> None:
@@ -180,6 +207,12 @@ def test_several_sources_make_one_supernet(tmp_path: Path, few_digits: ImageData
     )
     config, sketches, _ = read_header(made.out)
     assert config.network.num_classes == 10 + other.num_classes
+    assert config.network.heads == (10, other.num_classes)
+    entries = config.training.datasets
+    vals = [entry.val_accuracy for entry in entries]
+    assert config.metrics.val_accuracy == pytest.approx(sum(v or 0.0 for v in vals) / 2) and None not in vals
+    card = (made.out / "README.md").read_text("utf-8")
+    assert f"{100 * (entries[1].test_accuracy or 0):.2f} %" in card
     assert [sketch.name for sketch in sketches] == ["few-digits", "textile_sim"]
     zoo = Zoo.open(tmp_path / "home", starter=False)
     zoo.add(made.out)

@@ -2,27 +2,54 @@
 
 Every file in `zoo/recipes/` is one supernet: its sources (npz files in DIR), where they come from, their
 licence, the search space and the training. A bundle that is there already is left as it is, and an
-interrupted training goes on where it stopped, so the command can be stopped and started again.
+interrupted training goes on where it stopped, so the command can be stopped and started again. The
+longest trainings begin first, so that the workers end together.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import os
 import sys
+import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-RECIPES = Path(__file__).parent / "recipes"
+from zoo.sources import RECIPES
+
+if TYPE_CHECKING:
+    from snt_zoo.search.recipe import Recipe
+    from snt_zoo.search.run import EpochRecord
+
 STARTER = Path(__file__).parents[1] / "snt_zoo" / "starter"
+LARGEST_ZOO = 48.0  # megabytes, ours: what a package may ask people to download
+PROGRESS_SECONDS = 20.0  # between two lines about one training
 
 
 @dataclass(frozen=True)
 class ZooRecipe:
-    """One supernet of the starter zoo, as a file in `zoo/recipes/` says it."""
+    """One supernet of the starter zoo, as a file in `zoo/recipes/` says it.
+
+    Args:
+        name: of the supernet.
+        description: a sentence for the card.
+        sources: dataset, where it comes from, its licence; of several each has a head of its own.
+        tags: words to find it by; a generalist has the tag `generalist`.
+        licence: of the supernet.
+        epochs: of training.
+        expected_seconds: processor time that the training takes, roughly; decides the order.
+        seed: of the training.
+        space: search space.
+        hyperparameters: of the space.
+        init: a starting point in place of fresh weights.
+        input_size: side of the images, where it is not the default.
+        training: fields of `Recipe` that differ from its defaults for pretraining.
+    """
 
     name: str
     description: str
@@ -30,23 +57,38 @@ class ZooRecipe:
     tags: list[str]
     licence: str
     epochs: int
+    expected_seconds: int
     seed: int = 0
     space: str = "nas_bench_201"
     hyperparameters: dict[str, int] = field(default_factory=dict)
+    init: str | None = None
+    input_size: int | None = None
+    training: dict[str, Any] = field(default_factory=dict)
+
+    def recipe(self) -> Recipe:
+        """How it is trained."""
+        from dataclasses import replace
+
+        from snt_zoo.search.pretrain import recipe_for
+
+        return replace(recipe_for(pretrained=self.init is not None), **self.training)
 
 
-def read_recipes(only: list[str]) -> list[ZooRecipe]:
-    """The recipes by name; all of them, or those named."""
+def read_recipes(only: Sequence[str] = ()) -> list[ZooRecipe]:
+    """The recipes, longest first; all of them, or those named."""
     recipes = [
         ZooRecipe(**json.loads(path.read_text(encoding="utf-8"))) for path in sorted(RECIPES.glob("*.json"))
     ]
     unknown = sorted(set(only) - {recipe.name for recipe in recipes})
     if unknown:
         sys.exit(f"no recipe named {', '.join(unknown)}: see {RECIPES}")
-    return [recipe for recipe in recipes if not only or recipe.name in only]
+    chosen = [recipe for recipe in recipes if not only or recipe.name in only]
+    return sorted(chosen, key=lambda recipe: -recipe.expected_seconds)
 
 
-def build(recipe: ZooRecipe, data: Path, out: Path, threads: int) -> dict[str, Any]:
+def build(
+    recipe: ZooRecipe, data: Path, out: Path, threads: int, epochs: int | None = None
+) -> dict[str, Any]:
     """Pretrain one supernet and write its bundle; returns a row of the summary."""
     import torch
 
@@ -56,15 +98,19 @@ def build(recipe: ZooRecipe, data: Path, out: Path, threads: int) -> dict[str, A
     from snt_zoo.search.checkpoint import CHECKPOINT
 
     folder = out / recipe.name
+    began = time.process_time()
     if not (folder / "manifest.json").is_file():
         torch.set_num_threads(threads)
         datasets = [open_dataset(data / f"{source['dataset']}.npz") for source in recipe.sources]
+        length = recipe.epochs if epochs is None else min(epochs, recipe.epochs)
         pretrain_bundle(
             datasets,
             out=folder,
             space=recipe.space,
+            init=recipe.init,
+            input_size=recipe.input_size,
             hyperparameters=recipe.hyperparameters,
-            epochs=recipe.epochs,
+            epochs=length,
             name=recipe.name,
             description=recipe.description,
             licence=recipe.licence,
@@ -73,21 +119,62 @@ def build(recipe: ZooRecipe, data: Path, out: Path, threads: int) -> dict[str, A
             dtype="float16",
             seed=recipe.seed,
             device="cpu",
+            recipe=recipe.recipe(),
             resume=(out / f".{recipe.name}.run" / CHECKPOINT).is_file(),
+            on_epoch=_teller(recipe.name, length),
         )
     config, _, digest = read_header(folder)
     return {
         "name": recipe.name,
+        "sources": len(config.training.datasets),
         "classes": config.network.num_classes,
         "val_accuracy": config.metrics.val_accuracy,
         "test_accuracy": config.metrics.test_accuracy,
+        "supernet_test_accuracy": (config.metrics.model_extra or {}).get("supernet_test_accuracy"),
         "epochs": config.training.epochs,
         "seconds": config.training.seconds,
+        "processor_seconds": time.process_time() - began,
         "params": config.params,
         "macs": config.macs,
         "megabytes": sum(f.stat().st_size for f in folder.iterdir()) / 1e6,
         "digest": digest[:8],
     }
+
+
+def _teller(name: str, epochs: int) -> Callable[[EpochRecord], None]:
+    """Prints a line about a training now and then."""
+    told = time.monotonic()
+
+    def tell(record: EpochRecord) -> None:
+        nonlocal told
+        if time.monotonic() - told >= PROGRESS_SECONDS:
+            told = time.monotonic()
+            print(
+                f"  {name}: epoch {record.epoch + 1} of {epochs}, validation {record.val_accuracy:.3f}",
+                file=sys.stderr,
+                flush=True,
+            )
+
+    return tell
+
+
+def summary(rows: Sequence[dict[str, Any]]) -> str:
+    """The table of what was built, and its size in all."""
+    lines = [
+        f"{'name':30} {'sources':>7} {'classes':>7} {'val':>6} {'test':>6} {'paths':>6} {'epochs':>6} "
+        f"{'seconds':>8} {'params':>9} {'MACs':>11} {'MB':>5}"
+    ]
+    for row in sorted(rows, key=lambda row: str(row["name"])):
+        paths = row["supernet_test_accuracy"]
+        lines.append(
+            f"{row['name']:30} {row['sources']:7} {row['classes']:7} {row['val_accuracy']:6.3f} "
+            f"{row['test_accuracy']:6.3f} {'' if paths is None else format(paths, '.3f'):>6} "
+            f"{row['epochs']:6} {row['seconds']:8.0f} {row['params']:9,} {row['macs']:11,} "
+            f"{row['megabytes']:5.2f}"
+        )
+    total = sum(row["megabytes"] for row in rows)
+    lines.append(f"{len(rows)} supernets, {total:.1f} MB in all (at most {LARGEST_ZOO:.0f} may be shipped)")
+    return "\n".join(lines)
 
 
 def main() -> None:
@@ -97,26 +184,31 @@ def main() -> None:
     parser.add_argument("--only", action="append", default=[], help="a recipe's name; may be repeated")
     parser.add_argument("--out", type=Path, default=STARTER, help="where the bundles go")
     parser.add_argument("--workers", type=int, default=1, help="supernets trained side by side")
+    parser.add_argument("--epochs", type=int, help="train no longer than that: for a trial, with --out")
     arguments = parser.parse_args()
+    if arguments.epochs is not None and arguments.out == STARTER:
+        parser.error("--epochs makes supernets that are not the zoo's: give --out too")
     recipes = read_recipes(arguments.only)
     threads = max(1, (os.cpu_count() or 1) // arguments.workers)
     rows = []
-    with ProcessPoolExecutor(arguments.workers) as pool:
+    # Not by fork: a process that has run OpenMP's threads cannot be forked safely.
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(arguments.workers, mp_context=spawn) as pool:
         jobs = {
-            pool.submit(build, recipe, arguments.data, arguments.out, threads): recipe.name
+            pool.submit(build, recipe, arguments.data, arguments.out, threads, arguments.epochs): recipe.name
             for recipe in recipes
         }
         for job in as_completed(jobs):
             rows.append(job.result())
-            print(f"[{len(rows)}/{len(jobs)}] {jobs[job]}", file=sys.stderr, flush=True)
-    print(f"{'name':24} {'classes':>7} {'val':>6} {'test':>6} {'epochs':>6} {'seconds':>8} {'MB':>5}")
-    for row in sorted(rows, key=lambda row: str(row["name"])):
-        print(
-            f"{row['name']:24} {row['classes']:7} {row['val_accuracy']:6.3f} "
-            f"{row['test_accuracy']:6.3f} {row['epochs']:6} {row['seconds']:8.0f} "
-            f"{row['megabytes']:5.2f}"
-        )
-    print(f"{len(rows)} supernets, {sum(row['megabytes'] for row in rows):.1f} MB in all")
+            print(
+                f"[{len(rows)}/{len(jobs)}] {jobs[job]}: test {rows[-1]['test_accuracy']:.3f}, "
+                f"{rows[-1]['processor_seconds']:.0f} s of processor time",
+                file=sys.stderr,
+                flush=True,
+            )
+    print(summary(rows))
+    if sum(row["megabytes"] for row in rows) > LARGEST_ZOO:
+        sys.exit("the zoo is larger than may be shipped: see LARGEST_ZOO")
 
 
 if __name__ == "__main__":

@@ -28,6 +28,8 @@ from snt_zoo.cli.progress import epochs as epoch_progress
 from snt_zoo.cli.progress import waiting
 from snt_zoo.cli.runs import run_folder
 
+_RETURNED = "a linear probe on the ImageNet backbone; the network of the search is in derived/"
+
 
 def show_run(document: Mapping[str, Any]) -> None:
     """Print the summary of a run for people."""
@@ -40,6 +42,7 @@ def show_run(document: Mapping[str, Any]) -> None:
     fields(
         {
             "source": document["from"],
+            **({"returned": _RETURNED} if document["returned"] == "probe" else {}),
             "genotype": genotype,
             "accuracy": f"test {percent(accuracy['test'])}, validation {percent(accuracy['val'])}",
             "size": f"{document['params']:,} parameters, {format_size(document['macs'])} MACs",
@@ -64,6 +67,19 @@ def show_run(document: Mapping[str, Any]) -> None:
 @training_options
 @search_options
 @click.option("--out", type=FOLDER, help="Where the model goes.  [default: runs/DATASET-N]")
+@click.option(
+    "--candidates",
+    type=click.IntRange(min=1),
+    default=4,
+    show_default=True,
+    help="Best matches that race for --from auto, beside a generalist and a search from scratch; 1: no race.",
+)
+@click.option(
+    "--floor/--no-floor",
+    default=True,
+    show_default=True,
+    help="Hand back a linear probe on the ImageNet backbone where that is better on validation.",
+)
 @exclude_option
 @hub_option
 @bad_image_option
@@ -84,6 +100,8 @@ def finetune_command(
     guards_on: tuple[str, ...],
     guards_off: tuple[str, ...],
     out: Path | None,
+    candidates: int,
+    floor: bool,
     exclude: tuple[str, ...],
     hub: bool,
     on_bad_image: str,
@@ -95,6 +113,13 @@ def finetune_command(
     Both the supernet's weights and its architecture are adapted. The folder that is written holds the
     model, its architecture and a report. A run with --epochs repeats to the bit; one with --budget depends
     on the machine.
+
+    With --from auto the best matches race within the budget, and a short search from scratch as a guard; the
+    winner goes on.
+
+    What is handed back is no worse on validation than a linear classifier on an ImageNet backbone: where that
+    is better, its network is the model, and the smaller one of the search lies in OUT/derived. Limits of size
+    hold for both.
 
     \b
     Example:
@@ -132,6 +157,8 @@ def finetune_command(
                 guards=guards,
                 exclude=exclude,
                 hub=hub,
+                candidates=candidates,
+                floor=floor,
                 on_source=lambda id: note(f"from {id}"),
                 on_epoch=tell,
             )

@@ -150,7 +150,7 @@ def search_options(function: _F) -> _F:
         click.option(
             "--searcher",
             metavar="NAME",
-            help="darts, darts-2nd, drnas, gdas or pc-darts.  [default: gdas]",
+            help="darts, darts-2nd, drnas, gdas, pc-darts or sandwich.  [default: gdas]",
         ),
         click.option("--max-macs", type=count, help="Most multiply-accumulates of the network, as 5M."),
         click.option("--max-params", type=count, help="Most parameters of the network, as 100k."),

@@ -62,7 +62,7 @@ def epochs(
 
         def tell(record: EpochRecord) -> None:
             nonlocal trained
-            trained += record.stage != "head"  # the head is fitted in no epoch
+            trained += record.stage not in ("head", "race")  # a head is fitted in no epoch
             done = trained if seconds is None else min(record.seconds, seconds)
             progress.console.print(epoch_line(record))
             progress.update(task, completed=done, description=record.stage)
@@ -74,4 +74,5 @@ def epoch_line(record: EpochRecord) -> str:
     """An epoch on one line."""
     loss = "" if record.loss is None else f"  loss {record.loss:.3f}"
     accuracy = percent(record.val_accuracy)
-    return f"{record.stage:<8} {record.epoch:>4}  {record.seconds:>8.1f} s  val {accuracy:>7}{loss}"
+    who = "" if record.who is None else f"  {record.who}"
+    return f"{record.stage:<8} {record.epoch:>4}  {record.seconds:>8.1f} s  val {accuracy:>7}{loss}{who}"

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from snt_zoo.cli.datasets import read_dataset
-from snt_zoo.cli.output import prints, table
+from snt_zoo.cli.output import percent, prints, table
 from snt_zoo.cli.parameters import (
     bad_image_option,
     constraint_options,
@@ -48,6 +48,11 @@ def show_matches(document: Mapping[str, Any]) -> None:
     if document["close"] is False:
         click.echo("none of these is close to your data: a search from scratch may do as well")
     click.echo(f"ranked by: {document['ranked_by']['distance']} ({document['ranked_by']['level']})")
+    if probe := document["probe"]:
+        click.echo(
+            f"probe: {percent(probe['val_accuracy'])} on validation, a linear classifier on the backbone's "
+            f"features ({probe['images']:,} images): what a finetuned network has to beat"
+        )
     stages = ", ".join(f"{stage} {seconds:.2f} s" for stage, seconds in document["seconds"].items())
     click.echo(f"time: {stages}")
 

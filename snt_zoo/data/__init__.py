@@ -7,6 +7,7 @@ end.
 """
 
 from snt_zoo.data.augmentation import Augmentation
+from snt_zoo.data.balanced import BalancedStream
 from snt_zoo.data.batches import batches
 from snt_zoo.data.dataset import ImageDataset, ImageStore, Split
 from snt_zoo.data.decoding import decode_image
@@ -17,6 +18,7 @@ from snt_zoo.data.stream import Stream
 
 __all__ = [
     "Augmentation",
+    "BalancedStream",
     "ImageDataset",
     "ImageStore",
     "Normalisation",

@@ -146,6 +146,7 @@ class ImageDataset:
         val: What choices are made on.
         test: What is reported.
         skipped: Unreadable files that were left out because the caller asked for it.
+        heads: Of several datasets that were joined, the number of classes of each; else empty.
     """
 
     name: str
@@ -154,6 +155,7 @@ class ImageDataset:
     val: Split
     test: Split
     skipped: tuple[str, ...] = ()
+    heads: tuple[int, ...] = ()
 
     @property
     def num_classes(self) -> int:

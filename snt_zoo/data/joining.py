@@ -76,4 +76,5 @@ def join(datasets: Sequence[ImageDataset]) -> ImageDataset:
         val=joined("val"),
         test=joined("test"),
         skipped=tuple(path for data in datasets for path in data.skipped),
+        heads=tuple(data.num_classes for data in datasets),
     )

@@ -82,6 +82,8 @@ class Stream:
         self.share = share
         self.position = 0
         """Batches taken so far; the next one stands there."""
+        self.parts: tuple[int, ...] = ()
+        """Of a batch from one dataset there are none; see `BalancedStream`."""
         self._lengths = [len(indices) for indices in self._plan(0)]
         self._generator = torch.Generator()
         self._source: Iterator[tuple[Tensor, Tensor]] | None = None

@@ -30,7 +30,16 @@ from snt_zoo.encoders.sketch_format import (
     unpack,
 )
 
-__all__ = ["COVARIANCE_DIM", "FULL_COVARIANCES", "MAX_CLASSES", "SIZE_LIMIT", "Sketch", "sketch"]
+__all__ = [
+    "COVARIANCE_DIM",
+    "FULL_COVARIANCES",
+    "MAX_CLASSES",
+    "SIZE_LIMIT",
+    "Drawn",
+    "Sketch",
+    "draw",
+    "sketch",
+]
 
 MAX_IMAGES = 512
 MAX_SAMPLES = 256
@@ -119,13 +128,37 @@ class Sketch:
         return made
 
 
-def sketch(dataset: ImageDataset, *, backbone: str | Backbone = DEFAULT_BACKBONE, seed: int = 0) -> Sketch:
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """The images that a sketch is made of, as the backbone sees them.
+
+    Args:
+        backbone: that saw them.
+        indices: into the training split, int64 ``n``; grouped by class and in an order by content.
+        features: float32 ``n x dim``, all that the backbone gives.
+        labels: of the dataset, int64 ``n``.
+    """
+
+    backbone: Backbone
+    indices: Tensor
+    features: Tensor
+    labels: Tensor
+
+
+def sketch(
+    dataset: ImageDataset,
+    *,
+    backbone: str | Backbone = DEFAULT_BACKBONE,
+    seed: int = 0,
+    drawn: Drawn | None = None,
+) -> Sketch:
     """Sketch a dataset's training split.
 
     Args:
         dataset: the labelled images.
         backbone: a backbone or its name.
         seed: decides, with the images' content, which of them are drawn.
+        drawn: what `draw` gave for the dataset, if it was called already; backbone and seed are then its.
 
     Returns:
         The sketch; the same for any order of the images.
@@ -135,16 +168,36 @@ def sketch(dataset: ImageDataset, *, backbone: str | Backbone = DEFAULT_BACKBONE
         >>> sketch(open_dataset("sklearn:digits")).means.shape
         torch.Size([10, 64])
     """
-    network = get_backbone(backbone) if isinstance(backbone, str) else backbone
-    features, labels, kept = drawn_features(dataset, network, seed=seed)
+    drawn = draw(dataset, backbone, seed=seed) if drawn is None else drawn
+    kept, labels = torch.unique(drawn.labels, return_inverse=True)
     return sketch_features(
-        features,
+        project(drawn.features),
         labels,
         name=dataset.name,
-        backbone=f"{network.id}/{PROJECTION_ID}",
+        backbone=f"{drawn.backbone.id}/{PROJECTION_ID}",
         class_names=[dataset.class_names[int(label)] for label in kept],
         counts=torch.bincount(dataset.train.labels, minlength=dataset.num_classes)[kept],
     )
+
+
+def draw(dataset: ImageDataset, backbone: str | Backbone = DEFAULT_BACKBONE, *, seed: int = 0) -> Drawn:
+    """Run the backbone over the images that a sketch is made of.
+
+    Args:
+        dataset: the labelled images.
+        backbone: a backbone or its name.
+        seed: decides, with the images' content, which of them are drawn.
+    """
+    network = get_backbone(backbone) if isinstance(backbone, str) else backbone
+    split = dataset.train
+    counts = torch.bincount(split.labels, minlength=dataset.num_classes)
+    # The most frequent classes; of equals the ones with the smaller label.
+    kept = counts.argsort(descending=True, stable=True)[:MAX_CLASSES].sort().values
+    kept = kept[counts[kept] > 0]
+    quota = max(2, MAX_IMAGES // len(kept))
+    indices = torch.cat([_draw(dataset, int(label), quota, seed) for label in kept])
+    part = split.subset(indices)
+    return Drawn(network, indices, network.features(part.tensor(network.size)), part.labels)
 
 
 def drawn_features(
@@ -156,17 +209,9 @@ def drawn_features(
         Features, float32 ``n x 64``, grouped by class and in an order by content; their labels, int64 ``n``,
         from 0 to k - 1; and the dataset's labels that these stand for, int64 ``k``.
     """
-    split = dataset.train
-    counts = torch.bincount(split.labels, minlength=dataset.num_classes)
-    # The most frequent classes; of equals the ones with the smaller label.
-    kept = counts.argsort(descending=True, stable=True)[:MAX_CLASSES].sort().values
-    kept = kept[counts[kept] > 0]
-    quota = max(2, MAX_IMAGES // len(kept))
-    part = split.subset(torch.cat([_draw(dataset, int(label), quota, seed) for label in kept]))
-    features = project(backbone.features(part.tensor(backbone.size)))
-    position = torch.full((dataset.num_classes,), -1)
-    position[kept] = torch.arange(len(kept))
-    return features, position[part.labels], kept
+    drawn = draw(dataset, backbone, seed=seed)
+    kept, labels = torch.unique(drawn.labels, return_inverse=True)
+    return project(drawn.features), labels, kept
 
 
 def sketch_features(

@@ -116,11 +116,20 @@ def quoted(text: str) -> str:
 def _facts(config: BundleConfig) -> list[str]:
     network = config.network
     shape = ", ".join(f"{key} {value}" for key, value in sorted(network.hyperparameters.items()))
+    further = config.metrics.model_extra or {}
+    # Of the supernet with what it was trained to be: paths drawn from its alphas, or all operations mixed.
+    whole = [
+        (f"{name} accuracy of the supernet", _share(further[key]))
+        for name, key in (("Validation", "supernet_val_accuracy"), ("Test", "supernet_test_accuracy"))
+        if key in further
+    ]
+    of_derived = " of the derived network" if whole else ""
     rows = [
         ("Search space", f"`{network.space}` ({shape})"),
         ("Input", f"{network.input_size} × {network.input_size} pixels, RGB"),
-        ("Validation accuracy", _share(config.metrics.val_accuracy)),
-        ("Test accuracy", _share(config.metrics.test_accuracy)),
+        (f"Validation accuracy{of_derived}", _share(config.metrics.val_accuracy)),
+        (f"Test accuracy{of_derived}", _share(config.metrics.test_accuracy)),
+        *whole,
         ("Parameters of the derived network", f"{config.params:,}"),
         ("MACs of the derived network", f"{config.macs:,}"),
         ("Parameters of the supernet", f"{config.supernet_params:,}"),
@@ -138,8 +147,14 @@ def _sources(sources: tuple[Source, ...]) -> list[str]:
         f"| {plain(s.name)} | {plain(s.source)} | {plain(s.licence)} | {s.classes} | {s.train_images:,} |"
         for s in sources
     ]
-    head = ["| dataset | source | licence | classes | training images |", "|---|---|---|---|---|"]
-    return [*head, *rows, ""]
+    head, rule = "| dataset | source | licence | classes | training images |", "|---|---|---|---|---|"
+    if any(s.test_accuracy is not None for s in sources):
+        head, rule = f"{head} validation accuracy | test accuracy |", f"{rule}---|---|"
+        rows = [
+            f"{row} {_share(s.val_accuracy)} | {_share(s.test_accuracy)} |"
+            for row, s in zip(rows, sources, strict=True)
+        ]
+    return [head, rule, *rows, ""]
 
 
 def _class_names(config: BundleConfig) -> str:

@@ -17,6 +17,7 @@ from torch import Tensor
 from snt_zoo.data import ImageDataset
 from snt_zoo.encoders.distances import DatasetDistance, Measured, Source, Target, get_distance
 from snt_zoo.encoders.embedding import ENCODER_ID, embed
+from snt_zoo.encoders.probe import Probe
 from snt_zoo.encoders.sketch import Sketch
 from snt_zoo.encoders.transport import class_distance
 from snt_zoo.errors import DatasetError, NoMatchError, NotInRegistryError, RegistryError
@@ -120,12 +121,15 @@ class QueryResult(Sequence[Match]):
         close: whether anything is close at all; None until abstention is calibrated.
         seconds: time of each stage.
         ranked_by: the distance that was used.
+        probe: what a linear classifier on the backbone's features comes to, for comparison; None where there
+            were no images to fit it to.
     """
 
     matches: tuple[Match, ...]
     close: bool | None
     seconds: Mapping[str, float]
     ranked_by: RankedBy
+    probe: Probe | None = None
 
     @overload
     def __getitem__(self, index: int) -> Match: ...
@@ -146,6 +150,7 @@ class QueryResult(Sequence[Match]):
             "matches": [match.to_json() for match in self.matches],
             "close": self.close,
             "ranked_by": self.ranked_by._asdict(),
+            "probe": None if self.probe is None else self.probe.to_json(),
             "seconds": dict(self.seconds),
         }
 
@@ -207,7 +212,9 @@ def retrieve(
     for source, one in zip(sources, measure(Target(target, data), sources), strict=True):
         if source.id not in best or one.distance < best[source.id][1].distance:
             best[source.id] = source, one
-    ranking = sorted(best.values(), key=lambda pair: (pair[1].distance, pair[0].id))[:k]
+    # A generalist is as near as the supernet of its nearest source alone, which was trained on nothing else.
+    breadth = {id: len(candidate.sources) for id, candidate in candidates.items()}
+    ranking = sorted(best.values(), key=lambda pair: (pair[1].distance, breadth[pair[0].id], pair[0].id))[:k]
     matches = tuple(_match(candidates[source.id], target, source, one) for source, one in ranking)
     ranked = time.perf_counter()
     times = dict(seconds or {}) | {"shortlist": listed - start, "rerank": ranked - listed}

@@ -14,7 +14,9 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    SerializerFunctionWrapHandler,
     ValidationError,
+    model_serializer,
     model_validator,
 )
 
@@ -60,6 +62,9 @@ class NetworkEntry(_Entry):
     num_classes: Annotated[int, Field(ge=2, le=MAX_CLASSES)]
     input_size: Annotated[int, Field(ge=8, le=512)]
     normalisation: NormalisationEntry
+    heads: Annotated[
+        tuple[Annotated[int, Field(ge=2, le=MAX_CLASSES)], ...], Field(strict=False, max_length=256)
+    ] = ()
 
     @classmethod
     def of(cls, network: NetworkConfig) -> NetworkEntry:
@@ -74,7 +79,13 @@ class NetworkEntry(_Entry):
             num_classes=self.num_classes,
             input_size=self.input_size,
             normalisation=Normalisation(self.normalisation.mean, self.normalisation.std),
+            heads=self.heads,
         )
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        data = dump(self)
+        return _without_defaults({**data, "heads": list(data["heads"])}, heads=[])
 
     @model_validator(mode="after")
     def _can_be_built(self) -> NetworkEntry:
@@ -127,6 +138,12 @@ class Source(_Entry):
     classes: Annotated[int, Field(ge=2, le=MAX_CLASSES)]
     train_images: Annotated[int, Field(ge=1, le=MAX_COUNT)]
     fingerprint: Key
+    val_accuracy: Share | None = None
+    test_accuracy: Share | None = None
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return _without_defaults(dump(self), val_accuracy=None, test_accuracy=None)
 
 
 class Training(_Entry):
@@ -174,6 +191,12 @@ class BundleConfig(_Entry):
                 f"class_names must hold network.num_classes = {self.network.num_classes} names, "
                 f"got {len(self.class_names)}"
             )
+        sizes = tuple(source.classes for source in self.training.datasets)
+        if self.network.heads and self.network.heads != sizes:
+            raise ValueError(
+                f"network.heads must be the classes of training.datasets, {list(sizes[:8])}, got "
+                f"{list(self.network.heads[:8])}"
+            )
         if self.genotype.space != self.network.space:
             raise ValueError(
                 f"genotype.space must be network.space = {self.network.space!r}, got {self.genotype.space!r}"
@@ -212,6 +235,11 @@ class BundleConfig(_Entry):
                 "shorten the class names or the description"
             )
         return raw
+
+
+def _without_defaults(data: dict[str, Any], **defaults: Any) -> dict[str, Any]:
+    """Without fields that came later and say nothing here: such a config has the bytes that it always had."""
+    return {key: value for key, value in data.items() if key not in defaults or value != defaults[key]}
 
 
 def _first_problem(error: ValidationError) -> str:

@@ -7,13 +7,15 @@ from typing import Any
 
 import torch
 
-from snt_zoo.data import Split
+from snt_zoo.data import Augmentation, Split
 from snt_zoo.data.splits import stratified_split
+from snt_zoo.search.conflict import check_conflict
 from snt_zoo.search.constraints import Limits, derived_size
 from snt_zoo.search.guards import get_guard
+from snt_zoo.search.mirroring import AUTO
 from snt_zoo.search.recipe import Recipe
 from snt_zoo.search.run import Run
-from snt_zoo.search.searchers import get_searcher
+from snt_zoo.search.searchers import Searcher, get_searcher
 from snt_zoo.search.selection import check_selection, select
 from snt_zoo.search.supernet import NetworkConfig, Supernet
 
@@ -22,13 +24,19 @@ def check_recipe(recipe: Recipe) -> None:
     """Raise `UnknownComponentError` for a searcher, guard or selection that there is not."""
     get_searcher(recipe.searcher)
     check_selection(recipe.selection)
+    check_conflict(recipe.conflict)
+    for name in recipe.augmentation.split():
+        if name != AUTO:
+            Augmentation.named(name)
     for name in recipe.guards:
         get_guard(name)
 
 
-def fresh_config(config: NetworkConfig, recipe: Recipe, num_classes: int) -> NetworkConfig:
+def fresh_config(
+    config: NetworkConfig, recipe: Recipe, num_classes: int, heads: tuple[int, ...] = ()
+) -> NetworkConfig:
     """What a search from fresh weights begins with: the config as the recipe's searcher needs it."""
-    return replace(get_searcher(recipe.searcher).prepared(config), num_classes=num_classes)
+    return replace(get_searcher(recipe.searcher).prepared(config), num_classes=num_classes, heads=heads)
 
 
 def search(
@@ -59,15 +67,7 @@ def search(
     Returns:
         As plain data: validation accuracy of the `supernet`, a report of the `search`, and `warnings`.
     """
-    weight_part, alpha_part = bilevel_parts(train, recipe, seed=seed)
-    searcher = get_searcher(recipe.searcher)(
-        supernet,
-        weight_part,
-        alpha_part,
-        recipe=recipe,
-        generator=run.generator,
-        peak_lr=recipe.weight_lr,
-    )
+    searcher = make_searcher(supernet, train, recipe=recipe, generator=run.generator, seed=seed)
     accuracy = run.fit("search", searcher, share=share, epochs=epochs, initial=initial)
     entropy = supernet.entropy()
     genotype, selection = select(searcher)
@@ -91,6 +91,45 @@ def search(
         },
         "warnings": searcher.warnings(),
     }
+
+
+def make_searcher(
+    supernet: Supernet, train: Split, *, recipe: Recipe, generator: torch.Generator, seed: int
+) -> Searcher:
+    """The recipe's searcher for a supernet.
+
+    Args:
+        supernet: that it trains in place.
+        train: images; parted between weights and alphas by the seed.
+        recipe: hyperparameters.
+        generator: its seed decides what is random in training.
+        seed: parts the images.
+    """
+    weight_part, alpha_part = bilevel_parts(train, recipe, seed=seed)
+    return get_searcher(recipe.searcher)(
+        supernet,
+        weight_part,
+        alpha_part,
+        recipe=recipe,
+        generator=generator,
+        peak_lr=recipe.weight_lr,
+    )
+
+
+def starting_point(
+    source: Supernet | NetworkConfig,
+    num_classes: int,
+    recipe: Recipe,
+    seed: int,
+    *,
+    heads: tuple[int, ...] = (),
+) -> Supernet:
+    """A supernet with a fresh head, or several: a copy of one that there is, or one with fresh weights."""
+    # A generator of its own: a resumed run begins with the same weights and draws nothing for them.
+    generator = torch.Generator().manual_seed(seed)
+    if isinstance(source, Supernet):
+        return source.with_head(num_classes, generator=generator, heads=heads)
+    return Supernet.create(fresh_config(source, recipe, num_classes, heads), generator=generator)
 
 
 def bilevel_parts(train: Split, recipe: Recipe, *, seed: int) -> tuple[Split, Split]:

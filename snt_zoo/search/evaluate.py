@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from snt_zoo.data import Split, batches
 from snt_zoo.search.derived import DerivedModel
 from snt_zoo.search.device import mixed_precision
+from snt_zoo.search.heads import own_logits, statistics_kept
 from snt_zoo.search.memory import fitting
 from snt_zoo.search.supernet import IN_CHANNELS, NetworkConfig, Supernet
 
@@ -48,6 +50,8 @@ def network_batches(
 def evaluate(network: Network, split: Split, *, mixture: Mapping[str, Tensor] | None = None) -> float:
     """Share of the split's images, from 0 to 1, whose largest logit is at their label.
 
+    Of a network with several heads the largest within the head of the label.
+
     Args:
         network: a derived model, or a supernet, which is run along the path of its genotype.
         split: labelled images.
@@ -64,11 +68,50 @@ def evaluate(network: Network, split: Split, *, mixture: Mapping[str, Tensor] | 
         correct = torch.zeros((), device=device, dtype=torch.int64)
         options = {} if mixture is None else {"mixture": mixture}
         for images, labels in network_batches(network, split, batch_size):
-            correct += (network(images, **options).argmax(1) == labels).sum()
+            logits = own_logits(network(images, **options), labels, network.config.heads)
+            correct += (logits.argmax(1) == labels).sum()
         return int(correct)
 
     with evaluation_mode(network), mixed_precision(device):
         return fitting(count, EVALUATION_BATCH, device) / max(len(split), 1)
+
+
+def evaluate_heads(
+    network: Network,
+    splits: Sequence[Split],
+    measured_on: Sequence[Split],
+    *,
+    mixture: Mapping[str, Tensor] | None = None,
+) -> list[float]:
+    """The accuracy of each head, with batch norms measured on some images of its own dataset.
+
+    So a transfer begins, and so the weights were trained: by batches of one dataset. The statistics
+    that the network came with are left in it.
+
+    Args:
+        network: as of `evaluate`.
+        splits: labelled images for each head, as `split_by_head` gives them.
+        measured_on: training images for each head.
+        mixture: as of `evaluate`.
+
+    Returns:
+        One for each head; NaN where there is no image for it.
+    """
+    found = []
+    for part, train in zip(splits, measured_on, strict=True):
+        if not len(part):
+            found.append(float("nan"))
+            continue
+        with statistics_kept(network):
+            recalibrate(network, train, max_images=EVALUATION_BATCH, mixture=mixture)
+            found.append(evaluate(network, part, mixture=mixture))
+    return found
+
+
+def mean_over_heads(accuracies: Sequence[float]) -> float:
+    """Their mean, in which every dataset counts alike; those that had no image are left out."""
+    there = [accuracy for accuracy in accuracies if not math.isnan(accuracy)]
+    return sum(there) / max(len(there), 1)
 
 
 def features(network: Network, split: Split) -> tuple[Tensor, Tensor]:
@@ -123,7 +166,13 @@ def count_macs(network: Network) -> int:
 
 
 @torch.no_grad()
-def recalibrate(network: Network, split: Split, *, max_images: int = 2048) -> None:
+def recalibrate(
+    network: Network,
+    split: Split,
+    *,
+    max_images: int = 2048,
+    mixture: Mapping[str, Tensor] | None = None,
+) -> None:
     """Measure the batch-norm statistics anew on a split's images, without changing a weight.
 
     A derived network inherits statistics that were measured on many paths, and a transferred one those
@@ -134,7 +183,9 @@ def recalibrate(network: Network, split: Split, *, max_images: int = 2048) -> No
         network: changed in place.
         split: training images.
         max_images: at most so many are used, evenly spaced.
+        mixture: measure all operations of a supernet, mixed by these weights.
     """
+    options = {} if mixture is None else {"mixture": mixture}
     norms = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
     momenta = [norm.momentum for norm in norms]
     training = network.training
@@ -147,7 +198,7 @@ def recalibrate(network: Network, split: Split, *, max_images: int = 2048) -> No
             for norm in norms:
                 norm.momentum = 1 / (index + 1)  # a plain average over the batches
             if len(images) > 1:
-                network(images)
+                network(images, **options)
 
     network.train()
     try:

@@ -7,13 +7,16 @@ The stages (ours; the papers' schedules could not be read, see docs/decisions.md
 3. `derived`: the genotype becomes a plain network that inherits the weights, its batch norms are measured
    again, and it is trained for the rest of the budget on the whole training split.
 
+Several sources race first (`snt_zoo.search.racing`), which takes the place of stage 1.
+
 Without a source the same is a search from scratch: stage 1 falls away.
 """
 
 from __future__ import annotations
 
+import copy
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,7 +24,7 @@ from typing import Any
 import torch
 
 from snt_zoo.data import ImageDataset
-from snt_zoo.search.bilevel import check_recipe, fresh_config, search
+from snt_zoo.search.bilevel import check_recipe, search
 from snt_zoo.search.budget import Budget
 from snt_zoo.search.constraints import Limits
 from snt_zoo.search.derived import DerivedModel
@@ -29,8 +32,9 @@ from snt_zoo.search.device import resolve_device
 from snt_zoo.search.evaluate import count_macs, count_parameters, evaluate, recalibrate
 from snt_zoo.search.genotype import Genotype
 from snt_zoo.search.guards import ENTROPY_FLOOR, soften
-from snt_zoo.search.head import fit_head
+from snt_zoo.search.head import begin_on
 from snt_zoo.search.learners import WeightLearner
+from snt_zoo.search.racing import Entrant, race
 from snt_zoo.search.recipe import Recipe
 from snt_zoo.search.run import EpochRecord, OnEpoch, Run
 from snt_zoo.search.supernet import NetworkConfig, Supernet
@@ -41,7 +45,7 @@ class FinetuneResult:
     """What a run hands back.
 
     Args:
-        model: the derived network, in eval mode on the CPU.
+        model: the network, in eval mode on the CPU: the derived one, unless `returned` says otherwise.
         supernet: the adapted supernet at its best epoch, on the CPU.
         genotype: the architecture of `model`.
         accuracy: of `model`: ``{"val": …, "test": …}``, from 0 to 1.
@@ -57,6 +61,12 @@ class FinetuneResult:
         search: how the architecture was found: searcher, guards (what fired, and when), selection and
             constraints; plain data.
         warnings: what the user should know about it.
+        returned: what `model` is: `"derived"`, or `"probe"` where a linear probe did better on validation
+            (`snt_zoo.floor`). `steps`, `history` and `supernet` tell of the search in either case.
+        probe: what the probe came to, as plain data; None where there was none.
+        derived: where the probe's network is handed back, the result of the search itself; else None.
+        race: of each source that raced its id, validation accuracy and seconds by rung, whether it won, and
+            else what put it out (`snt_zoo.search.racing`); plain data, empty without a race.
     """
 
     model: DerivedModel
@@ -73,6 +83,10 @@ class FinetuneResult:
     settings: Mapping[str, Any]
     search: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    returned: str = "derived"
+    probe: Mapping[str, Any] | None = None
+    derived: FinetuneResult | None = None
+    race: tuple[Mapping[str, Any], ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Plain data with the keys of the command line's contract."""
@@ -89,7 +103,7 @@ class FinetuneResult:
 
 def finetune(
     data: ImageDataset,
-    source: Supernet | NetworkConfig,
+    source: Supernet | NetworkConfig | Sequence[Entrant],
     *,
     budget: Budget,
     source_id: str = "scratch",
@@ -100,23 +114,28 @@ def finetune(
     folder: Path | None = None,
     resume: bool = False,
     on_epoch: OnEpoch | None = None,
+    on_winner: Callable[[str], None] | None = None,
+    spent: float = 0.0,
     timer: Callable[[], float] = time.perf_counter,
 ) -> FinetuneResult:
     """Adapt a supernet to a dataset and derive a network from it.
 
     Args:
         data: the target.
-        source: a pretrained supernet, or the config of one to begin with fresh weights.
+        source: a pretrained supernet, the config of one to begin with fresh weights, or several that race
+            for it (`snt_zoo.search.racing`), each with its id and its recipe.
         budget: of the whole run. In seconds it covers search and derived training; in epochs it is the
             number of search epochs and of derived epochs each.
-        source_id: what the report calls the source.
-        recipe: hyperparameters; by default `default_recipe(source)`.
+        source_id: what the report calls the source, where there is one.
+        recipe: hyperparameters, where there is one source; by default `default_recipe(source)`.
         limits: on the parameters and MACs of the derived network.
         seed: decides the head's and fresh weights, order and augmentation.
         device: `auto`, `cpu`, `cuda`, ….
         folder: where checkpoints go.
         resume: go on from the checkpoint there.
         on_epoch: called with the record of each epoch.
+        on_winner: called with the id of the source that won the race.
+        spent: seconds of the budget that are gone already; of a resumed run the checkpoint knows them.
         timer: what counts the budget's seconds; wall clock by default.
 
     Returns:
@@ -127,39 +146,52 @@ def finetune(
         DivergenceError: the loss is not finite.
         DeviceError: no such device.
     """
-    recipe = default_recipe(source) if recipe is None else recipe
-    check_recipe(recipe)
     limits = Limits() if limits is None else limits
+    if isinstance(source, Supernet | NetworkConfig):
+        entrants = [Entrant(source_id, source, default_recipe(source) if recipe is None else recipe)]
+    else:
+        entrants = list(source)
+    for entrant in entrants:
+        check_recipe(entrant.recipe)
     place = resolve_device(device)
-    supernet = starting_point(source, data.num_classes, recipe, seed).to(place)
-    supernet.bound = limits.bound(supernet.config)
+    racing = len(entrants) > 1
+    ready = None if racing else entrants[0].start(data, limits, seed, place)
     run = Run(
         budget=budget,
         seed=seed,
         settings={
-            "source": source_id,
+            "source": "auto" if racing else entrants[0].id,
             "data": data.fingerprint,
-            "recipe": repr(recipe),
+            "recipe": " or ".join(dict.fromkeys(repr(entrant.recipe) for entrant in entrants)),
             "limits": asdict(limits),
+            **({"candidates": [entrant.id for entrant in entrants]} if racing else {}),
         },
         val=data.val,
         folder=folder,
         resume=resume,
         on_epoch=on_epoch,
+        spent=spent,
         timer=timer,
     )
     epochs = budget.epochs or 0
+    if ready is not None:
+        entrant, supernet = entrants[0], ready
+    else:
+        entrant, supernet = race(entrants, data, run=run, limits=limits, seed=seed, device=place)
+        if on_winner is not None:
+            on_winner(entrant.id)
+    recipe = entrant.recipe
 
     if "search" not in run.finished:
         initial: float | None = None
-        if isinstance(source, Supernet):
+        if racing:
+            initial = run.facts["head"]
+        elif isinstance(entrant.source, Supernet):
             if "head" not in run.finished:
                 floor = None
                 if ENTROPY_FLOOR in recipe.guards:
                     floor = soften(supernet, recipe.entropy_floor)
-                recalibrate(supernet, data.train)
-                fit_head(supernet, data.train)
-                initial = evaluate(supernet, data.val)
+                initial = begin_on(supernet, data.train, data.val)
                 run.record("head", initial, entropy=supernet.entropy())
                 run.finish("head", {"head": initial, "floor": floor}, supernet.state_dict())
             else:
@@ -171,14 +203,14 @@ def finetune(
             run=run,
             recipe=recipe,
             limits=limits,
-            share=recipe.search_share,
+            share=run.facts.get("share", recipe.search_share),
             epochs=epochs,
             seed=seed,
             initial=initial,
         )
         if ENTROPY_FLOOR in recipe.guards:
             fresh = {"applied": False, "why": "the alphas are fresh"}
-            facts["search"]["guards"][ENTROPY_FLOOR] = run.facts.get("floor", fresh)
+            facts["search"]["guards"][ENTROPY_FLOOR] = run.facts.get("floor") or fresh
         run.finish("search", facts, supernet.state_dict())
     else:
         supernet.load_state_dict(run.kept)
@@ -189,12 +221,16 @@ def finetune(
         "supernet": run.facts["supernet"],
         "inherited": evaluate(model, data.val),
     }
+    published = copy.deepcopy(model.state_dict())
     recalibrate(model, data.train)
-    steps["recalibrated"] = evaluate(model, data.val)
+    steps["recalibrated"] = initial = evaluate(model, data.val)
+    if steps["inherited"] > initial:  # measured norms are not better as such: see `begin_on`
+        model.load_state_dict(published)
+        initial = steps["inherited"]
     training = WeightLearner(
         model, data.train, recipe=recipe, generator=run.generator, peak_lr=recipe.derived_lr
     )
-    steps["finetuned"] = run.fit("derived", training, share=1.0, epochs=epochs, initial=steps["recalibrated"])
+    steps["finetuned"] = run.fit("derived", training, share=1.0, epochs=epochs, initial=initial)
     seconds = run.clock.seconds()
     model.cpu().eval()
     return FinetuneResult(
@@ -207,23 +243,15 @@ def finetune(
         macs=count_macs(model),
         history=tuple(run.history),
         seconds=seconds,
-        source=source_id,
+        source=entrant.id,
         class_names=data.class_names,
         settings=run.settings,
         search=run.facts["search"] | {"derived_steps": training.steps},
         warnings=tuple(run.facts["warnings"]),
+        race=tuple(run.facts.get("race", ())),
     )
 
 
 def default_recipe(source: Supernet | NetworkConfig) -> Recipe:
     """The recipe of a run: `Recipe.for_transfer()` from a supernet, `Recipe()` from scratch."""
     return Recipe.for_transfer() if isinstance(source, Supernet) else Recipe()
-
-
-def starting_point(source: Supernet | NetworkConfig, num_classes: int, recipe: Recipe, seed: int) -> Supernet:
-    """A supernet with a fresh head for a task: a copy of one that there is, or one with fresh weights."""
-    # A generator of its own: a resumed run begins with the same weights and draws nothing for them.
-    generator = torch.Generator().manual_seed(seed)
-    if isinstance(source, Supernet):
-        return source.with_head(num_classes, generator=generator)
-    return Supernet.create(fresh_config(source, recipe, num_classes), generator=generator)

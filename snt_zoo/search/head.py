@@ -12,11 +12,60 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from snt_zoo.data import Split
-from snt_zoo.search.evaluate import features
+from snt_zoo.search.evaluate import evaluate, features, recalibrate
+from snt_zoo.search.heads import split_by_head, statistics_kept
 from snt_zoo.search.supernet import Supernet
 
 L2 = 1e-3  # on standardised features; see docs/decisions.md
 MAX_IMAGES = 8192  # of the training split, evenly spaced
+
+
+def begin_on(network: Supernet, train: Split, val: Split) -> float:
+    """Fit the head for a new task, with batch norms measured on it, or as they came if that is better.
+
+    Statistics of the source are wrong on the target as a rule, and are measured again. Those of a network
+    that was pretrained on millions of photographs can be worth more than new ones: the linear probe of the
+    ImageNet start lost 8 to 15 points by measuring (docs/decisions.md; why was not found out). So of a
+    space whose supernets may hold such a network both are tried.
+
+    Args:
+        network: changed in place (norms and head).
+        train: training images.
+        val: by which it is decided.
+
+    Returns:
+        The accuracy on `val`, from 0 to 1.
+    """
+    kept = -1.0
+    if network.space.may_be_pretrained:
+        fit_head(network, train)
+        kept = evaluate(network, val)
+        published = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    recalibrate(network, train)
+    fit_head(network, train)
+    measured = evaluate(network, val)
+    if kept > measured:
+        network.load_state_dict(published)
+    return max(kept, measured)
+
+
+def fit_heads(network: Supernet, split: Split) -> None:
+    """`fit_head` for each dataset of several, with batch norms measured on its own images.
+
+    Args:
+        network: changed in place (the head's rows only).
+        split: training images of all datasets.
+    """
+    start = 0
+    for size, part in zip(network.config.heads, split_by_head(split, network.config.heads), strict=True):
+        with statistics_kept(network):
+            recalibrate(network, part)
+            x, labels = features(network, _bounded(part))
+        weight, bias = logistic_regression(x, labels - start, size, l2=L2)
+        with torch.no_grad():
+            network.head.weight[start : start + size].copy_(weight)
+            network.head.bias[start : start + size].copy_(bias)
+        start += size
 
 
 def fit_head(network: Supernet, split: Split) -> None:
@@ -26,12 +75,16 @@ def fit_head(network: Supernet, split: Split) -> None:
         network: changed in place (the head only).
         split: training images.
     """
-    step = max(1, -(-len(split) // MAX_IMAGES))
-    x, labels = features(network, split.subset(torch.arange(0, len(split), step)))
+    x, labels = features(network, _bounded(split))
     weight, bias = logistic_regression(x, labels, network.config.num_classes, l2=L2)
     with torch.no_grad():
         network.head.weight.copy_(weight)
         network.head.bias.copy_(bias)
+
+
+def _bounded(split: Split) -> Split:
+    step = max(1, -(-len(split) // MAX_IMAGES))
+    return split.subset(torch.arange(0, len(split), step))
 
 
 def logistic_regression(

@@ -14,17 +14,20 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from snt_zoo.data import Augmentation, Split, Stream
+from snt_zoo.data import Augmentation, BalancedStream, Split, Stream
 from snt_zoo.data.seeding import derive_seed
 from snt_zoo.errors import DivergenceError
+from snt_zoo.search.averaging import WeightAverage
 from snt_zoo.search.checkpoint import nest, optimizer_tensors, restore_optimizer, unnest
+from snt_zoo.search.conflict import combined
 from snt_zoo.search.derived import DerivedModel
 from snt_zoo.search.device import mixed_precision
 from snt_zoo.search.distributed import Team
-from snt_zoo.search.evaluate import evaluate
+from snt_zoo.search.evaluate import evaluate, evaluate_heads, mean_over_heads
+from snt_zoo.search.heads import cross_entropy, split_by_head
 from snt_zoo.search.memory import fitting_gradients
+from snt_zoo.search.mirroring import augmentation_names
 from snt_zoo.search.recipe import Recipe
 from snt_zoo.search.supernet import Supernet
 from snt_zoo.search.tally import Tally
@@ -70,7 +73,10 @@ class WeightLearner:
         self.peak_lr = peak_lr
         self.device = next(network.parameters()).device
         self.team = Team.current()
-        self.streams: dict[str, Stream] = {}
+        self.heads = network.config.heads
+        self.by_head: dict[Split, tuple[Split, ...]] = {}
+        """Splits of several datasets, by dataset."""
+        self.streams: dict[str, Stream | BalancedStream] = {}
         self.batches = self.stream("weights", split)
         self.parameters: list[nn.Parameter] = [
             *network.trunk.parameters(),
@@ -83,6 +89,7 @@ class WeightLearner:
             weight_decay=recipe.weight_decay,
             nesterov=True,
         )
+        self.average = WeightAverage(network, recipe.average) if recipe.average else None
         self.steps = 0
         """Made so far, in all epochs."""
         self.epoch_length = 0
@@ -129,11 +136,31 @@ class WeightLearner:
     def step(self, images: Tensor, labels: Tensor, progress: float) -> Tensor:
         """One step; returns the loss, still on the device."""
         self.set_rate(progress)
-        loss, gradients = self.gradients(self.loss, images, labels, self.parameters)
+        loss, gradients = self.weight_gradients(images, labels)
         for parameter, gradient in zip(self.parameters, gradients, strict=True):
             parameter.grad = gradient
         self.update()
         return loss
+
+    def weight_gradients(self, images: Tensor, labels: Tensor) -> tuple[Tensor, list[Tensor | None]]:
+        """The loss of a weight step and its gradients; those of several datasets by the recipe's rule."""
+        parts = self.parts(self.batches)
+        if len(parts) < 2:
+            return self.gradients(self.loss, images, labels, self.parameters)
+        pairs = zip(torch.split(images, parts), torch.split(labels, parts), strict=True)
+        found = [self.gradients(self.loss, *pair, self.parameters) for pair in pairs]
+        self.generator.manual_seed(derive_seed(self.seed, "conflict", self.steps))
+        gradients = combined(
+            [each for _, each in found],
+            self.recipe.conflict,
+            clip=self.recipe.clip,
+            generator=self.generator,
+        )
+        return torch.stack([loss for loss, _ in found]).mean(), gradients
+
+    def parts(self, stream: Stream | BalancedStream) -> list[int]:
+        """Images of the last batch that go through the network together; nothing if all do."""
+        return [] if self.recipe.mixed_batches else list(stream.parts)
 
     def set_rate(self, progress: float) -> None:
         """The learning rate at some progress: half a cosine from the peak to zero."""
@@ -145,6 +172,8 @@ class WeightLearner:
         nn.utils.clip_grad_norm_(self.parameters, self.recipe.clip)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
+        if self.average is not None:
+            self.average.update(self.network)
 
     def gradients(
         self,
@@ -201,9 +230,8 @@ class WeightLearner:
 
     def loss(self, images: Tensor, labels: Tensor) -> Tensor:
         """Mean loss of a weight step over some images; see `gradients`."""
-        return functional.cross_entropy(
-            self.outputs(images), labels, label_smoothing=self.recipe.label_smoothing
-        )
+        outputs = self.outputs(images)
+        return cross_entropy(outputs, labels, self.heads, label_smoothing=self.recipe.label_smoothing)
 
     def outputs(self, images: Tensor) -> Tensor:
         """Logits of a weight step, ``batch x num_classes``."""
@@ -211,8 +239,28 @@ class WeightLearner:
         return out
 
     def evaluate(self, split: Split) -> float:
-        """Accuracy of the network as it stands, from 0 to 1."""
-        return evaluate(self.network, split)
+        """Accuracy of the `candidate`, from 0 to 1; of several heads the mean over them."""
+        network, options = self.candidate(), self.evaluation()
+        if not self.heads:
+            return evaluate(network, split, **options)
+        splits, train = self.divided(split), self.divided(self.split)
+        return mean_over_heads(evaluate_heads(network, splits, train, **options))
+
+    def candidate(self) -> Supernet | DerivedModel:
+        """What an epoch ends with: the network, or its average with batch norms measured for it."""
+        if self.average is None or not self.average.steps:
+            return self.network
+        return self.average.measured(self.network, self.split, **self.evaluation())
+
+    def evaluation(self) -> dict[str, Mapping[str, Tensor]]:
+        """How `evaluate` runs the network, where it is not by its path."""
+        return {}
+
+    def divided(self, split: Split) -> tuple[Split, ...]:
+        """A split by head; kept, with the images that its parts hold in memory."""
+        if split not in self.by_head:
+            self.by_head[split] = split_by_head(split, self.heads)
+        return self.by_head[split]
 
     def check(self) -> float:
         """Make sure that nothing has diverged; waits for the device.
@@ -259,24 +307,43 @@ class WeightLearner:
             stream.seed = derive_seed(seed, name)
             stream.seek(stream.position)
 
-    def stream(self, name: str, split: Split) -> Stream:
+    def stream(self, name: str, split: Split) -> Stream | BalancedStream:
         """Endless batches of a split, shuffled and augmented; a checkpoint keeps where it stands.
+
+        Of several datasets they are balanced.
 
         Args:
             name: among this learner's streams; decides the order, with the seed.
             split: training images.
         """
-        config = self.network.config
-        self.streams[name] = Stream(
-            split,
-            size=config.input_size,
-            batch_size=self.recipe.batch_size,
-            normalisation=config.normalisation,
-            device=self.device,
-            seed=derive_seed(self.seed, name),
-            augment=Augmentation.named(self.recipe.augmentation),
-            share=(self.team.rank, self.team.size),
-        )
+        config, recipe = self.network.config, self.recipe
+        share, seed = (self.team.rank, self.team.size), derive_seed(self.seed, name)
+        augment = [Augmentation.named(name) for name in augmentation_names(recipe.augmentation, self.heads)]
+        if self.heads:
+            present = [pair for pair in zip(self.divided(split), augment, strict=True) if len(pair[0])]
+            self.streams[name] = BalancedStream(
+                [part for part, _ in present],
+                datasets=recipe.datasets_per_step,
+                temperature=recipe.dataset_temperature,
+                size=config.input_size,
+                batch_size=recipe.batch_size,
+                normalisation=config.normalisation,
+                device=self.device,
+                seed=seed,
+                augment=[preset for _, preset in present],
+                share=share,
+            )
+        else:
+            self.streams[name] = Stream(
+                split,
+                size=config.input_size,
+                batch_size=recipe.batch_size,
+                normalisation=config.normalisation,
+                device=self.device,
+                seed=seed,
+                augment=augment[0],
+                share=share,
+            )
         return self.streams[name]
 
     def loader(self, split: Split) -> Iterator[tuple[Tensor, Tensor]]:
@@ -296,6 +363,7 @@ class WeightLearner:
             **nest("weights", optimizer_tensors(self.optimizer)),
             **nest("streams", {name: torch.tensor(s.position) for name, s in self.streams.items()}),
             **nest("tally", self.tally.state()),
+            **({} if self.average is None else nest("average", self.average.state())),
             "counts": torch.tensor((self.steps, self.epoch_length, self.micro_batch or 0)),
         }
 
@@ -305,6 +373,8 @@ class WeightLearner:
         for name, position in unnest("streams", tensors).items():
             self.streams[name].seek(int(position))
         self.tally.load_state(unnest("tally", tensors))
+        if self.average is not None:
+            self.average.load_state(unnest("average", tensors))
         self.steps, self.epoch_length, micro_batch = tensors["counts"].tolist()
         self.micro_batch = micro_batch or None
 

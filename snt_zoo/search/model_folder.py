@@ -6,6 +6,7 @@ model.safetensors   weights
 genotype.json       the architecture
 report.json         the run, as `snt-zoo finetune --json` prints it
 report.html         the same to look at
+derived/            where a linear probe is handed back: the network of the search, such a folder itself
 ```
 
 Safetensors and JSON only; keys, shapes and types must match the genotype's network exactly.
@@ -46,7 +47,8 @@ class LoadedModel:
     Args:
         model: in eval mode, on the CPU.
         class_names: in the order of the outputs.
-        source: id of the supernet that it came from, or `"scratch"`.
+        source: id of the supernet that it came from, `"scratch"`, or `"probe"` for a linear probe on the
+            backbone of the package.
         accuracy: ``{"val": …, "test": …}`` as measured when it was made.
     """
 
@@ -62,14 +64,14 @@ def save_result(result: FinetuneResult, folder: Path) -> Path:
     Raises:
         ModelFolderError: the folder cannot be written.
     """
-    from snt_zoo.search.report import report_html, report_json
+    from snt_zoo.search.report import DERIVED, report_html, report_json
 
     config = {
         "format": FORMAT,
         "version": VERSION,
         "network": result.model.config.to_json(),
         "class_names": list(result.class_names),
-        "source": result.source,
+        "source": result.source if result.returned == "derived" else result.returned,
         "accuracy": dict(result.accuracy),
     }
     try:
@@ -84,6 +86,8 @@ def save_result(result: FinetuneResult, folder: Path) -> Path:
         raise ModelFolderError(
             f"cannot write the model into {folder} ({error.strerror}): choose another --out"
         ) from error
+    if result.derived is not None:
+        save_result(result.derived, folder / DERIVED)
     return folder
 
 

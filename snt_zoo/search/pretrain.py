@@ -1,12 +1,16 @@
 """Pretraining a supernet: bilevel training from fresh weights, or from those of a network that was pretrained
 elsewhere; the best epoch by validation.
 
+Several datasets at once make a generalist: one trunk and one set of alphas, a head for each dataset, and
+steps that draw their batch from a few datasets each (`Recipe.datasets_per_step`).
+
 What comes out is not a network to deploy but a starting point: weights that work along many paths, alphas
 that say which paths did well.
 """
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -15,16 +19,35 @@ from typing import Any
 import torch
 
 from snt_zoo.data import ImageDataset
-from snt_zoo.search.bilevel import check_recipe, search
+from snt_zoo.data.seeding import derive_seed
+from snt_zoo.search.bilevel import check_recipe, search, starting_point
 from snt_zoo.search.budget import Budget
 from snt_zoo.search.constraints import Limits
 from snt_zoo.search.device import resolve_device
-from snt_zoo.search.evaluate import evaluate, recalibrate
-from snt_zoo.search.finetune import starting_point
-from snt_zoo.search.head import fit_head
+from snt_zoo.search.evaluate import evaluate, evaluate_heads, mean_over_heads, recalibrate
+from snt_zoo.search.head import fit_head, fit_heads
+from snt_zoo.search.heads import split_by_head
+from snt_zoo.search.mirroring import AUTO, TRIAL_SHARE, choose_augmentation
 from snt_zoo.search.recipe import Recipe
 from snt_zoo.search.run import EpochRecord, OnEpoch, Run
+from snt_zoo.search.searchers import get_searcher
 from snt_zoo.search.supernet import NetworkConfig, Supernet
+
+PATHS = 2
+"""Paths that are drawn to tell how well a supernet does as a whole."""
+
+
+@dataclass(frozen=True)
+class SourceAccuracy:
+    """What a supernet of several datasets does on one of them.
+
+    Args:
+        val: of its head, with batch norms measured on its training part, from 0 to 1.
+        test: likewise.
+    """
+
+    val: float
+    test: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +58,8 @@ class PretrainResult:
         supernet: in eval mode on the CPU, at its best epoch, batch norms measured on its path.
         val_accuracy: along the path of its genotype, from 0 to 1.
         test_accuracy: likewise, on the test part, which picked nothing.
+        paths: accuracy of the supernet as a whole, and not of the one path: see `path_accuracy`.
+        sources: of several datasets the accuracies of each, whose means the two above then are.
         history: a record for each epoch.
         seconds: wall clock.
         epochs: of training.
@@ -54,6 +79,8 @@ class PretrainResult:
     seed: int
     search: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    paths: SourceAccuracy | None = None
+    sources: tuple[SourceAccuracy, ...] = ()
 
 
 def pretrain(
@@ -73,7 +100,8 @@ def pretrain(
     """Train a supernet's weights and alphas.
 
     Args:
-        data: the source.
+        data: the source, or several that were joined (`snt_zoo.data.joining`): each then has a head of its
+            own and batches of its own, and trunk and alphas are everybody's.
         start: space, its hyperparameters and input, for fresh weights; or a supernet to begin with, whose
             batch norms are then measured and whose head is fitted before the first epoch. The number
             of classes is taken from the data.
@@ -96,7 +124,8 @@ def pretrain(
     check_recipe(recipe)
     limits = Limits() if limits is None else limits
     # A generator of its own: a resumed run draws nothing for weights that its checkpoint holds.
-    supernet = starting_point(start, data.num_classes, recipe, seed).to(resolve_device(device))
+    supernet = starting_point(start, data.num_classes, recipe, seed, heads=data.heads)
+    supernet = supernet.to(resolve_device(device))
     supernet.bound = limits.bound(supernet.config)
     run = Run(
         budget=budget,
@@ -113,11 +142,17 @@ def pretrain(
         resume=resume,
         on_epoch=on_epoch,
     )
+    asked = recipe
+    if recipe.augmentation == AUTO:
+        if AUTO not in run.finished:
+            chosen, evidence = _tried(data, start, recipe, limits, budget=budget, seed=seed, device=device)
+            run.finish(AUTO, {AUTO: chosen, "evidence": evidence}, {})
+        recipe = replace(recipe, augmentation=run.facts[AUTO])
     if isinstance(start, Supernet) and not run.history:
         recalibrate(supernet, data.train)
-        fit_head(supernet, data.train)
+        (fit_heads if data.heads else fit_head)(supernet, data.train)
         # For the record only: it does not compete for the best epoch, as no other path was trained.
-        run.record("head", evaluate(supernet, data.val), entropy=supernet.entropy())
+        run.record("head", accuracies(supernet, data)[0], entropy=supernet.entropy())
     facts = search(
         supernet,
         data.train,
@@ -129,26 +164,117 @@ def pretrain(
         seed=seed,
     )
     recalibrate(supernet, data.train)
+    val, test, sources = accuracies(supernet, data)
     return PretrainResult(
         supernet=supernet.cpu().eval(),
-        val_accuracy=evaluate(supernet, data.val),
-        test_accuracy=evaluate(supernet, data.test),
+        val_accuracy=val,
+        test_accuracy=test,
+        sources=sources,
         history=tuple(run.history),
         seconds=run.clock.seconds(),
         epochs=sum(record.stage == "search" for record in run.history),
         recipe=recipe,
         seed=seed,
-        search=facts["search"],
+        search=facts["search"]
+        | ({"augmentation": run.facts["evidence"]} if asked.augmentation == AUTO else {}),
+        paths=path_accuracy(supernet, data, sampled=get_searcher(recipe.searcher).sampled, seed=seed),
         warnings=tuple(facts["warnings"]),
     )
 
 
+def accuracies(supernet: Supernet, data: ImageDataset) -> tuple[float, float, tuple[SourceAccuracy, ...]]:
+    """Validation and test accuracy along the path of the genotype; of several datasets the means, and each.
+
+    Those of one dataset are taken with the batch norms that the supernet has; those of several with norms
+    measured on each, as every transfer begins.
+    """
+    if not data.heads:
+        return evaluate(supernet, data.val), evaluate(supernet, data.test), ()
+    train, val, test = (split_by_head(split, data.heads) for split in (data.train, data.val, data.test))
+    sources = tuple(
+        SourceAccuracy(*pair)
+        for pair in zip(
+            evaluate_heads(supernet, val, train), evaluate_heads(supernet, test, train), strict=True
+        )
+    )
+    return (
+        mean_over_heads([source.val for source in sources]),
+        mean_over_heads([source.test for source in sources]),
+        sources,
+    )
+
+
+def path_accuracy(supernet: Supernet, data: ImageDataset, *, sampled: bool, seed: int) -> SourceAccuracy:
+    """How well a supernet does that is not cut down to its genotype yet.
+
+    What that is depends on how it was trained: by sampled paths, the mean over some that are drawn from its
+    alphas, each with batch norms of its own; by mixtures, all operations mixed.
+
+    Args:
+        supernet: stays as it is.
+        data: it was trained on.
+        sampled: which of the two.
+        seed: of the draw.
+    """
+    whole = copy.deepcopy(supernet)
+    if not sampled:
+        mixture = {kind: table.detach() for kind, table in whole.mixture().items()}
+        train, val, test = (split_by_head(split, data.heads) for split in (data.train, data.val, data.test))
+        return SourceAccuracy(
+            mean_over_heads(evaluate_heads(whole, val, train, mixture=mixture)),
+            mean_over_heads(evaluate_heads(whole, test, train, mixture=mixture)),
+        )
+    generator = torch.Generator().manual_seed(derive_seed(seed, "paths"))
+    found = []
+    for _ in range(PATHS):
+        for kind, alpha in whole.alphas.items():
+            noise = torch.empty(alpha.shape).exponential_(generator=generator).log().neg()
+            alpha.data = supernet.alphas[kind].detach() + noise.to(alpha.device)
+        if not data.heads:
+            recalibrate(whole, data.train)
+        found.append(accuracies(whole, data)[:2])
+    means = [sum(pair) / PATHS for pair in zip(*found, strict=True)]
+    return SourceAccuracy(means[0], means[1])
+
+
+def _tried(
+    data: ImageDataset,
+    start: NetworkConfig | Supernet,
+    recipe: Recipe,
+    limits: Limits,
+    *,
+    budget: Budget,
+    seed: int,
+    device: str | torch.device,
+) -> tuple[str, list[dict[str, Any]]]:
+    """The augmentation that a short run without flips speaks for."""
+    recipe = replace(recipe, augmentation="safe", patience=0)
+    supernet = starting_point(start, data.num_classes, recipe, seed, heads=data.heads)
+    supernet = supernet.to(resolve_device(device))
+    seconds = None if budget.seconds is None else max(1.0, TRIAL_SHARE * budget.seconds)
+    epochs = None if budget.epochs is None else max(1, round(TRIAL_SHARE * budget.epochs))
+    search(
+        supernet,
+        data.train,
+        run=Run(budget=Budget(seconds=seconds, epochs=epochs), seed=seed, settings={}, val=data.val),
+        recipe=recipe,
+        limits=limits,
+        share=1.0,
+        epochs=epochs or 0,
+        seed=seed,
+    )
+    return choose_augmentation(supernet, data.train, data.val)
+
+
 def default_recipe(start: NetworkConfig | Supernet) -> Recipe:
     """`Recipe.for_pretraining()`, with the rate of `Recipe.for_transfer()` if a supernet is given."""
+    return recipe_for(pretrained=isinstance(start, Supernet))
+
+
+def recipe_for(*, pretrained: bool) -> Recipe:
+    """`default_recipe` of a start that is a supernet, or is not."""
     recipe = Recipe.for_pretraining()
-    if isinstance(start, Supernet):
-        recipe = replace(recipe, weight_lr=Recipe.for_transfer().weight_lr)
-    return recipe
+    return replace(recipe, weight_lr=Recipe.for_transfer().weight_lr) if pretrained else recipe
 
 
 def untrained(
@@ -166,6 +292,6 @@ def untrained(
     """
     recipe = default_recipe(start) if recipe is None else recipe
     check_recipe(recipe)
-    supernet = starting_point(start, data.num_classes, recipe, 0)
+    supernet = starting_point(start, data.num_classes, recipe, 0, heads=data.heads)
     (limits or Limits()).bound(supernet.config)
     return PretrainResult(supernet, 0.0, 0.0, (), 0.0, 0, recipe, 0)

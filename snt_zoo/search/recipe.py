@@ -25,7 +25,11 @@ class Recipe:
         warmup_share: share of the search in which only weights are trained.
         search_share: share of the budget that goes to the supernet; the derived network has the rest.
         derived_lr: peak rate of SGD on the derived network.
-        augmentation: name of a preset of `snt_zoo.data.Augmentation`.
+        augmentation: name of a preset of `snt_zoo.data.Augmentation`; of several datasets one for all, or
+            one for each with spaces between. Pretraining also takes `auto` (`snt_zoo.search.mirroring`).
+        average: decay of an exponential average of the weights, by steps; the average is what is evaluated
+            and kept. 0 for none.
+        patience: epochs without a better one on validation after which a stage ends; 0 for never.
         guards: names of the guards that are on (`snt_zoo.search.guards`).
         oles_window: steps over which `early-stopping` averages the cosine of an operation's gradients.
         oles_threshold: mean cosine under which it freezes the operation.
@@ -37,6 +41,14 @@ class Recipe:
         selection_ratio: an edge is close if its second weight is at least this share of its first; what the
             handicap multiplies by.
         selection_images: of the alphas' images, how many perturbation looks at.
+        datasets_per_step: of several sources, how many a step draws a part of its batch from.
+        mixed_batches: let those parts go through the network together, so that they share batch statistics;
+            else one after the other, each by its own.
+        dataset_temperature: T of the sampling of sources in proportion to n^(1/T); 1 goes by their images.
+        conflict: how the gradients of a step's sources become one: `mean`, `clip` or `pcgrad`
+            (`snt_zoo.search.conflict`); mixed batches have one gradient only.
+        anchor: of `sandwich`, weight of the distance between the teacher's features and those that it came
+            with; above 0 the teacher is the path of the genotype, for supernets that hold a pretrained one.
         macs_penalty: weight of the logarithm of the expected MACs in the alphas' loss; with `max_macs`
             only what they are above it counts.
     """
@@ -56,6 +68,8 @@ class Recipe:
     search_share: float = 0.4
     derived_lr: float = 0.1
     augmentation: str = "safe"  # no flips: letters and arrows are not what their mirror images are
+    average: float = 0.0
+    patience: int = 0
     guards: tuple[str, ...] = ("auxiliary-skip", "skip-alarm", "entropy-floor")
     oles_window: int = 20  # Jiang et al. 2023 (OLES), their code
     oles_threshold: float = 0.4  # OLES, their code
@@ -65,6 +79,11 @@ class Recipe:
     selection: str = "alpha"
     selection_ratio: float = 0.8
     selection_images: int = 512
+    datasets_per_step: int = 4
+    mixed_batches: bool = False
+    dataset_temperature: float = 5.0  # Arivazhagan et al. 2019, section 4.1
+    conflict: str = "pcgrad"
+    anchor: float = 0.0
     macs_penalty: float = 0.2  # the exponent-like weight of FBNet (Wu et al. 2019, equation 3)
 
     @classmethod

@@ -30,6 +30,15 @@ _STEPS = {
     "recalibrated": "batch norms measured again",
     "finetuned": "trained for the rest of the budget",
 }
+_OUT = {
+    "rung 0": "behind with a new head",
+    "rung 1": "behind after some training",
+    "time": "no time for it",
+    "limits": "no network of its space is within the limits",
+    "diverged": "its training diverged",
+}
+DERIVED = "derived"
+"""Folder within a model's folder: the network of the search, where the probe's is handed back."""
 _FOLDED = 60  # a list with more entries is folded up
 
 
@@ -45,6 +54,7 @@ def report_json(result: FinetuneResult, *, out: str | Path | None = None) -> dic
     """
     return {
         "from": result.source,
+        "returned": result.returned,
         "genotype": result.genotype.to_json(),
         "accuracy": dict(result.accuracy),
         "params": result.params,
@@ -55,11 +65,25 @@ def report_json(result: FinetuneResult, *, out: str | Path | None = None) -> dic
         "steps": dict(result.steps),
         "search": dict(result.search),
         "warnings": list(result.warnings),
+        "probe": None if result.probe is None else dict(result.probe),
+        "race": [dict(row) for row in result.race],
+        "derived": None if result.derived is None else _kept(result.derived, out),
         "class_names": list(result.class_names),
         "settings": dict(result.settings),
         "micro_batch": {record.stage: record.micro_batch for record in result.history},
         "versions": _versions(),
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+    }
+
+
+def _kept(derived: FinetuneResult, out: str | Path | None) -> dict[str, Any]:
+    """The network of the search, where another one is handed back."""
+    return {
+        "genotype": derived.genotype.to_json(),
+        "accuracy": dict(derived.accuracy),
+        "params": derived.params,
+        "macs": derived.macs,
+        "out": None if out is None else str(Path(out) / DERIVED),
     }
 
 
@@ -90,9 +114,26 @@ def report_html(
             ("parameters", f"{result.params:,}"),
             ("multiply-accumulates per image", f"{result.macs:,}"),
         ],
+        probe=None if result.probe is None else _percent(result.probe["val_accuracy"]),
+        derived=None
+        if result.derived is None
+        else {
+            "val": _percent(result.derived.accuracy["val"]),
+            "test": _percent(result.derived.accuracy["test"]),
+            "params": f"{result.derived.params:,}",
+            "macs": f"{result.derived.macs:,}",
+        },
         # Both are made by templates that escape: they go in as they are.
         curve=Markup(draw_history(result.history, others=others)),
         cells=Markup(draw_genotype(result.genotype)),
+        race=[
+            (
+                row["id"],
+                [(_percent(rung["val_accuracy"]), f"{rung['seconds']:.1f} s") for rung in row["rungs"]],
+                "won" if row["won"] else _OUT.get(row["out"], row["out"]),
+            )
+            for row in result.race
+        ],
         steps=[
             (name, _STEPS.get(name, ""), _percent(accuracy), accuracy)
             for name, accuracy in result.steps.items()

@@ -33,7 +33,7 @@ class EpochRecord:
     """What is known after an epoch.
 
     Args:
-        stage: `head`, `search` or `derived`.
+        stage: `race`, `head`, `search` or `derived`.
         epoch: counted through the whole run, from 0 (before any training).
         seconds: since the start of the run.
         val_accuracy: from 0 to 1.
@@ -41,6 +41,7 @@ class EpochRecord:
         entropy: of a supernet's mixtures, from 0 (decided) to 1; None for a derived model.
         micro_batch: most images that went through the network at once, where memory did not suffice for
             a batch; else None.
+        who: id of the source, where several race.
     """
 
     stage: str
@@ -50,6 +51,7 @@ class EpochRecord:
     loss: float | None = None
     entropy: float | None = None
     micro_batch: int | None = None
+    who: str | None = None
 
 
 OnEpoch = Callable[[EpochRecord], None]
@@ -67,6 +69,7 @@ class Run:
         resume: go on from the checkpoint in `folder`.
         on_epoch: called with each new record.
         checkpoint_seconds: time between two checkpoints within an epoch.
+        spent: seconds that are gone already; a resumed run goes on with those of the checkpoint.
         timer: what counts the budget's seconds.
 
     Raises:
@@ -84,6 +87,7 @@ class Run:
         resume: bool = False,
         on_epoch: OnEpoch | None = None,
         checkpoint_seconds: float | None = None,
+        spent: float = 0.0,
         timer: Callable[[], float] = time.perf_counter,
     ) -> None:
         self.budget = budget
@@ -102,9 +106,10 @@ class Run:
         self.kept: dict[str, Tensor] = {}
         """Tensors of finished stages that later ones need."""
         self._resumed: tuple[dict[str, Tensor], dict[str, Any]] | None = None
-        elapsed = 0.0
+        elapsed = spent
         if resume:
             elapsed = self._load()
+        self.timer = timer
         self.clock = Clock(elapsed, timer=timer)
         self._saved_at = time.monotonic()
 
@@ -140,10 +145,11 @@ class Run:
         loss: float | None = None,
         entropy: float | None = None,
         micro_batch: int | None = None,
+        who: str | None = None,
     ) -> None:
         """Add a line to the history."""
         entry = EpochRecord(
-            stage, len(self.history), self.clock.seconds(), accuracy, loss, entropy, micro_batch
+            stage, len(self.history), self.clock.seconds(), accuracy, loss, entropy, micro_batch, who
         )
         self.history.append(entry)
         if self.on_epoch is not None:
@@ -181,6 +187,11 @@ class Run:
             return None
         found, self._resumed = self._resumed, None
         return found
+
+    def hand_over(self, stage: str, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> None:
+        """Let a stage that begins go on from a state, as if the run were resumed in it; keeps that state."""
+        self.save(stage, tensors, meta)
+        self._resumed = dict(tensors), {**meta, "stage": stage}
 
     def checkpoint_is_due(self) -> bool:
         """Whether the last checkpoint is `checkpoint_seconds` old, by the first process's clock."""

@@ -24,13 +24,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from snt_zoo.data import Split
 from snt_zoo.errors import UnknownComponentError
 from snt_zoo.search.device import mixed_precision
 from snt_zoo.search.evaluate import evaluation_mode, network_batches
 from snt_zoo.search.genotype import Genotype
+from snt_zoo.search.heads import cross_entropy
 from snt_zoo.search.searchers import Searcher
 from snt_zoo.search.supernet import Supernet
 
@@ -158,5 +158,5 @@ class _Perturbation:
         with evaluation_mode(net), mixed_precision(total.device):
             for x, labels in network_batches(net, self.images):
                 logits = net(x, None if self.sampled else mixture, choice)
-                total += functional.cross_entropy(logits, labels, reduction="sum")
+                total += cross_entropy(logits, labels, net.config.heads, reduction="sum")
         return float(total) / len(self.images)

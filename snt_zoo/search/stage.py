@@ -7,8 +7,9 @@ when the run shall stop.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -41,6 +42,7 @@ class Stage:
         best: the best validation accuracy, from 0 to 1.
         best_state: the network that had it.
         unevaluated: mean loss of an epoch that is trained but not evaluated.
+        best_at: epochs that were finished when it was found.
     """
 
     name: str
@@ -49,6 +51,11 @@ class Stage:
     best: float = -1.0
     best_state: dict[str, Tensor] = field(default_factory=dict)
     unevaluated: float | None = None
+    best_at: int = 0
+
+
+class _PausedError(Exception):
+    """The stage shall go on later."""
 
 
 class StageTraining:
@@ -80,8 +87,14 @@ class StageTraining:
         # Without a folder there is nothing to keep: a signal then does what it always does.
         self.stops = StopSignals(active=run.folder is not None, patient=run.team.size > 1)
 
-    def train(self, *, share: float, epochs: int) -> float:
+    def train(self, *, share: float, epochs: int, pause: Callable[[], bool] | None = None) -> float:
         """Train, and leave the network at its best epoch; see `Run.fit`.
+
+        Args:
+            share: as in `Run.fit`.
+            epochs: as in `Run.fit`.
+            pause: asked before every step: stop here, and leave the network as it stands. What comes after
+                goes on from `snapshot`.
 
         Raises:
             Stopped: by a signal, after a checkpoint.
@@ -101,11 +114,13 @@ class StageTraining:
 
         def before_step() -> float:
             self._between_steps()
+            if pause is not None and pause():
+                raise _PausedError
             return progress()
 
         with self.stops:
             try:
-                while state.unevaluated is not None or progress() < 1 or not state.best_state:
+                while state.unevaluated is not None or self._goes_on(progress()) or not state.best_state:
                     began, steps = self.run.clock.seconds(), learner.steps
                     if state.unevaluated is None:
                         state.unevaluated = learner.epoch(before_step, steps=length)
@@ -116,6 +131,10 @@ class StageTraining:
                         least = (end - state.start) / MOST_EPOCHS / pace
                         length = _epoch_length(learner, team.largest(least if team.first else 0.0)[0])
                 self._stop_if_asked()
+            except _PausedError:
+                if learner.tally.steps:
+                    learner.check()
+                return state.best
             except DivergenceError as error:
                 raise DivergenceError(f"{error}; {self._last_good()}") from None
             finally:
@@ -139,6 +158,12 @@ class StageTraining:
         if stop:
             raise Stopped(int(stop))
 
+    def _goes_on(self, progress: float) -> bool:
+        """Whether the budget lasts, and validation has got better lately."""
+        patience = self.learner.recipe.patience
+        waited = self.state.done - self.state.best_at
+        return progress < 1 and (not patience or waited < patience)
+
     def _stop_if_asked(self) -> None:
         stop = self.run.team.largest(self.stops.received)[0]
         if stop:
@@ -155,7 +180,9 @@ class StageTraining:
             raise
         accuracy = self.run.team.accuracy(accuracy, len(self.val))
         if accuracy >= state.best:  # of equals the later one: it has seen more
-            state.best, state.best_state = accuracy, _copy_state(self.network)
+            if accuracy > state.best:
+                state.best_at = state.done + 1
+            state.best, state.best_state = accuracy, _copy_state(self.learner.candidate())
         loss, state.unevaluated = state.unevaluated, None
         state.done += 1
         self.run.record(
@@ -167,14 +194,17 @@ class StageTraining:
         )
         self._save()
 
-    def _save(self) -> None:
-        self.run.save(
-            self.state.name,
+    def snapshot(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Tensors and data from which the stage goes on, to the bit; see `Run.resumed`."""
+        tensors = (
             nest("network", self.network.state_dict())
             | nest("best", self.state.best_state)
-            | nest("learner", self.learner.state()),
-            {"state": {key: value for key, value in vars(self.state).items() if key != "best_state"}},
+            | nest("learner", self.learner.state())
         )
+        return tensors, {"state": {k: value for k, value in vars(self.state).items() if k != "best_state"}}
+
+    def _save(self) -> None:
+        self.run.save(self.state.name, *self.snapshot())
 
     def _last_good(self) -> str:
         folder = self.run.folder

@@ -36,6 +36,8 @@ class NetworkConfig:
         num_classes: outputs of the head.
         input_size: side of the square input, in pixels.
         normalisation: what turns uint8 images into inputs.
+        heads: of a supernet of several datasets, the number of classes of each, which follow one another;
+            empty for one head. See `snt_zoo.search.heads`.
     """
 
     space: str = "nas_bench_201"
@@ -43,12 +45,18 @@ class NetworkConfig:
     num_classes: int = 2
     input_size: int = 32
     normalisation: Normalisation = field(default_factory=Normalisation)
+    heads: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if not 2 <= self.num_classes <= MAX_CLASSES:
             raise ConfigError(f"num_classes must be 2 to {MAX_CLASSES}, got {self.num_classes}")
         if not 8 <= self.input_size <= 512:
             raise ConfigError(f"input_size must be 8 to 512 pixels, got {self.input_size}")
+        if self.heads and (min(self.heads) < 1 or sum(self.heads) != self.num_classes):
+            raise ConfigError(
+                f"heads must be positive numbers with the sum num_classes = {self.num_classes}, got "
+                f"{', '.join(map(str, self.heads[:8]))}{'…' if len(self.heads) > 8 else ''}"
+            )
 
     def build_space(self) -> SearchSpace:
         """The search space that the config names."""
@@ -59,6 +67,9 @@ class NetworkConfig:
         data = asdict(self)
         data["hyperparameters"] = self.build_space().hyperparameters()
         data["normalisation"] = {k: list(v) for k, v in data["normalisation"].items()}
+        data["heads"] = list(self.heads)
+        if not self.heads:  # what is written of a network with one head is what it always was
+            del data["heads"]
         return data
 
 
@@ -226,9 +237,12 @@ class Supernet(nn.Module):
         """The parameters that are not alphas."""
         return [*self.trunk.parameters(), *self.head.parameters()]
 
-    def with_head(self, num_classes: int, *, generator: torch.Generator) -> Supernet:
-        """A copy with the same trunk and alphas and a fresh head, for another task."""
-        net = Supernet.create(replace(self.config, num_classes=num_classes), generator=generator)
+    def with_head(
+        self, num_classes: int, *, generator: torch.Generator, heads: tuple[int, ...] = ()
+    ) -> Supernet:
+        """A copy with the same trunk and alphas and a fresh head, or several, for another task."""
+        config = replace(self.config, num_classes=num_classes, heads=heads)
+        net = Supernet.create(config, generator=generator)
         net.trunk.load_state_dict(self.trunk.state_dict())
         net.alphas.load_state_dict(self.alphas.state_dict())
         net.edge_alphas.load_state_dict(self.edge_alphas.state_dict())

@@ -91,4 +91,4 @@ def finetuned(
     """The folder of a finetuned model, and what `finetune` answered."""
     out = tmp_path_factory.mktemp("runs") / "model"
     home = pretrained[0]
-    return out, answer("finetune", photos, "--epochs", 1, "--out", out, "--home", home)
+    return out, answer("finetune", photos, "--epochs", 1, "--no-floor", "--out", out, "--home", home)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import torch
 
 import snt_zoo
 from snt_zoo.cli import model, progress
+from snt_zoo.search.finetune import finetune
 from snt_zoo.search.genotype import Genotype
 
 from .conftest import CLASSES, answer, invoke, reason
@@ -27,8 +29,9 @@ def test_pretrain_answers_the_contract(pretrained: tuple[Path, Any]) -> None:
 
 def test_query_answers_the_contract(photos: Path, home: Path, pretrained: Any) -> None:
     found = answer("query", photos, "--home", home)
-    assert set(found) == {"matches", "close", "seconds", "ranked_by"}
-    assert set(found["seconds"]) == {"read", "sketch", "shortlist", "rerank"}
+    assert set(found) == {"matches", "close", "seconds", "ranked_by", "probe"}
+    assert set(found["seconds"]) == {"read", "sketch", "shortlist", "rerank", "probe"}
+    assert set(found["probe"]) == {"val_accuracy", "images", "seconds"}
     (match,) = found["matches"]
     assert set(match) == {
         "id",
@@ -53,6 +56,7 @@ def test_query_shows_people_the_same(photos: Path, home: Path, pretrained: Any) 
     assert pretrained[1]["id"] in result.stdout
     assert "one ~ one" in result.stdout
     assert "rerank" in result.stdout
+    assert "a linear classifier" in result.stdout
 
 
 @pytest.mark.parametrize(
@@ -78,7 +82,9 @@ def test_finetune_answers_the_contract(finetuned: tuple[Path, Any], pretrained: 
     assert run["from"] == pretrained[1]["id"]
     assert set(run["accuracy"]) == {"val", "test"}
     assert run["out"] == str(out)
-    assert [record["stage"] for record in run["history"]] == ["head", "search", "derived"]
+    # An epoch is all of the search: the winner has made it in the race.
+    assert [record["stage"] for record in run["history"]] == ["race", "race", "race", "derived"]
+    assert [row["id"] for row in run["race"]] == [pretrained[1]["id"], "scratch"]
     assert all(set(r) >= {"epoch", "seconds", "val_accuracy"} for r in run["history"])
     loaded = snt_zoo.load_model(out)
     assert loaded.model.genotype == Genotype.from_json(run["genotype"])
@@ -90,7 +96,7 @@ def test_finetune_answers_the_contract(finetuned: tuple[Path, Any], pretrained: 
 
 
 def test_finetune_shows_people_where_the_model_lies(photos: Path, home: Path) -> None:
-    args = ("finetune", photos, "--from", "tiny", "--epochs", 1, "--home", home)
+    args = ("finetune", photos, "--from", "tiny", "--epochs", 1, "--no-floor", "--home", home)
     result = invoke(*args)
     assert result.exit_code == 0, result.output
     for line in ("source    tiny-", "genotype  cell: ", "accuracy  test ", "model     runs/photos-1"):
@@ -99,6 +105,30 @@ def test_finetune_shows_people_where_the_model_lies(photos: Path, home: Path) ->
     assert "derived " in result.stderr
     assert Path("runs/photos-1/report.html").is_file()
     assert "in use" in reason(invoke(*args, "--out", "runs/photos-1"))
+
+
+def test_finetune_has_a_floor(
+    photos: Path, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*args: Any, **options: Any) -> Any:
+        found = finetune(*args, **options)
+        return replace(found, accuracy={**found.accuracy, "val": 0.25})
+
+    monkeypatch.setattr("snt_zoo.adapting.finetune", fails)
+    out = tmp_path / "model"
+    args = ("finetune", photos, "--from", "tiny", "--epochs", 1, "--home", home, "--out", out)
+    run = answer(*args)
+    assert run["returned"] == "probe"
+    assert run["accuracy"]["val"] >= run["probe"]["val_accuracy"] > run["derived"]["accuracy"]["val"]
+    assert run["derived"]["out"] == str(out / "derived")
+    assert run["derived"]["params"] < run["params"] == run["probe"]["params"]
+    assert "linear probe" in run["warnings"][-1]
+    for folder, accuracy in ((out, run["accuracy"]), (out / "derived", run["derived"]["accuracy"])):
+        assert answer("evaluate", folder, photos)["accuracy"] == accuracy["test"]
+    assert "Handed back is a linear probe" in (out / "report.html").read_text()
+    small = invoke(*args[:-1], tmp_path / "small", "--max-params", "100k")
+    assert small.exit_code == 0 and "too large for the limits" in small.stderr
+    assert "returned" not in small.stdout
 
 
 def test_an_interrupted_run_says_how_it_goes_on_and_ends_alike(
@@ -111,7 +141,7 @@ def test_an_interrupted_run_says_how_it_goes_on_and_ends_alike(
             raise KeyboardInterrupt
         return shown(record)
 
-    args = ("finetune", photos, "--epochs", 1, "--home", home)
+    args = ("finetune", photos, "--epochs", 1, "--no-floor", "--home", home)
     with monkeypatch.context() as patch:
         patch.setattr(progress, "epoch_line", interrupt)
         assert reason(invoke(*args), 130) == (
@@ -255,6 +285,7 @@ def test_demo_prints_both_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
             "close": None,
             "seconds": {"sketch": 0.1},
             "ranked_by": {"distance": "class-ot", "level": "class"},
+            "probe": None,
         },
         "left_out": ["digits-1"],
         "transferred": run,

@@ -50,7 +50,9 @@ def test_the_way_to_the_hub_and_back(hub: Hub, tmp_path: Path) -> None:
     assert "on the Hub: alice/letters" in invoke("query", LETTERS, "--hub", *home).stdout
     assert not hub.requests("model.safetensors")
 
-    run = answer("finetune", LETTERS, "--hub", "--epochs", 1, "--out", tmp_path / "model", *home)
+    run = answer(
+        "finetune", LETTERS, "--hub", "--epochs", 1, "--no-floor", "--out", tmp_path / "model", *home
+    )
     assert run["from"] == match["id"] and len(hub.requests("model.safetensors")) == 2  # HEAD and GET
     assert f"alice/letters@{match['commit']}" in invoke("show", match["id"], *home).stdout
     shown = invoke("pull", f"alice/letters@{match['commit']}", *home)

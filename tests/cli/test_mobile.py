@@ -30,7 +30,7 @@ def test_pretrain_finetune_load_predict(tmp_path: Path) -> None:
     out = tmp_path / "model"
     run = answer(
         *("finetune", SAMPLES / "textile_sim.npz", "--from", "chain"),
-        *("--epochs", 1, "--out", out, "--home", home),
+        *("--epochs", 1, "--no-floor", "--out", out, "--home", home),
     )
     assert run["from"] == made["id"]
     edges = run["genotype"]["cells"]["chain"]

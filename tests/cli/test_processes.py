@@ -28,11 +28,19 @@ runpy.run_module("tests.cli.unseeded", run_name="__main__")
 """
 
 
-def start(*args: object) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "tests.cli.unseeded", *map(str, args)]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+def hear_ctrl_c() -> None:
+    """In a child: heed SIGINT, which is ignored in what a shell starts in the background."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def start(*args: object, program: tuple[str, ...] = ("-m", "tests.cli.unseeded")) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+        [sys.executable, *program, *map(str, args)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        preexec_fn=hear_ctrl_c,
     )
 
 
@@ -50,7 +58,7 @@ def test_a_signal_ends_the_step_and_leaves_a_run_that_goes_on(
     number: signal.Signals, photos: Path, home: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "a model"
-    args = ("finetune", photos, "--from", "tiny", "--home", home, "--epochs", 2, "--json")
+    args = ("finetune", photos, "--from", "tiny", "--home", home, "--epochs", 2, "--no-floor", "--json")
     with start(*args, "--out", out) as child:
         wait_for(child, "search")
         child.send_signal(number)
@@ -79,12 +87,8 @@ def test_a_signal_ends_the_step_and_leaves_a_run_that_goes_on(
 def test_a_second_ctrl_c_aborts_at_once(photos: Path, home: Path, tmp_path: Path) -> None:
     # A step of a minute: the first signal waits for it, the second does not.
     out = tmp_path / "out"
-    args = ("finetune", photos, "--from", "tiny", "--home", home, "--epochs", 2, "--out", out)
-    command = [sys.executable, "-c", SLOW, *map(str, args)]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
-    ) as child:
+    args = ("finetune", photos, "--from", "tiny", "--home", home, "--epochs", 2, "--no-floor", "--out", out)
+    with start(*args, program=("-c", SLOW)) as child:
         wait_for(child, "in a step")  # stdout goes to stderr while a command runs
         child.send_signal(signal.SIGINT)
         with pytest.raises(subprocess.TimeoutExpired):
@@ -99,7 +103,7 @@ def test_a_second_ctrl_c_aborts_at_once(photos: Path, home: Path, tmp_path: Path
 def test_two_processes_answer_once(photos: Path, home: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
-    args = ("finetune", photos, "--from", "tiny", "--home", home, "--epochs", 1, "--json")
+    args = ("finetune", photos, "--from", "tiny", "--home", home, "--epochs", 1, "--no-floor", "--json")
     command = [*launcher, "-m", "tests.cli.unseeded", *map(str, args), "--device", "cpu"]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(

@@ -13,7 +13,7 @@ from .conftest import answer, invoke, reason
 
 def test_a_search_is_chosen_and_bounded_on_the_command_line(photos: Path, home: Path) -> None:
     options = ("--searcher", "darts", "--selection", "perturbation", "--no-guard", "skip-alarm")
-    args = ("finetune", photos, "--from", "tiny", "--epochs", 1, "--home", home)
+    args = ("finetune", photos, "--from", "tiny", "--epochs", 1, "--no-floor", "--home", home)
     made = answer(*args, *options, "--guard", "early-stopping", "--max-params", "100k")
     found = made["search"]
     assert found["searcher"] == "darts" and found["selection"]["method"] == "perturbation"
@@ -24,7 +24,7 @@ def test_a_search_is_chosen_and_bounded_on_the_command_line(photos: Path, home: 
 
 
 def test_what_cannot_be_is_one_line_before_any_training(photos: Path, home: Path) -> None:
-    args = ("finetune", photos, "--from", "tiny", "--epochs", 1, "--home", home)
+    args = ("finetune", photos, "--from", "tiny", "--epochs", 1, "--no-floor", "--home", home)
     line = reason(invoke(*args, "--max-macs", "1k"))
     assert re.search(
         r"at most 1,000 MACs: the smallest has [\d,]+ parameters, the cheapest [\d,]+ MACs", line

@@ -41,8 +41,8 @@ def test_presets_keep_shape_range_and_format(name: str) -> None:
 
 
 def test_an_unknown_preset_lists_what_there_is() -> None:
-    with pytest.raises(UnknownComponentError, match=r"'strong'; there are none, safe, flip"):
-        Augmentation.named("strong")
+    with pytest.raises(UnknownComponentError, match=r"'wild'; there are none, safe, flip, cutout, strong"):
+        Augmentation.named("wild")
 
 
 @pytest.mark.parametrize("name", ["safe", "flip", "cutout"])

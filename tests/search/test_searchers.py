@@ -33,6 +33,10 @@ class TestSampledPaths(SearcherTestCase):
     name = "gdas"
 
 
+class TestSandwich(SearcherTestCase):
+    name = "sandwich"
+
+
 def test_every_searcher_has_its_case() -> None:
     assert {case.name for case in SearcherTestCase.__subclasses__()} == set(list_searchers())
 
@@ -135,7 +139,7 @@ def test_an_epoch_stops_when_the_budget_is_spent(few_digits: ImageDataset) -> No
 
 
 def test_searchers_are_found_by_name() -> None:
-    assert list_searchers() == ["darts", "darts-2nd", "drnas", "gdas", "pc-darts"]
+    assert list_searchers() == ["darts", "darts-2nd", "drnas", "gdas", "pc-darts", "sandwich"]
     with pytest.raises(UnknownComponentError, match="choose one of darts, darts-2nd"):
         get_searcher("random")
     with pytest.raises(ValueError, match="registered already"):

@@ -71,7 +71,9 @@ def derived_card(loaded: LoadedModel, repo: str, *, base: str | None = None) -> 
                 "",
                 f"# `{name}`",
                 "",
-                "A plain network that `snt-zoo` derived from a supernet: one operation on each edge.",
+                "A linear classifier on a MobileNetV2 that was trained on ImageNet, fitted by `snt-zoo`."
+                if loaded.source == "probe"
+                else "A plain network that `snt-zoo` derived from a supernet: one operation on each edge.",
                 "",
                 "| | |",
                 "|---|---|",

@@ -88,6 +88,8 @@ def _pack_model(folder: Path, base: Callable[[str], str | None]) -> Package:
         if report.stat().st_size > MODEL_LIMITS[REPORT]:
             raise ModelFolderError(f"{report} must have at most {MODEL_LIMITS[REPORT]:,} bytes: remove it")
         data = parse_json(report.read_bytes(), what=REPORT, limit=MODEL_LIMITS[REPORT])
+        if isinstance(data.get("derived"), dict):
+            data["derived"] = data["derived"] | {"out": None}
         files[REPORT] = dump_json(data | {"out": None})  # a path of this machine is nobody's business
     files[MODEL] = folder / MODEL
     hashed = {name: hashes_of(content) for name, content in files.items()}

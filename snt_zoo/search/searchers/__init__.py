@@ -3,7 +3,7 @@
 A searcher trains weights and alphas together; all share the weight step of `snt_zoo.search.learners`.
 """
 
-from snt_zoo.search.searchers import darts, darts_second_order, drnas, gdas, pc_darts
+from snt_zoo.search.searchers import darts, darts_second_order, drnas, gdas, pc_darts, sandwich
 from snt_zoo.search.searchers.base import Searcher, get_searcher, list_searchers, register_searcher
 
 __all__ = [
@@ -16,4 +16,5 @@ __all__ = [
     "list_searchers",
     "pc_darts",
     "register_searcher",
+    "sandwich",
 ]

@@ -8,12 +8,13 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from snt_zoo.data import Split
 from snt_zoo.errors import UnknownComponentError
 from snt_zoo.search.checkpoint import nest, optimizer_tensors, restore_optimizer, unnest
+from snt_zoo.search.conflict import combined
 from snt_zoo.search.guards import ENTROPY_FLOOR, Guard, get_guard
+from snt_zoo.search.heads import cross_entropy
 from snt_zoo.search.learners import Progress, WeightLearner
 from snt_zoo.search.recipe import Recipe
 from snt_zoo.search.supernet import NetworkConfig, Supernet
@@ -124,12 +125,19 @@ class Searcher(WeightLearner, ABC):
             training: the batch on which the weights will move next.
         """
         # Nothing else's gradient is asked for, so that none is computed.
-        _, gradients = self.gradients(self.alpha_loss, *validation, [*self.alphas, *self.watched])
-        return gradients
+        wanted = [*self.alphas, *self.watched]
+        images, labels = validation
+        parts = self.parts(self.alpha_batches) or [len(labels)]
+        found = [
+            self.gradients(self.alpha_loss, *pair, wanted)[1]
+            for pair in zip(torch.split(images, parts), torch.split(labels, parts), strict=True)
+        ]
+        # Alphas are moved by Adam, which has no use for clipping, and by few numbers: the mean will do.
+        return combined(found, "mean", clip=self.recipe.clip, generator=self.generator)
 
     def alpha_loss(self, images: Tensor, labels: Tensor) -> Tensor:
         """What the alphas minimise, a scalar: the cross-entropy and the recipe's penalties."""
-        return functional.cross_entropy(self.alpha_outputs(images), labels) + self.penalty()
+        return cross_entropy(self.alpha_outputs(images), labels, self.heads) + self.penalty()
 
     def penalty(self) -> Tensor:
         """`macs_penalty` times the logarithm of the expected MACs, as far as they are above the bound.

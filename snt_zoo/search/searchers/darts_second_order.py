@@ -16,8 +16,8 @@ from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
+from snt_zoo.search.heads import cross_entropy, statistics_kept
 from snt_zoo.search.searchers.base import Batch, register_searcher
 from snt_zoo.search.searchers.darts import MixtureSearcher
 
@@ -30,7 +30,8 @@ class SecondOrderSearcher(MixtureSearcher):
 
     def alpha_gradients(self, validation: Batch, training: Batch) -> Sequence[Tensor | None]:
         weights = self.parameters
-        with self._statistics_kept():
+        # Passes at weights that never will be leave no trace in the batch norms.
+        with statistics_kept(self.supernet):
             _, train = self.gradients(self.train_loss, *training, weights)
             gradient = _dense(train, weights)
             with self._moved(self._virtual_step(gradient)):
@@ -48,7 +49,7 @@ class SecondOrderSearcher(MixtureSearcher):
     def train_loss(self, images: Tensor, labels: Tensor) -> Tensor:
         """The weights' loss, differentiable in the alphas too."""
         outputs = self.alpha_outputs(images)
-        return functional.cross_entropy(outputs, labels, label_smoothing=self.recipe.label_smoothing)
+        return cross_entropy(outputs, labels, self.heads, label_smoothing=self.recipe.label_smoothing)
 
     @torch.no_grad()
     def _virtual_step(self, gradient: Sequence[Tensor]) -> list[Tensor]:
@@ -108,18 +109,6 @@ class SecondOrderSearcher(MixtureSearcher):
             with torch.no_grad():
                 for weight, old in zip(self.parameters, before, strict=True):
                     weight.copy_(old)
-
-    @contextlib.contextmanager
-    def _statistics_kept(self) -> Iterator[None]:
-        """Passes at weights that never will be leave no trace in the batch norms' statistics."""
-        buffers = list(self.supernet.buffers())
-        before = [buffer.clone() for buffer in buffers]
-        try:
-            yield
-        finally:
-            with torch.no_grad():
-                for buffer, old in zip(buffers, before, strict=True):
-                    buffer.copy_(old)
 
 
 def _dense(gradients: Sequence[Tensor | None], of: Sequence[Tensor]) -> list[Tensor]:

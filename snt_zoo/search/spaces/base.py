@@ -87,6 +87,8 @@ class SearchSpace(abc.ABC):
     """Operations that compute nothing: too many of them are a collapse."""
     never: ClassVar[tuple[str, ...]] = ()
     """Operations that no genotype keeps."""
+    may_be_pretrained: ClassVar[bool] = False
+    """Whether its supernets may hold a published network, whose batch-norm statistics are worth keeping."""
     skip: ClassVar[str | None] = "skip_connect"
     """The operation that passes its input on, which DARTS-'s guard strengthens for a while."""
 

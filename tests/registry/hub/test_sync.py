@@ -14,6 +14,7 @@ from snt_zoo.errors import HubError, HubUnavailableError, NoMatchError, NotInReg
 from snt_zoo.registry.hub.cache import FILE, HubCache
 from snt_zoo.registry.hub.client import HubClient
 from snt_zoo.registry.hub.sync import sync
+from snt_zoo.search.racing import Entrant
 from snt_zoo.zoo import Zoo
 from tests.registry.making import make_bundle, sketch
 
@@ -87,7 +88,7 @@ def test_a_query_ranks_what_is_not_here_and_finetune_pulls_it(
     # Both rank alike: what is here is compared as it would be there.
     assert [m.id for m in matches if not m.remote] == [m.id for m in local]
 
-    result = home.finetune(best, few_digits, epochs=1)
+    result = home.finetune(best, few_digits, epochs=1, floor=False)
     assert result.source == best.id and home.show(best.id).digest
     origin = home.origin(best.id)
     assert origin is not None and (origin.repo, origin.commit) == (best.repo, best.commit)
@@ -102,24 +103,24 @@ def test_finetune_takes_a_repository_or_an_id_that_was_seen(
 ) -> None:
     used: list[str] = []
 
-    def stop(data: object, start: object, *, source_id: str, **_: object) -> None:
-        used.append(source_id)
+    def stop(data: object, entrants: list[Entrant], **_: object) -> None:
+        used.extend(entrant.id for entrant in entrants)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("snt_zoo.zoo.finetune", stop)
+    monkeypatch.setattr("snt_zoo.adapting.finetune", stop)
     home = zoo()
     home.sync()
     seen = next(record for record in home._cache().list() if record.repo == "alice/s3")
     for source in ("alice/s0", "alice/s0@main", seen.id, seen.id[:6]):
         with pytest.raises(KeyboardInterrupt):
-            home.finetune(source, few_digits, epochs=1)
+            home.finetune(source, few_digits, epochs=1, floor=False)
     assert [id.split("-")[0] for id in used] == ["s0", "s0", "s3", "s3"]
     with pytest.raises(NotInRegistryError, match="no supernet 'nobody'"):
         home.finetune("nobody", few_digits, epochs=1)
     # What was seen there is no longer what is there: the commit is pinned, so it is what was ranked.
     match = replace(home.query(sketch(seed=1), hub=True)[0], id="s1-00000000")
     with pytest.raises(HubError, match=r"holds s1-.* and not s1-00000000"):
-        home.finetune(match, few_digits, epochs=1)
+        home.finetune(match, few_digits, epochs=1, floor=False)
 
 
 def test_constraints_and_exclusions_hold_for_both(stocked: Hub, zoo: Zoos, tmp_path: Path) -> None:

@@ -139,6 +139,7 @@ class Mobile(SearchSpace):
     """
 
     operations: ClassVar[tuple[str, ...]] = OPERATIONS
+    may_be_pretrained: ClassVar[bool] = True
     bounds: ClassVar[Mapping[str, tuple[int, int]]] = {
         "width": (10, 200),
         "depth": (10, 200),

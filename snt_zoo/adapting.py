@@ -1,0 +1,189 @@
+"""`Adapting`: from a source in the registry to a network for somebody's data."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from snt_zoo.data import ImageDataset
+from snt_zoo.encoders.probe import Probe, fit_probe
+from snt_zoo.encoders.sketch import Drawn, Sketch, draw, sketch
+from snt_zoo.errors import NoMatchError, NotInRegistryError
+from snt_zoo.floor import with_floor
+from snt_zoo.registry.filters import Filter
+from snt_zoo.registry.hub.cache import HubCache
+from snt_zoo.registry.retrieval import Match, retrieve
+from snt_zoo.search.bilevel import check_recipe
+from snt_zoo.search.budget import Budget
+from snt_zoo.search.checkpoint import remove_checkpoint
+from snt_zoo.search.constraints import Limits
+from snt_zoo.search.device import resolve_device
+from snt_zoo.search.distributed import Team
+from snt_zoo.search.finetune import FinetuneResult, default_recipe, finetune
+from snt_zoo.search.racing import Entrant
+from snt_zoo.search.recipe import Recipe
+from snt_zoo.search.run import OnEpoch
+from snt_zoo.search.supernet import NetworkConfig, Supernet
+from snt_zoo.sharing import Sharing
+
+DEFAULT_BUDGET = "10m"
+
+STARTER_NETWORK = NetworkConfig("nas_bench_201", {"channels": 16, "stem_stride": 2})
+"""The network of the starter zoo and of a search from scratch; measured in docs/decisions.md."""
+
+SCRATCH = "scratch"
+GENERALIST = "generalist"
+"""Tag of a supernet that was pretrained on many datasets at once."""
+
+PROBE_SHARE = 0.15
+"""Of a budget in seconds: a probe that has taken so much of it looks at no more images."""
+
+
+class Adapting(Sharing):
+    """A registry whose supernets can be adapted to a dataset."""
+
+    def finetune(
+        self,
+        source: Match | str,
+        data: ImageDataset,
+        *,
+        budget: str | float | None = None,
+        epochs: int | None = None,
+        seed: int = 0,
+        device: str = "auto",
+        out: str | Path | None = None,
+        resume: bool = False,
+        recipe: Recipe | None = None,
+        searcher: str | None = None,
+        selection: str | None = None,
+        guards: Mapping[str, bool] | None = None,
+        max_params: int | None = None,
+        max_macs: int | None = None,
+        exclude: Collection[str] = (),
+        hub: bool = False,
+        candidates: int = 4,
+        floor: bool = True,
+        on_source: Callable[[str], None] | None = None,
+        on_epoch: OnEpoch | None = None,
+    ) -> FinetuneResult:
+        """Adapt a supernet's weights and alphas to a dataset and derive a network.
+
+        Args:
+            source: a match, an id (or its beginning), a repository of the Hub (`owner/name@revision`),
+                `auto` for the winner of a race, or `scratch` for a search from fresh weights. A supernet that
+                is on the Hub alone is pulled.
+            data: the target.
+            budget: wall clock of the whole run, retrieval and probe included, as `"10m"`; the default if
+                epochs are not given.
+            epochs: the budget in epochs, for runs that must repeat to the bit.
+            seed: decides everything that is random.
+            device: `auto`, `cpu`, `cuda`, ….
+            out: folder for checkpoints, and in the end for the model and its report.
+            resume: go on from the checkpoint in `out`.
+            recipe: hyperparameters of training.
+            searcher: name of another searcher than the recipe's; see `docs/searchers.md`.
+            selection: `alpha` or `perturbation`, if not the recipe's.
+            guards: which guards to switch on or off, by name.
+            max_params: most weights that the network may have.
+            max_macs: most multiply-accumulates that it may take for one image.
+            exclude: as in `query`, for `auto`.
+            hub: as in `query`, for `auto`.
+            candidates: for `auto`, how many of the best matches race; a generalist (a supernet with that
+                tag) and a search from scratch race as well. With 1 the best match is taken.
+            floor: fit a linear probe on the ImageNet backbone as well, and hand its network back if it is
+                better on validation and within the limits; the network of the search is then kept in
+                `result.derived`.
+            on_source: called with the id of the supernet before it is trained, or when it has won the race.
+            on_epoch: called with the record of each epoch.
+
+        Raises:
+            NotInRegistryError: no such supernet.
+            BudgetError: a budget in time and in epochs at once, or one that cannot be read.
+            ResumeError: nothing to resume, or another run's checkpoint.
+            HubError: the supernet has to be pulled, and cannot be.
+            InfeasibleError: no network of the search space is that small.
+            UnknownComponentError: no such searcher, selection or guard.
+        """
+        limit, began = Budget.of(budget, epochs, default=DEFAULT_BUDGET), time.perf_counter()
+        limits = Limits(max_params, max_macs)
+        drawn: Drawn | None = None
+        if source == "auto":
+            drawn = draw(data)
+            sources = self._candidates(sketch(data, drawn=drawn), candidates, exclude, hub)
+        else:
+            sources = [self._source(source)]
+        entrants = [
+            Entrant(
+                id,
+                start,
+                (recipe or default_recipe(start)).choosing(
+                    searcher=searcher, selection=selection, guards=guards
+                ),
+            )
+            for id, start in sources
+        ]
+        for entrant in entrants:  # before the probe takes its time
+            check_recipe(entrant.recipe)
+        resolve_device(device)
+        if on_source is not None and len(entrants) == 1:
+            on_source(entrants[0].id)
+        probe = _fit_floor(data, drawn or draw(data), limit, seed) if floor else None
+        result = finetune(
+            data,
+            entrants,
+            budget=limit,
+            limits=limits,
+            seed=seed,
+            device=device,
+            folder=None if out is None else Path(out),
+            resume=resume,
+            on_epoch=on_epoch,
+            on_winner=on_source,
+            spent=time.perf_counter() - began,
+        )
+        if probe is not None:
+            result = with_floor(result, probe, data, limits=limits, device=device)
+        if out is not None and Team.current().first:
+            result.save(out)
+            remove_checkpoint(Path(out))
+        return result
+
+    def _source(self, source: Match | str) -> tuple[str, Supernet | NetworkConfig]:
+        if source == SCRATCH:
+            return SCRATCH, STARTER_NETWORK
+        id = self._fetched(source) if isinstance(source, Match) else self._meant(source)
+        return id, self.registry.get(id).supernet
+
+    def _candidates(
+        self, target: Sketch, count: int, exclude: Collection[str], hub: bool
+    ) -> list[tuple[str, Supernet | NetworkConfig]]:
+        """Who races: the best matches, a generalist, a search from scratch; the best match alone for one."""
+        shelf = self._seen() if hub else None
+        self._check_excluded(exclude, shelf)
+        where = Filter(exclude=tuple(exclude))
+        found = list(retrieve(self.registry, target, k=count, where=where, hub=shelf))
+        if count == 1:
+            return [self._source(found[0])]
+        with contextlib.suppress(NoMatchError):
+            general = replace(where, tag=GENERALIST)
+            best = retrieve(self.registry, target, k=1, where=general, hub=shelf)[0]
+            found += [best] if best.id not in {match.id for match in found} else []
+        return [*(self._source(match) for match in found), self._source(SCRATCH)]
+
+    def _check_excluded(self, exclude: Collection[str], hub: HubCache | None = None) -> None:
+        """A misspelt word would leave in what was to be left out, and nobody would see it."""
+        seen = hub.list() if exclude and hub is not None else []
+        for word in exclude:
+            if not self.registry.knows(word) and all(Filter(exclude=(word,)).fits(one) for one in seen):
+                raise NotInRegistryError(
+                    f"nothing to exclude: {word!r} is no tag, name or id in the registry; see `snt-zoo list`"
+                )
+
+
+def _fit_floor(data: ImageDataset, drawn: Drawn, limit: Budget, seed: int) -> Probe:
+    # A run that must repeat has no limit in time, and several processes must come to the same probe.
+    timed = limit.seconds is not None and Team.current().size == 1
+    return fit_probe(data, drawn, seconds=PROBE_SHARE * (limit.seconds or 0) if timed else None, seed=seed)

@@ -1,0 +1,190 @@
+"""A linear probe: logistic regression on the features of a frozen backbone.
+
+What a user would try first, and what a network that the zoo hands back is measured against: on photographs
+the features of ImageNet are hard to beat in minutes on a few cores. It is nearly free, since a sketch has run
+the backbone over up to 512 images already; those features are taken as they are, at full width (those that
+the sketch keeps are projected to 64 dimensions, which costs a probe much).
+"""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from snt_zoo.data import ImageDataset, Split
+from snt_zoo.encoders.backbone import Backbone
+from snt_zoo.encoders.sketch import Drawn
+
+MAX_IMAGES = 5000
+"""Training and validation images, each, that a probe looks at by default."""
+
+STRENGTHS = (0.3, 0.1, 0.03, 0.01)
+"""Penalties on the squared weights, for a mean loss on standardised features, strongest first."""
+
+_ITERATIONS = 100
+_TOLERANCE = 1e-3
+_UNSEEN = -50.0  # the bias of a class without a training image: finite, and never the largest
+_CHUNK = 128
+_FEATURES_SHARE = 0.7  # of a limit in seconds; the rest is for the regressions
+
+
+@dataclass(frozen=True, eq=False)
+class Probe:
+    """A linear classifier on a backbone's features.
+
+    Args:
+        backbone: id of the backbone.
+        weight: for the features as they come, float32 ``K x dim``.
+        bias: float32 ``K``.
+        val_accuracy: share of the validation images that it names, from 0 to 1.
+        strength: the penalty that did best on them.
+        images: training images that it was fitted to.
+        seconds: that it took, features included where they were not there already.
+    """
+
+    backbone: str
+    weight: Tensor
+    bias: Tensor
+    val_accuracy: float
+    strength: float
+    images: int
+    seconds: float
+
+    def logits(self, features: Tensor) -> Tensor:
+        """Features ``n x dim`` to logits ``n x K``."""
+        return torch.nn.functional.linear(features, self.weight, self.bias)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data with the keys of the command line's contract."""
+        return {"val_accuracy": self.val_accuracy, "images": self.images, "seconds": self.seconds}
+
+
+def fit_probe(
+    data: ImageDataset,
+    drawn: Drawn,
+    *,
+    max_images: int = MAX_IMAGES,
+    max_val: int = MAX_IMAGES,
+    seconds: float | None = None,
+    seed: int = 0,
+    timer: Callable[[], float] = time.perf_counter,
+) -> Probe:
+    """Fit a probe to a dataset's training split; the validation split chooses the penalty.
+
+    Args:
+        data: the labelled images.
+        drawn: features of some of its training images (`sketch.draw`), with which the probe begins.
+        max_images: most training images; more than were drawn are drawn at random.
+        max_val: most validation images, evenly spaced.
+        seconds: no more images, and no more penalties, are looked at after this time; the images that were
+            drawn and one penalty always are. A probe with such a limit depends on the machine.
+        seed: of the images that are drawn besides.
+        timer: what counts seconds.
+
+    Returns:
+        The probe; of penalties that do equally well the strongest.
+
+    Example:
+        >>> from snt_zoo import open_dataset
+        >>> from snt_zoo.encoders.sketch import draw
+        >>> data = open_dataset("sklearn:digits")
+        >>> fit_probe(data, draw(data), max_val=100).weight.shape
+        torch.Size([10, 1280])
+    """
+    start = timer()
+
+    def spent(share: float) -> bool:
+        return seconds is not None and timer() - start >= share * seconds
+
+    val = data.val.subset(torch.arange(0, len(data.val), max(1, -(-len(data.val) // max_val))))
+    val_features = torch.cat([_features(drawn.backbone, part) for part in _parts(val)])
+    features, labels = [drawn.features], [drawn.labels]
+    for part in _parts(data.train.subset(_others(data.train, drawn, max_images, seed))):
+        if spent(_FEATURES_SHARE):
+            break
+        features.append(_features(drawn.backbone, part))
+        labels.append(part.labels)
+    x, y = torch.cat(features), torch.cat(labels)
+    best = (-1.0, 0.0, torch.empty(0), torch.empty(0))
+    for strength, weight, bias in _Path(x, y, data.num_classes):
+        found = torch.nn.functional.linear(val_features, weight, bias).argmax(1)
+        accuracy = int((found == val.labels).sum()) / max(len(val), 1)
+        if accuracy > best[0]:
+            best = accuracy, strength, weight, bias
+        if spent(1.0):
+            break
+    accuracy, strength, weight, bias = best
+    return Probe(drawn.backbone.id, weight, bias, accuracy, strength, len(x), timer() - start)
+
+
+class _Path:
+    """Logistic regressions of falling strength, each begun where the one before ended.
+
+    Iterates over strength, weight ``num_classes x dim`` and bias ``num_classes``.
+
+    Args:
+        x: features, float32 ``n x dim``; standardised inside.
+        y: labels, int64 ``n``, of at least two classes.
+        num_classes: K; some may have no image.
+    """
+
+    def __init__(self, x: Tensor, y: Tensor, num_classes: int) -> None:
+        self.mean, self.std = x.mean(0), x.std(0, correction=0).clamp_min(1e-4)
+        self.z = ((x - self.mean) / self.std).numpy()
+        self.y = y.numpy()
+        self.num_classes = num_classes
+        self.strengths = iter(STRENGTHS)
+        self.model: Any = None
+
+    def __iter__(self) -> _Path:
+        return self
+
+    def __next__(self) -> tuple[float, Tensor, Tensor]:
+        from sklearn.exceptions import ConvergenceWarning
+        from sklearn.linear_model import LogisticRegression
+
+        strength = next(self.strengths)
+        if self.model is None:
+            self.model = LogisticRegression(max_iter=_ITERATIONS, tol=_TOLERANCE, warm_start=True)
+        with warnings.catch_warnings():
+            # Validation judges what the iterations came to.
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            self.model.set_params(C=1 / (strength * len(self.z))).fit(self.z, self.y)
+        return strength, *self._linear()
+
+    def _linear(self) -> tuple[Tensor, Tensor]:
+        rows = torch.from_numpy(self.model.coef_).float()
+        intercepts = torch.from_numpy(self.model.intercept_).float()
+        if len(rows) == 1:  # two classes: one row, of the second against the first
+            rows = torch.cat([torch.zeros_like(rows), rows])
+            intercepts = torch.cat([torch.zeros_like(intercepts), intercepts])
+        scaled = rows / self.std
+        weight = torch.zeros(self.num_classes, rows.shape[1])
+        bias = torch.full((self.num_classes,), _UNSEEN)
+        seen = torch.from_numpy(self.model.classes_)
+        weight[seen] = scaled
+        bias[seen] = intercepts - scaled @ self.mean
+        return weight, bias
+
+
+def _others(train: Split, drawn: Drawn, max_images: int, seed: int) -> Tensor:
+    """Indices of training images beside those that were drawn."""
+    left = torch.ones(len(train), dtype=torch.bool)
+    left[drawn.indices] = False
+    order = torch.randperm(len(train), generator=torch.Generator().manual_seed(seed))
+    return order[left[order]][: max(0, max_images - len(drawn.indices))]
+
+
+def _parts(split: Split) -> list[Split]:
+    return [split.subset(part) for part in torch.split(torch.arange(len(split)), _CHUNK)]
+
+
+def _features(backbone: Backbone, split: Split) -> Tensor:
+    # Read, not kept: a whole split at the backbone's size would push the one that training needs out.
+    return backbone.features(split.images.read(torch.arange(len(split)), backbone.size))

@@ -1,0 +1,105 @@
+"""The average of the weights: what it holds, what is kept, and how a run goes on with it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from snt_zoo.data import ImageDataset
+from snt_zoo.search.budget import Budget
+from snt_zoo.search.evaluate import evaluate, recalibrate
+from snt_zoo.search.learners import WeightLearner
+from snt_zoo.search.pretrain import pretrain
+from snt_zoo.search.recipe import Recipe
+from tests.conftest import TINY
+
+from .cases import make_searcher
+
+CONFIG = TINY["nas_bench_201"]
+
+
+@pytest.mark.parametrize("searcher", ["gdas", "darts"])
+def test_it_is_the_exponential_average_of_the_weights(few_digits: ImageDataset, searcher: str) -> None:
+    learner = make_searcher(searcher, CONFIG, few_digits, average=0.5, warmup_share=0.0)
+    wanted: list[torch.Tensor] = []
+    for step in range(6):
+        learner.epoch(lambda: 0.2, steps=1)
+        now = [parameter.detach().clone() for parameter in learner.parameters]
+        decay = min(0.5, (1 + step) / (10 + step))
+        wanted = [old + (1 - decay) * (new - old) for old, new in zip(wanted or now, now, strict=True)]
+    assert learner.average is not None
+    found = learner.candidate()
+    kept = [*found.trunk.parameters(), *found.head.parameters()]
+    for old, new in zip(wanted, kept, strict=True):
+        assert torch.allclose(old, new, atol=1e-6)
+    assert not all(torch.equal(a, b) for a, b in zip(kept, learner.parameters, strict=True))
+
+
+def test_its_alphas_are_those_of_now_and_its_norms_are_its_own(few_digits: ImageDataset) -> None:
+    learner = make_searcher("gdas", CONFIG, few_digits, average=0.9, warmup_share=0.0)
+    learner.epoch(lambda: 0.2, steps=6)
+    found = learner.candidate()
+    for kind, alpha in learner.supernet.alphas.items():
+        assert torch.equal(found.alphas[kind], alpha)  # type: ignore[union-attr, index]
+    accuracy = learner.evaluate(few_digits.val)
+    assert accuracy == evaluate(found, few_digits.val)
+    before = {name: tensor.clone() for name, tensor in found.state_dict().items()}
+    recalibrate(found, few_digits.train)  # they were measured on the same images: nothing changes
+    for name, tensor in found.state_dict().items():
+        assert name.endswith("num_batches_tracked") or torch.equal(tensor, before[name]), name
+    # The network itself is left as training had it.
+    assert learner.network is not found and learner.network.training
+
+
+def test_what_is_kept_is_the_average(few_digits: ImageDataset) -> None:
+    recipe = Recipe(batch_size=64, average=0.9, warmup_share=0.0)
+    plain = pretrain(
+        few_digits, CONFIG, budget=Budget(epochs=2), recipe=replace(recipe, average=0.0), device="cpu"
+    )
+    made = pretrain(few_digits, CONFIG, budget=Budget(epochs=2), recipe=recipe, device="cpu")
+    assert not torch.equal(plain.supernet.head.weight, made.supernet.head.weight)
+    assert made.val_accuracy == evaluate(made.supernet, few_digits.val)
+
+
+def test_a_run_with_an_average_goes_on_with_the_same_bits(
+    few_digits: ImageDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options: dict[str, Any] = {
+        "budget": Budget(epochs=3),
+        "recipe": Recipe(batch_size=50, average=0.9, warmup_share=0.2),
+        "device": "cpu",
+    }
+    whole = pretrain(few_digits, CONFIG, **options)
+    original, made = WeightLearner.step, 0
+
+    def step(self: WeightLearner, images: Any, labels: Any, progress: float) -> Any:
+        nonlocal made
+        made += 1
+        if made == 4:
+            raise KeyboardInterrupt
+        return original(self, images, labels, progress)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("snt_zoo.search.run.CHECKPOINT_SECONDS", 0.0)
+        patch.setattr(WeightLearner, "step", step)
+        with pytest.raises(KeyboardInterrupt):
+            pretrain(few_digits, CONFIG, folder=tmp_path, **options)
+    again = pretrain(few_digits, CONFIG, folder=tmp_path, resume=True, **options)
+    for name, tensor in whole.supernet.state_dict().items():
+        assert torch.equal(tensor, again.supernet.state_dict()[name]), name
+
+
+def test_a_stage_ends_when_nothing_has_got_better_for_its_patience(
+    few_digits: ImageDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = iter([0.1, 0.3, 0.2, 0.3, 0.25, *[0.0] * 50])
+    monkeypatch.setattr("snt_zoo.search.learners.evaluate", lambda *_, **__: next(answers))
+    recipe = Recipe(batch_size=64, patience=3)
+    made = pretrain(few_digits, CONFIG, budget=Budget(epochs=40), recipe=recipe, device="cpu")
+    # The second epoch was the best; one that is as good is kept but is no progress.
+    assert [record.val_accuracy for record in made.history] == [0.1, 0.3, 0.2, 0.3, 0.25]
+    assert made.epochs == 5

@@ -1,0 +1,217 @@
+"""The race: what stays, what goes on, and that nothing of it is lost."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from snt_zoo.data import ImageDataset
+from snt_zoo.errors import InfeasibleError, ResumeError
+from snt_zoo.search.budget import Budget
+from snt_zoo.search.checkpoint import CHECKPOINT
+from snt_zoo.search.constraints import Limits
+from snt_zoo.search.evaluate import evaluate, recalibrate
+from snt_zoo.search.finetune import FinetuneResult, finetune
+from snt_zoo.search.head import fit_head
+from snt_zoo.search.pretrain import pretrain
+from snt_zoo.search.racing import RACE_SHARE, Entrant
+from snt_zoo.search.recipe import Recipe
+from snt_zoo.search.report import report_html, report_json
+from snt_zoo.search.run import EpochRecord
+from snt_zoo.search.supernet import Supernet
+from tests.conftest import TINY
+
+CONFIG = TINY["nas_bench_201"]
+RECIPE = Recipe(batch_size=64, warmup_share=0.0, search_share=0.5)
+
+
+class KilledError(Exception):
+    """Stands for a kill in the middle of a run."""
+
+
+@pytest.fixture(scope="module")
+def learned(digits: ImageDataset) -> Supernet:
+    """Trained on digits: it cannot but serve them better than fresh weights do."""
+    return pretrain(digits, CONFIG, budget=Budget(epochs=3), recipe=Recipe(), device="cpu").supernet
+
+
+@pytest.fixture(scope="module")
+def entrants(learned: Supernet) -> list[Entrant]:
+    fresh = [Supernet.create(CONFIG, generator=torch.Generator().manual_seed(seed)) for seed in (1, 2, 3)]
+    sources = {"a": fresh[0], "b": fresh[1], "learned": learned, "c": fresh[2], "scratch": CONFIG}
+    return [Entrant(id, source, RECIPE) for id, source in sources.items()]
+
+
+def run(data: ImageDataset, entrants: list[Entrant], **options: Any) -> FinetuneResult:
+    options = {"budget": Budget(epochs=2)} | options
+    return finetune(data, entrants, device="cpu", **options)
+
+
+@pytest.fixture(scope="module")
+def whole(few_digits: ImageDataset, entrants: list[Entrant]) -> FinetuneResult:
+    return run(few_digits, entrants)
+
+
+def tail(result: FinetuneResult) -> list[tuple[Any, ...]]:
+    return [(r.stage, r.val_accuracy, r.loss, r.who) for r in result.history]
+
+
+def same(left: FinetuneResult, right: FinetuneResult) -> bool:
+    pairs = [
+        *zip(left.model.state_dict().items(), right.model.state_dict().items(), strict=True),
+        *zip(left.supernet.state_dict().items(), right.supernet.state_dict().items(), strict=True),
+    ]
+    return all(a == b and torch.equal(x, y) for (a, x), (b, y) in pairs) and tail(left) == tail(right)
+
+
+def test_the_better_half_stays_and_the_best_goes_on(whole: FinetuneResult) -> None:
+    rows = {row["id"]: row for row in whole.race}
+    assert list(rows) == ["a", "b", "learned", "c", "scratch"]
+    first = {id: row["rungs"][0]["val_accuracy"] for id, row in rows.items() if id != "scratch"}
+    best = sorted(first, key=lambda id: -first[id])[:2]
+    # Two of four are trained, and so is the guard, which has no first rung; then the best of them goes on.
+    assert {id for id, row in rows.items() if len(row["rungs"]) == 2} == set(best)
+    last = {id: rows[id]["rungs"][-1]["val_accuracy"] for id in (*best, "scratch")}
+    assert len(rows["scratch"]["rungs"]) == 1 and last[whole.source] == max(last.values())
+    assert {id for id, row in rows.items() if row["won"]} == {whole.source}
+    assert {rows[id]["out"] for id in last if id != whole.source} == {"rung 1"}
+    assert {row["out"] for id, row in rows.items() if id not in best and id != "scratch"} == {"rung 0"}
+    # No rung makes a source worse: what was better is kept.
+    for id in best:
+        accuracies = [rung["val_accuracy"] for rung in rows[id]["rungs"]]
+        assert accuracies == sorted(accuracies)
+    assert whole.steps["supernet"] >= last[whole.source]
+    told = [(r.stage, r.who) for r in whole.history if r.stage == "race"]
+    assert told == [("race", id) for id in ("a", "b", "learned", "c", *best, "scratch")]
+    assert all(r.who is None for r in whole.history if r.stage != "race")
+
+
+def test_the_first_rung_is_the_stage_head(
+    whole: FinetuneResult, few_digits: ImageDataset, entrants: list[Entrant]
+) -> None:
+    for entrant, row in list(zip(entrants, whole.race, strict=True))[:4]:
+        assert isinstance(entrant.source, Supernet)
+        net = entrant.source.with_head(10, generator=torch.Generator().manual_seed(0))
+        recalibrate(net, few_digits.train)
+        fit_head(net, few_digits.train)
+        assert evaluate(net, few_digits.val) == pytest.approx(row["rungs"][0]["val_accuracy"], abs=2 / 60)
+
+
+def test_the_winner_goes_on_from_its_own_step(few_digits: ImageDataset, entrants: list[Entrant]) -> None:
+    """It makes the steps that it would make alone, no more and no others."""
+    racers = [entrants[2], entrants[4]]
+    raced = run(few_digits, racers, budget=Budget(epochs=3))
+    alone = finetune(few_digits, racers[0].source, recipe=RECIPE, budget=Budget(epochs=3), device="cpu")
+    assert raced.source == "learned"
+    assert raced.search["steps"] == alone.search["steps"]
+    # Epochs of the search that are recorded after the race are those that were left.
+    searched = [r for r in raced.history if r.stage == "search"]
+    later = [r for r in alone.history if r.stage == "search"][1:]
+    assert [r.loss for r in searched] == [r.loss for r in later]
+    assert [r.val_accuracy for r in searched] == [r.val_accuracy for r in later]
+
+
+def test_a_race_repeats_to_the_bit(
+    few_digits: ImageDataset, entrants: list[Entrant], whole: FinetuneResult
+) -> None:
+    again = run(few_digits, entrants)
+    assert same(whole, again)
+    assert [{k: v for k, v in row.items() if k != "rungs"} for row in again.race] == [
+        {k: v for k, v in row.items() if k != "rungs"} for row in whole.race
+    ]
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(few_digits: ImageDataset, entrants: list[Entrant]) -> FinetuneResult:
+    return run(few_digits, entrants[2:], budget=Budget(epochs=3))
+
+
+@pytest.mark.parametrize("stage", ["race", "search", "derived"])
+def test_an_interrupted_race(
+    stage: str,
+    tmp_path: Path,
+    few_digits: ImageDataset,
+    entrants: list[Entrant],
+    uninterrupted: FinetuneResult,
+) -> None:
+    racers = entrants[2:]
+
+    def kill(record: EpochRecord) -> None:
+        if record.stage == stage:
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        run(few_digits, racers, budget=Budget(epochs=3), folder=tmp_path, on_epoch=kill)
+    assert (tmp_path / CHECKPOINT).exists() == (stage != "race")
+    options: dict[str, Any] = {"budget": Budget(epochs=3), "folder": tmp_path, "resume": True}
+    if stage == "race":  # nothing is kept before it ends
+        with pytest.raises(ResumeError, match="leave out --resume"):
+            run(few_digits, racers, **options)
+        return
+    with pytest.raises(ResumeError, match="another candidates"):
+        run(few_digits, entrants[1:], **options)
+    told: list[str] = []
+    resumed = run(few_digits, racers, on_winner=told.append, **options)
+    assert same(uninterrupted, resumed) and resumed.race[0]["won"] and told == [resumed.source]
+
+
+def test_limits_hold_for_all(few_digits: ImageDataset, entrants: list[Entrant]) -> None:
+    wide = replace(CONFIG, hyperparameters={"channels": 16, "stem_stride": 2})
+    large = Entrant("large", Supernet.create(wide, generator=torch.Generator()), RECIPE)
+    limits = Limits(max_params=5_000)
+    result = run(few_digits, [large, entrants[2]], limits=limits, budget=Budget(epochs=1))
+    assert result.params <= 5_000 and result.source == "learned"
+    assert {"id": "large", "rungs": [], "won": False, "out": "limits"} in result.race
+    with pytest.raises(InfeasibleError):
+        run(few_digits, [large, replace(large, id="too")], limits=limits)
+
+
+def test_a_source_that_knows_nothing_loses_to_the_guard(
+    digits: ImageDataset, few_digits: ImageDataset
+) -> None:
+    """Dead features: a head has nothing to go by, while fresh weights at least differ between images."""
+    dead = Supernet.create(CONFIG, generator=torch.Generator())
+    with torch.no_grad():
+        for parameter in dead.trunk.parameters():
+            parameter.zero_()
+    frozen = replace(RECIPE, weight_lr=1e-12)
+    result = run(few_digits, [Entrant("dead", dead, frozen), Entrant("scratch", CONFIG, RECIPE)])
+    assert result.source == "scratch"
+    assert result.search["guards"]["entropy-floor"] == {"applied": False, "why": "the alphas are fresh"}
+
+
+class Ticks:
+    """A clock that goes on by a second whenever it is looked at."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        self.now += 1.0
+        return self.now
+
+
+def test_a_race_keeps_to_its_share(few_digits: ImageDataset, entrants: list[Entrant]) -> None:
+    result = run(few_digits, entrants, budget=Budget(seconds=400), timer=Ticks())
+    races = [r for r in result.history if r.stage == "race"]
+    assert len(races) == 7
+    assert races[-1].seconds <= RACE_SHARE * 400 + 60
+    assert min(r.seconds for r in result.history if r.stage == "derived") < 400
+    # Without time for the second rung the best head wins; without time for a second head, the best match.
+    for seconds, count in ((50, 4), (14, 1)):
+        few = run(few_digits, entrants, budget=Budget(seconds=seconds), timer=Ticks())
+        heads = [r for r in few.history if r.stage == "race"]
+        assert len(heads) <= count
+        assert few.source == max(heads, key=lambda r: r.val_accuracy).who
+        assert {row["out"] for row in few.race if not row["rungs"]} == {"time"}
+
+
+def test_the_report_tells_of_the_race(whole: FinetuneResult, tmp_path: Path) -> None:
+    report = report_json(whole)
+    assert [row["id"] for row in report["race"]] == ["a", "b", "learned", "c", "scratch"]
+    page = report_html(whole)
+    assert "The race of sources" in page and "behind after some training" in page

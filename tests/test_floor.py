@@ -1,0 +1,101 @@
+"""The probe's network is the backbone with the probe, and is handed back where it is better."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+import snt_zoo
+from snt_zoo.data import ImageDataset
+from snt_zoo.encoders.probe import Probe, fit_probe
+from snt_zoo.encoders.sketch import draw
+from snt_zoo.errors import UnknownComponentError
+from snt_zoo.floor import probe_network, with_floor
+from snt_zoo.registry.hub.package import pack_folder
+from snt_zoo.search.budget import Budget
+from snt_zoo.search.constraints import Limits
+from snt_zoo.search.evaluate import count_macs, count_parameters, evaluate
+from snt_zoo.search.finetune import FinetuneResult, finetune
+from tests.conftest import TINY
+from tests.encoders.making import cheap_backbone
+
+
+@pytest.fixture(scope="module")
+def probe(few_digits: ImageDataset) -> Probe:
+    return fit_probe(few_digits, draw(few_digits))
+
+
+@pytest.fixture(scope="module")
+def searched(few_digits: ImageDataset) -> FinetuneResult:
+    return finetune(few_digits, TINY["nas_bench_201"], budget=Budget(epochs=1), device="cpu", spent=5.0)
+
+
+def test_the_network_gives_what_the_probe_gives(few_digits: ImageDataset, probe: Probe) -> None:
+    model = probe_network(probe)
+    images = few_digits.val.subset(torch.arange(8)).tensor(96)
+    features = draw(few_digits).backbone.features(images)
+    with torch.no_grad():
+        found = model(model.config.normalisation(images))
+    torch.testing.assert_close(found, probe.logits(features), rtol=1e-3, atol=1e-3)
+    assert evaluate(model, few_digits.val) == pytest.approx(probe.val_accuracy, abs=1 / 60 + 1e-9)
+    assert count_parameters(model) > 2e6 and count_macs(model) > 40e6
+    with pytest.raises(UnknownComponentError, match="not one on cheap"):
+        probe_network(fit_probe(few_digits, draw(few_digits, cheap_backbone())))
+
+
+def test_the_better_one_is_handed_back_and_nothing_is_lost(
+    few_digits: ImageDataset, probe: Probe, searched: FinetuneResult, tmp_path: Path
+) -> None:
+    result = with_floor(searched, probe, few_digits, device="cpu")
+    assert result.returned == "probe" and result.derived is searched and result.source == "scratch"
+    assert result.accuracy["val"] > searched.accuracy["val"]
+    assert (result.params, result.macs) == (count_parameters(result.model), count_macs(result.model))
+    assert result.history == searched.history and result.steps == searched.steps
+    (told,) = result.warnings[len(searched.warnings) :]
+    assert f"{searched.params:,} parameters" in told and "switch the floor off" in told
+
+    loaded = snt_zoo.load_model(result.save(tmp_path / "model"))
+    assert loaded.source == "probe"
+    assert evaluate(loaded.model, few_digits.test) == loaded.accuracy["test"] == result.accuracy["test"]
+    derived = snt_zoo.load_model(tmp_path / "model" / "derived")
+    assert derived.source == "scratch" and derived.model.genotype == searched.genotype
+    assert evaluate(derived.model, few_digits.test) == searched.accuracy["test"]
+
+
+def test_it_is_shared_as_what_it_is(
+    few_digits: ImageDataset, probe: Probe, searched: FinetuneResult, tmp_path: Path
+) -> None:
+    folder = with_floor(searched, probe, few_digits, device="cpu").save(tmp_path / "a secret place")
+    asked: list[str] = []
+
+    def base(source: str) -> str | None:
+        asked.append(source)
+        return None
+
+    package = pack_folder(folder, base=base)
+    card = package.card("alice/mine")
+    assert "trained on ImageNet" in card and "base_model" not in card and asked == ["probe"]
+    report = package.files["report.json"]
+    assert isinstance(report, bytes) and b"secret place" not in report and b'"returned"' in report
+
+
+def test_the_derived_network_stays_where_it_is_better_or_the_probe_too_large(
+    few_digits: ImageDataset, probe: Probe, searched: FinetuneResult
+) -> None:
+    for reached in (probe.val_accuracy, 1.0):  # a tie goes to the smaller network
+        good = replace(searched, accuracy={"val": reached, "test": 0.5})
+        kept = with_floor(good, probe, few_digits)
+        assert kept.model is searched.model and kept.returned == "derived" and kept.derived is None
+        assert kept.warnings == searched.warnings
+        assert kept.probe is not None and kept.probe["val_accuracy"] == probe.val_accuracy
+    for limits in (Limits(max_params=100_000), Limits(max_macs=1_000_000)):
+        kept = with_floor(searched, probe, few_digits, limits=limits)
+        assert kept.model is searched.model and kept.returned == "derived"
+        assert "too large for the limits" in kept.warnings[-1]
+
+
+def test_what_is_spent_before_counts(searched: FinetuneResult) -> None:
+    assert searched.history[0].seconds >= 5.0 and searched.seconds >= 5.0

@@ -1,0 +1,100 @@
+"""The recipes of the starter zoo: complete, consistent, and of sources that may be shipped."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from snt_zoo.search.bilevel import check_recipe
+from snt_zoo.search.spaces import get_space
+from zoo.build import ZooRecipe, build, read_recipes, summary
+from zoo.sources import RECIPES, left_out, read_sources, related, targets
+
+SAMPLES = Path(__file__).parent / "samples"
+ALL = read_recipes()
+
+
+def test_every_recipe_can_be_followed() -> None:
+    sources = read_sources()
+    assert {recipe.name for recipe in ALL} == {path.stem for path in RECIPES.glob("*.json")}
+    for recipe in ALL:
+        get_space(recipe.space, **recipe.hyperparameters)
+        check_recipe(recipe.recipe())
+        for source in recipe.sources:
+            row = sources[source["dataset"]]
+            assert row.role == "source" and row.may_ship, (recipe.name, row.dataset)
+            assert source["source"] and source["licence"]
+        assert ("generalist" in recipe.tags) == (len(recipe.sources) > 1)
+
+
+def test_each_source_has_a_supernet_and_there_are_enough() -> None:
+    alone = {r.sources[0]["dataset"] for r in ALL if len(r.sources) == 1 and r.space == "nas_bench_201"}
+    assert alone == {row.dataset for row in read_sources().values() if row.role == "source"}
+    assert len(alone) >= 28
+    everything = next(recipe for recipe in ALL if recipe.name == "nb201-generalist-all")
+    assert {source["dataset"] for source in everything.sources} == alone
+
+
+def test_it_can_be_built_on_two_cores_in_about_75_minutes() -> None:
+    assert sum(recipe.expected_seconds for recipe in ALL) < 9500
+    assert [recipe.expected_seconds for recipe in ALL] == sorted(
+        (recipe.expected_seconds for recipe in ALL), reverse=True
+    )
+
+
+def test_there_are_targets_of_every_domain_with_candidates_that_are_no_relatives() -> None:
+    found = targets()
+    assert len(found) >= 12
+    assert {target.domain for target in found} == {row.domain for row in read_sources().values()}
+    names = {recipe.name for recipe in ALL}
+    for target in found:
+        gone = set(left_out(target.dataset))
+        assert gone <= names and len(names - gone) >= 20
+        assert any("generalist" in name for name in names - gone), target.dataset
+
+
+def test_relatives() -> None:
+    rows = read_sources()
+    greek, khmer, latin = rows["font_greek_lower"], rows["font_khmer"], rows["font_latin_upper"]
+    assert related(greek, rows["font_greek_upper"]) and not related(greek, latin)
+    assert related(khmer, latin, level="family") and not related(khmer, latin)
+    assert related(rows["digits8"], rows["mnist10k"]) and related(rows["digits8"], rows["font_digits"])
+    assert not related(rows["digits8"], rows["mnist10k"], level="dataset")
+    for one in rows.values():  # stricter levels leave out more, and a dataset itself always
+        for other in rows.values():
+            levels = [related(one, other, level=level) for level in ("dataset", "parent", "family")]
+            assert levels == sorted(levels) and (one is not other or levels[0])
+            assert related(one, other) == related(other, one)
+    assert "nb201-generalist-all" in left_out("emoji_category")
+    assert "nb201-generalist-icons" not in left_out("emoji_category")
+    assert left_out("natural8") == []
+
+
+def test_a_recipe_is_built_once_and_told_in_the_table(tmp_path: Path) -> None:
+    entry: dict[str, Any] = {"source": "somewhere", "licence": "MIT"}
+    recipe = ZooRecipe(
+        name="both",
+        description="Two.",
+        sources=[{"dataset": "icon_files", **entry}, {"dataset": "textile_sim", **entry}],
+        tags=["generalist"],
+        licence="MIT",
+        epochs=50,
+        expected_seconds=1,
+        hyperparameters={"channels": 2, "stem_stride": 2},
+    )
+    row = build(recipe, SAMPLES, tmp_path, 1, epochs=1)
+    assert (row["sources"], row["epochs"]) == (2, 1)
+    config = json.loads((tmp_path / "both" / "config.json").read_text("utf-8"))
+    assert config["dtype"] == "float16" and len(config["network"]["heads"]) == 2
+    again = build(recipe, SAMPLES, tmp_path, 1)
+    assert again["digest"] == row["digest"] and again["epochs"] == 1  # it was there
+    table = summary([row])
+    assert "both" in table and f"{row['megabytes']:.1f} MB in all" in table
+
+
+def test_no_such_recipe() -> None:
+    with pytest.raises(SystemExit, match="no recipe named nothing"):
+        read_recipes(["nothing"])
