@@ -110,6 +110,7 @@ def summarise(rows: Sequence[Row]) -> dict[str, Any]:
             "searcher": default.searcher,
             "guards": list(default.guards),
             "selection": default.selection,
+            "search_share": default.search_share,
         },
         "runs": {arm: len(found) for arm, found in by_arm.items()},
         "test_accuracy": {arm: mean(found, lambda r: r["test_accuracy"]) for arm, found in by_arm.items()},

@@ -41,7 +41,9 @@ def searched(
     max_macs: int | None = None,
 ) -> dict[str, Any]:
     """A search from scratch; without accuracy if nothing is within the bound."""
-    recipe = Recipe(**{"guards": WATCHED, **options})
+    # Spelled out, so that an arm is what it was whatever the defaults become.
+    plain = {"guards": WATCHED, "selection": "alpha", "search_share": 0.4}
+    recipe = Recipe(**(plain | dict(options)))
     try:
         result = finetune(
             data,

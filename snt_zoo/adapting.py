@@ -85,7 +85,7 @@ class Adapting(Sharing):
             resume: go on from the checkpoint in `out`.
             recipe: hyperparameters of training.
             searcher: name of another searcher than the recipe's; see `docs/searchers.md`.
-            selection: `alpha` or `perturbation`, if not the recipe's.
+            selection: `alpha`, `handicap` or `perturbation`, if not the recipe's.
             guards: which guards to switch on or off, by name.
             max_params: most weights that the network may have.
             max_macs: most multiply-accumulates that it may take for one image.

@@ -136,7 +136,7 @@ def pretrain_bundle(
         resume: go on from an interrupted run with the same `out`.
         recipe: hyperparameters of training.
         searcher: name of another searcher than the recipe's; see `docs/searchers.md`.
-        selection: `alpha` or `perturbation`, if not the recipe's.
+        selection: `alpha`, `handicap` or `perturbation`, if not the recipe's.
         guards: which guards to switch on or off, by name.
         max_params: most weights of the network that the supernet derives to.
         max_macs: most multiply-accumulates of it for one image.

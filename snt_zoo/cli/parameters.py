@@ -145,7 +145,7 @@ def search_options(function: _F) -> _F:
         click.option(
             "--selection",
             type=click.Choice(["alpha", "handicap", "perturbation"]),
-            help="How an edge's operation is chosen.  [default: alpha]",
+            help="How an edge's operation is chosen.  [default: handicap from scratch, else alpha]",
         ),
         click.option(
             "--searcher",

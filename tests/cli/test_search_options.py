@@ -17,7 +17,7 @@ def test_a_search_is_chosen_and_bounded_on_the_command_line(photos: Path, home: 
     made = answer(*args, *options, "--guard", "early-stopping", "--max-params", "100k")
     found = made["search"]
     assert found["searcher"] == "darts" and found["selection"]["method"] == "perturbation"
-    assert set(found["guards"]) == {"auxiliary-skip", "early-stopping", "entropy-floor"}
+    assert set(found["guards"]) == {"early-stopping", "entropy-floor"}
     assert found["guards"]["entropy-floor"]["applied"] is True  # the alphas came with the supernet
     assert found["constraints"]["max_params"] == 100_000 >= made["params"]
     assert "How it was found" in (Path(made["out"]) / "report.html").read_text()
