@@ -17,7 +17,8 @@ from snt_zoo.search.searchers import get_searcher, list_searchers
 from snt_zoo.search.supernet import Supernet
 from tests.conftest import TINY
 
-# `gdas`, and so `sandwich`, must know on the host which path it has drawn: docs/decisions.md, "Limits that are known".
+# `gdas`, and so `sandwich`, must know on the host which path it has drawn: docs/decisions.md, "Limits that
+# are known".
 
 # What `item`, `tolist`, `bool`, `nonzero` and indexing by a mask come down to.
 WAITING = ("aten::_local_scalar_dense", "aten::nonzero", "aten::masked_select", "aten::equal")
