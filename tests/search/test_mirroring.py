@@ -47,7 +47,7 @@ def stripes(name: str, turns: tuple[int, ...]) -> ImageDataset:
 def test_it_is_chosen_for_each_dataset() -> None:
     # Left to right and right to left are each other's mirror images; up and down are their own.
     data = join([stripes("sides", (0, 2)), stripes("heights", (1, 3))])
-    recipe = Recipe(batch_size=50, weight_lr=0.05, datasets_per_step=2, alpha_share=0.2)
+    recipe = Recipe(batch_size=50, weight_lr=0.05, datasets_per_step=2, alpha_share=0.2, selection="alpha")
     made = pretrain(data, TINY["nas_bench_201"], budget=Budget(epochs=6), recipe=recipe, device="cpu")
     names, evidence = choose_augmentation(made.supernet, data.train, data.val)
     assert names == "safe flip"

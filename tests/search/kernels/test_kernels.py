@@ -42,7 +42,7 @@ def nchw(x: Tensor) -> Tensor:
 @given(geometries, st.booleans(), st.sampled_from([torch.float32, torch.float64]))
 @settings(max_examples=60, deadline=None)
 def test_a_block_and_its_gradients_equal_pytorch(g: Geometry, scaled: bool, dtype: torch.dtype) -> None:
-    tolerance = {"rtol": 1e-4, "atol": 1e-4} if dtype == torch.float32 else {"rtol": 1e-9, "atol": 1e-10}
+    tolerance = {"rtol": 1e-3, "atol": 1e-3} if dtype == torch.float32 else {"rtol": 1e-9, "atol": 1e-10}
     c = g.channels
     # A slice of the channels of a larger image: pixels lie further apart than their channels.
     x = draw(g.images, g.height, g.width, c + 3, seed=0, dtype=dtype)[..., 2 : 2 + c].requires_grad_()
