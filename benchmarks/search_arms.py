@@ -42,7 +42,7 @@ def searched(
 ) -> dict[str, Any]:
     """A search from scratch; without accuracy if nothing is within the bound."""
     # Spelled out, so that an arm is what it was whatever the defaults become.
-    plain = {"guards": WATCHED, "selection": "alpha", "search_share": 0.4}
+    plain: dict[str, Any] = {"guards": WATCHED, "selection": "alpha", "search_share": 0.4}
     recipe = Recipe(**(plain | dict(options)))
     try:
         result = finetune(
