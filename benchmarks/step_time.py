@@ -272,7 +272,7 @@ def main() -> None:
     run = functools.partial(measure, arms=arms, rounds=options.rounds, peer=peer)
     rows = [row for channels, cells in SHAPES for row in run(channels, cells)]
     rows += profile(*SHAPES[0])
-    command = COMMAND + (" --peer-darts PATH" if peer else "")
+    command = f"{COMMAND}{' --peer-darts PATH' if peer else ''} --rounds {options.rounds}"
     made = document(command, rows, summarise(rows) | {"threads": options.threads})
     write(options.out, made)
     if options.json:
