@@ -9,10 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from snt_zoo.data import ImageDataset
-from snt_zoo.encoders.probe import Probe, fit_probe
 from snt_zoo.encoders.sketch import Drawn, Sketch, draw, sketch
 from snt_zoo.errors import NoMatchError, NotInRegistryError
-from snt_zoo.floor import with_floor
+from snt_zoo.floor import FLOOR_SHARE, Floor, with_floor
 from snt_zoo.registry.filters import Filter
 from snt_zoo.registry.hub.cache import HubCache
 from snt_zoo.registry.retrieval import Match, retrieve
@@ -23,7 +22,7 @@ from snt_zoo.search.constraints import Limits
 from snt_zoo.search.device import resolve_device
 from snt_zoo.search.distributed import Team
 from snt_zoo.search.finetune import FinetuneResult, default_recipe, finetune
-from snt_zoo.search.racing import Entrant
+from snt_zoo.search.racer import Entrant
 from snt_zoo.search.recipe import Recipe
 from snt_zoo.search.run import OnEpoch
 from snt_zoo.search.supernet import NetworkConfig, Supernet
@@ -34,12 +33,16 @@ DEFAULT_BUDGET = "10m"
 STARTER_NETWORK = NetworkConfig("nas_bench_201", {"channels": 16, "stem_stride": 2})
 """The network of the starter zoo and of a search from scratch; measured in docs/decisions.md."""
 
+CANDIDATES = 8
+"""Best matches that race: the heat costs a third of a second each, and four missed the good sources of
+letters on photographs (docs/transfer.md)."""
+
 SCRATCH = "scratch"
 GENERALIST = "generalist"
 """Tag of a supernet that was pretrained on many datasets at once."""
 
-PROBE_SHARE = 0.15
-"""Of a budget in seconds: a probe that has taken so much of it looks at no more images."""
+GENERALISTS = 4
+"""Of them that race besides, nearest first."""
 
 
 class Adapting(Sharing):
@@ -64,10 +67,11 @@ class Adapting(Sharing):
         max_macs: int | None = None,
         exclude: Collection[str] = (),
         hub: bool = False,
-        candidates: int = 4,
+        candidates: int = CANDIDATES,
         floor: bool = True,
         on_source: Callable[[str], None] | None = None,
         on_epoch: OnEpoch | None = None,
+        timer: Callable[[], float] = time.perf_counter,
     ) -> FinetuneResult:
         """Adapt a supernet's weights and alphas to a dataset and derive a network.
 
@@ -91,13 +95,15 @@ class Adapting(Sharing):
             max_macs: most multiply-accumulates that it may take for one image.
             exclude: as in `query`, for `auto`.
             hub: as in `query`, for `auto`.
-            candidates: for `auto`, how many of the best matches race; a generalist (a supernet with that
-                tag) and a search from scratch race as well. With 1 the best match is taken.
+            candidates: for `auto`, how many of the best matches race; the nearest generalists (supernets with
+                that tag) and a search from scratch race as well. With 1 the best match is taken.
             floor: fit a linear probe on the ImageNet backbone as well, and hand its network back if it is
                 better on validation and within the limits; the network of the search is then kept in
                 `result.derived`.
             on_source: called with the id of the supernet before it is trained, or when it has won the race.
             on_epoch: called with the record of each epoch.
+            timer: what counts the budget's seconds; wall clock by default. Benchmarks that share a machine
+                count processor time.
 
         Raises:
             NotInRegistryError: no such supernet.
@@ -107,7 +113,7 @@ class Adapting(Sharing):
             InfeasibleError: no network of the search space is that small.
             UnknownComponentError: no such searcher, selection or guard.
         """
-        limit, began = Budget.of(budget, epochs, default=DEFAULT_BUDGET), time.perf_counter()
+        limit, began = Budget.of(budget, epochs, default=DEFAULT_BUDGET), timer()
         limits = Limits(max_params, max_macs)
         drawn: Drawn | None = None
         if source == "auto":
@@ -130,7 +136,7 @@ class Adapting(Sharing):
         resolve_device(device)
         if on_source is not None and len(entrants) == 1:
             on_source(entrants[0].id)
-        probe = _fit_floor(data, drawn or draw(data), limit, seed) if floor else None
+        rival = _floor(data, drawn or draw(data), limit, seed, timer) if floor else None
         result = finetune(
             data,
             entrants,
@@ -142,10 +148,12 @@ class Adapting(Sharing):
             resume=resume,
             on_epoch=on_epoch,
             on_winner=on_source,
-            spent=time.perf_counter() - began,
+            rival=rival,
+            spent=timer() - began,
+            timer=timer,
         )
-        if probe is not None:
-            result = with_floor(result, probe, data, limits=limits, device=device)
+        if rival is not None:
+            result = with_floor(result, rival.probe, data, limits=limits, device=device)
         if out is not None and Team.current().first:
             result.save(out)
             remove_checkpoint(Path(out))
@@ -160,7 +168,7 @@ class Adapting(Sharing):
     def _candidates(
         self, target: Sketch, count: int, exclude: Collection[str], hub: bool
     ) -> list[tuple[str, Supernet | NetworkConfig]]:
-        """Who races: the best matches, a generalist, a search from scratch; the best match alone for one."""
+        """Who races: the best matches, generalists, a search from scratch; the best match alone for one."""
         shelf = self._seen() if hub else None
         self._check_excluded(exclude, shelf)
         where = Filter(exclude=tuple(exclude))
@@ -169,8 +177,9 @@ class Adapting(Sharing):
             return [self._source(found[0])]
         with contextlib.suppress(NoMatchError):
             general = replace(where, tag=GENERALIST)
-            best = retrieve(self.registry, target, k=1, where=general, hub=shelf)[0]
-            found += [best] if best.id not in {match.id for match in found} else []
+            known = {match.id for match in found}
+            nearest = retrieve(self.registry, target, k=GENERALISTS, where=general, hub=shelf)
+            found += [match for match in nearest if match.id not in known]
         return [*(self._source(match) for match in found), self._source(SCRATCH)]
 
     def _check_excluded(self, exclude: Collection[str], hub: HubCache | None = None) -> None:
@@ -183,7 +192,8 @@ class Adapting(Sharing):
                 )
 
 
-def _fit_floor(data: ImageDataset, drawn: Drawn, limit: Budget, seed: int) -> Probe:
+def _floor(data: ImageDataset, drawn: Drawn, limit: Budget, seed: int, timer: Callable[[], float]) -> Floor:
     # A run that must repeat has no limit in time, and several processes must come to the same probe.
     timed = limit.seconds is not None and Team.current().size == 1
-    return fit_probe(data, drawn, seconds=PROBE_SHARE * (limit.seconds or 0) if timed else None, seed=seed)
+    seconds = FLOOR_SHARE * (limit.seconds or 0) if timed else None
+    return Floor(data, drawn, seconds=seconds, seed=seed, timer=timer)

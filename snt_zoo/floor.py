@@ -3,17 +3,23 @@
 The backbone that ships with the package is a MobileNetV2, and so is the path of a `mobile` supernet that
 begins with it (`snt_zoo.starting`). So the probe's network is that supernet's derived model with the probe as
 its head: it is saved, loaded, used and counted as any other, and its folder holds all its weights.
+
+The probe costs a pass of the backbone over every image it looks at, so it begins with those that the
+sketch has seen, and goes on to more only where it has a chance: `Floor`.
 """
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import replace
 
 import torch
 
 from snt_zoo.data import ImageDataset
 from snt_zoo.encoders.backbone import DEFAULT_BACKBONE
-from snt_zoo.encoders.probe import Probe
+from snt_zoo.encoders.probe import GrowingProbe, Probe
+from snt_zoo.encoders.sketch import Drawn
 from snt_zoo.errors import UnknownComponentError
 from snt_zoo.search.constraints import Limits
 from snt_zoo.search.derived import DerivedModel
@@ -21,6 +27,64 @@ from snt_zoo.search.device import resolve_device
 from snt_zoo.search.evaluate import count_macs, count_parameters, evaluate
 from snt_zoo.search.finetune import FinetuneResult
 from snt_zoo.starting import starting_supernet
+
+FLOOR_SHARE = 0.15
+"""Of a budget in seconds: a probe that has taken so much of it looks at no more images."""
+
+FLOOR_REACH = 0.15
+"""How far behind the best fitted head a probe on the sketch's images may be, on validation, to be fitted to
+more images; docs/decisions.md."""
+
+_MAX_VAL = 1000  # validation images that the probe is judged on
+
+
+class Floor:
+    """The probe in a run: fitted to the sketch's images first, to more once that can matter.
+
+    A `snt_zoo.search.finetune.Rival`.
+
+    Args:
+        data: the target.
+        drawn: what its sketch is made of.
+        seconds: what the probe may take; None for any time, for runs that must repeat.
+        seed: of the images that are drawn besides.
+        timer: what counts seconds.
+    """
+
+    def __init__(
+        self,
+        data: ImageDataset,
+        drawn: Drawn,
+        *,
+        seconds: float | None,
+        seed: int = 0,
+        timer: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self.growing = GrowingProbe(data, drawn, max_val=_MAX_VAL, seed=seed, timer=timer)
+        self.seconds = seconds
+        self.drawn = drawn
+        self._probe: Probe | None = None
+
+    @property
+    def probe(self) -> Probe:
+        """The best probe so far."""
+        if self._probe is None:
+            self(None)
+        assert self._probe is not None
+        return self._probe
+
+    def __call__(self, head: float | None) -> float | None:
+        """Fit it, or fit it to more; see `Rival`."""
+        if self._probe is None:
+            self._probe = self.growing.fit(max_images=len(self.drawn.indices), seconds=self.seconds)
+            return self._probe.val_accuracy
+        if self.growing.complete or (head is not None and self._probe.val_accuracy < head - FLOOR_REACH):
+            return None
+        left = None if self.seconds is None else max(self.seconds - self._probe.seconds, 0.0)
+        grown = self.growing.fit(seconds=left)
+        if grown.val_accuracy >= self._probe.val_accuracy:
+            self._probe = grown
+        return self._probe.val_accuracy
 
 
 def probe_network(probe: Probe) -> DerivedModel:

@@ -13,7 +13,7 @@ from snt_zoo.data import ImageDataset
 from snt_zoo.encoders.probe import Probe, fit_probe
 from snt_zoo.encoders.sketch import draw
 from snt_zoo.errors import UnknownComponentError
-from snt_zoo.floor import probe_network, with_floor
+from snt_zoo.floor import FLOOR_REACH, Floor, probe_network, with_floor
 from snt_zoo.registry.hub.package import pack_folder
 from snt_zoo.search.budget import Budget
 from snt_zoo.search.constraints import Limits
@@ -95,6 +95,26 @@ def test_the_derived_network_stays_where_it_is_better_or_the_probe_too_large(
         kept = with_floor(searched, probe, few_digits, limits=limits)
         assert kept.model is searched.model and kept.returned == "derived"
         assert "too large for the limits" in kept.warnings[-1]
+
+
+def test_the_floor_looks_at_more_images_only_where_that_can_matter(few_digits: ImageDataset) -> None:
+    drawn = draw(few_digits, cheap_backbone())
+    few = replace(drawn, indices=drawn.indices[::4], features=drawn.features[::4], labels=drawn.labels[::4])
+    floor = Floor(few_digits, few, seconds=None)
+    first = floor(None)
+    assert first == floor.probe.val_accuracy and floor.probe.images == len(few.indices)
+    assert floor(first + FLOOR_REACH + 0.01) is None and floor.probe.images == len(few.indices)
+    assert floor(first + FLOOR_REACH - 0.01) == floor.probe.val_accuracy >= first
+    grown = floor.probe
+    # With all images it is the probe that `fit_probe` gives; then there is nothing left to look at.
+    whole = fit_probe(few_digits, few)
+    assert whole.images == len(few_digits.train)
+    if whole.val_accuracy >= first:
+        assert grown.images == whole.images and torch.equal(grown.weight, whole.weight)
+    assert floor(0.0) is None
+    # From scratch there is no head to compare with.
+    scratch = Floor(few_digits, few, seconds=None)
+    assert scratch(None) == first and scratch(None) is not None
 
 
 def test_what_is_spent_before_counts(searched: FinetuneResult) -> None:

@@ -70,9 +70,9 @@ def show_run(document: Mapping[str, Any]) -> None:
 @click.option(
     "--candidates",
     type=click.IntRange(min=1),
-    default=4,
+    default=8,
     show_default=True,
-    help="Best matches that race for --from auto, beside a generalist and a search from scratch; 1: no race.",
+    help="Best matches that race for --from auto, beside generalists and a search from scratch; 1: no race.",
 )
 @click.option(
     "--floor/--no-floor",

@@ -62,7 +62,7 @@ def epochs(
 
         def tell(record: EpochRecord) -> None:
             nonlocal trained
-            trained += record.stage not in ("head", "race")  # a head is fitted in no epoch
+            trained += record.stage not in ("probe", "head", "race")  # a head is fitted in no epoch
             done = trained if seconds is None else min(record.seconds, seconds)
             progress.console.print(epoch_line(record))
             progress.update(task, completed=done, description=record.stage)

@@ -97,30 +97,83 @@ def fit_probe(
         >>> fit_probe(data, draw(data), max_val=100).weight.shape
         torch.Size([10, 1280])
     """
-    start = timer()
+    return GrowingProbe(data, drawn, max_val=max_val, seed=seed, timer=timer).fit(
+        max_images=max_images, seconds=seconds
+    )
 
-    def spent(share: float) -> bool:
-        return seconds is not None and timer() - start >= share * seconds
 
-    val = data.val.subset(torch.arange(0, len(data.val), max(1, -(-len(data.val) // max_val))))
-    val_features = torch.cat([_features(drawn.backbone, part) for part in _parts(val)])
-    features, labels = [drawn.features], [drawn.labels]
-    for part in _parts(data.train.subset(_others(data.train, drawn, max_images, seed))):
-        if spent(_FEATURES_SHARE):
-            break
-        features.append(_features(drawn.backbone, part))
-        labels.append(part.labels)
-    x, y = torch.cat(features), torch.cat(labels)
-    best = (-1.0, 0.0, torch.empty(0), torch.empty(0))
-    for strength, weight, bias in _Path(x, y, data.num_classes):
-        found = torch.nn.functional.linear(val_features, weight, bias).argmax(1)
-        accuracy = int((found == val.labels).sum()) / max(len(val), 1)
-        if accuracy > best[0]:
-            best = accuracy, strength, weight, bias
-        if spent(1.0):
-            break
-    accuracy, strength, weight, bias = best
-    return Probe(drawn.backbone.id, weight, bias, accuracy, strength, len(x), timer() - start)
+class GrowingProbe:
+    """A probe that can be fitted to few images first and to more later; no image is looked at twice.
+
+    Args:
+        data: the labelled images.
+        drawn: as of `fit_probe`, and so are the others.
+    """
+
+    def __init__(
+        self,
+        data: ImageDataset,
+        drawn: Drawn,
+        *,
+        max_val: int = MAX_IMAGES,
+        seed: int = 0,
+        timer: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self.data = data
+        self.drawn = drawn
+        self.timer = timer
+        step = max(1, -(-len(data.val) // max_val))
+        self.val = data.val.subset(torch.arange(0, len(data.val), step))
+        self._val_features: Tensor | None = None
+        self._features, self._labels = [drawn.features], [drawn.labels]
+        self._others = _others(data.train, drawn, seed)
+        self._seconds = 0.0
+
+    @property
+    def images(self) -> int:
+        """Training images that were looked at."""
+        return sum(map(len, self._labels))
+
+    @property
+    def complete(self) -> bool:
+        """Whether no training image is left to look at."""
+        return not len(self._others)
+
+    def fit(self, *, max_images: int = MAX_IMAGES, seconds: float | None = None) -> Probe:
+        """Look at more images, and fit the probe to all that were looked at.
+
+        Args:
+            max_images: training images in all.
+            seconds: of this call, as of `fit_probe`.
+        """
+        start = self.timer()
+
+        def spent(share: float) -> bool:
+            return seconds is not None and self.timer() - start >= share * seconds
+
+        if self._val_features is None:
+            self._val_features = torch.cat(
+                [_features(self.drawn.backbone, part) for part in _parts(self.val)]
+            )
+        while (room := min(_CHUNK, max_images - self.images)) > 0 and len(self._others):
+            if spent(_FEATURES_SHARE):
+                break
+            part = self.data.train.subset(self._others[:room])
+            self._others = self._others[room:]
+            self._features.append(_features(self.drawn.backbone, part))
+            self._labels.append(part.labels)
+        x, y = torch.cat(self._features), torch.cat(self._labels)
+        best = (-1.0, 0.0, torch.empty(0), torch.empty(0))
+        for strength, weight, bias in _Path(x, y, self.data.num_classes):
+            found = torch.nn.functional.linear(self._val_features, weight, bias).argmax(1)
+            accuracy = int((found == self.val.labels).sum()) / max(len(self.val), 1)
+            if accuracy > best[0]:
+                best = accuracy, strength, weight, bias
+            if spent(1.0):
+                break
+        accuracy, strength, weight, bias = best
+        self._seconds += self.timer() - start
+        return Probe(self.drawn.backbone.id, weight, bias, accuracy, strength, len(x), self._seconds)
 
 
 class _Path:
@@ -173,12 +226,12 @@ class _Path:
         return weight, bias
 
 
-def _others(train: Split, drawn: Drawn, max_images: int, seed: int) -> Tensor:
-    """Indices of training images beside those that were drawn."""
+def _others(train: Split, drawn: Drawn, seed: int) -> Tensor:
+    """Indices of the training images beside those that were drawn, in random order."""
     left = torch.ones(len(train), dtype=torch.bool)
     left[drawn.indices] = False
     order = torch.randperm(len(train), generator=torch.Generator().manual_seed(seed))
-    return order[left[order]][: max(0, max_images - len(drawn.indices))]
+    return order[left[order]]
 
 
 def _parts(split: Split) -> list[Split]:

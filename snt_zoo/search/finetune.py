@@ -34,10 +34,16 @@ from snt_zoo.search.genotype import Genotype
 from snt_zoo.search.guards import ENTROPY_FLOOR, soften
 from snt_zoo.search.head import begin_on
 from snt_zoo.search.learners import WeightLearner
-from snt_zoo.search.racing import Entrant, race
+from snt_zoo.search.racer import Entrant
+from snt_zoo.search.racing import race
 from snt_zoo.search.recipe import Recipe
 from snt_zoo.search.run import EpochRecord, OnEpoch, Run
 from snt_zoo.search.supernet import NetworkConfig, Supernet
+
+Rival = Callable[[float | None], float | None]
+"""Another network for the data, outside of the search: what its validation accuracy is now, or None where
+that has not changed. Asked at the start with None, and once heads are fitted with the accuracy of the best
+one (with None from scratch), so that it can tell whether it is worth more work."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,6 +121,7 @@ def finetune(
     resume: bool = False,
     on_epoch: OnEpoch | None = None,
     on_winner: Callable[[str], None] | None = None,
+    rival: Rival | None = None,
     spent: float = 0.0,
     timer: Callable[[], float] = time.perf_counter,
 ) -> FinetuneResult:
@@ -135,6 +142,8 @@ def finetune(
         resume: go on from the checkpoint there.
         on_epoch: called with the record of each epoch.
         on_winner: called with the id of the source that won the race.
+        rival: what the user would have without the search; its accuracy goes into the history as stage
+            `probe`, its time counts. What is handed back is the search's.
         spent: seconds of the budget that are gone already; of a resumed run the checkpoint knows them.
         timer: what counts the budget's seconds; wall clock by default.
 
@@ -174,6 +183,14 @@ def finetune(
         timer=timer,
     )
     epochs = budget.epochs or 0
+
+    def ask_rival(head: float | None) -> None:
+        accuracy = None if rival is None else rival(head)
+        if accuracy is not None:
+            run.record("probe", accuracy)
+
+    if not run.history:
+        ask_rival(None)
     if ready is not None:
         entrant, supernet = entrants[0], ready
     else:
@@ -197,6 +214,7 @@ def finetune(
             else:
                 supernet.load_state_dict(run.kept)
                 initial = run.facts["head"]
+        ask_rival(initial)
         facts = search(
             supernet,
             data.train,

@@ -1,37 +1,34 @@
 """A race of sources for a task: successive halving on validation accuracy, within the budget of the run.
 
-Jamieson and Talwalkar 2016 (arXiv 1502.07943), with two rungs and the same measure on both, the accuracy of a
-head that is fitted to the features of a supernet as it stands:
+Jamieson and Talwalkar 2016 (arXiv 1502.07943), with the same measure on all rungs, the accuracy of a head
+that is fitted to the features of a supernet as it stands:
 
-0. Every source: batch norms are measured on the target and a head is fitted, as finetuning begins anyway.
-   Nothing is trained. The better half stays.
-1. What stayed, and a search from scratch, are trained for an equal time; then a head is fitted to a copy of
-   each. A search from scratch so far has a head that knows nothing, and would lose by that alone: here its
-   features are what counts.
+- The heat, where there are many sources and many images: rung 0 on a few of the images. Those stay that are
+  not clearly behind, as in Hoeffding races (Maron and Moore, NIPS 1993), and at most `HEAT_KEPT`.
+- Rung 0: batch norms are measured on the target and a head is fitted, as finetuning begins anyway.
+  Nothing is trained. The better half stays.
+- Rung 1: what stayed, and a search from scratch, are trained for an equal time; then a head is fitted to a
+  copy of each. A search from scratch so far has a head that knows nothing, and would lose by that alone:
+  here its features are what counts.
 
 The winner goes on from its own state, to the step: the race hands it over as a checkpoint that is resumed.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from snt_zoo.data import ImageDataset
+from snt_zoo.data import ImageDataset, Split
+from snt_zoo.data.splits import stratified_split
 from snt_zoo.errors import DivergenceError, InfeasibleError
-from snt_zoo.search.bilevel import make_searcher, starting_point
 from snt_zoo.search.constraints import Limits
-from snt_zoo.search.evaluate import evaluate, recalibrate
-from snt_zoo.search.guards import ENTROPY_FLOOR, soften
-from snt_zoo.search.head import fit_head
-from snt_zoo.search.recipe import Recipe
+from snt_zoo.search.racer import Entrant, Racer, copied
 from snt_zoo.search.run import Run
-from snt_zoo.search.stage import StageTraining
-from snt_zoo.search.supernet import NetworkConfig, Supernet
+from snt_zoo.search.supernet import Supernet
 
 RACE_SHARE = 0.25
 """Of what is left of a budget in seconds when the race begins."""
@@ -39,118 +36,18 @@ RACE_SHARE = 0.25
 LEAST_HEADS = 5
 """A source that could be trained for less than so many times what its head took is not: docs/decisions.md."""
 
+HEAT_IMAGES = 512
+"""Training images of the heat; it is left out where there are not twice as many."""
+
+HEAT_KEPT = 3
+"""Sources that the heat leaves in the race, and how many there must be more than for one: as many as a rung
+of whole heads can afford in a budget of a minute."""
+
+HEAT_ERRORS = 2.0
+"""Standard errors of the best one's accuracy on validation: who is further behind is out."""
+
 EPOCH_SHARE = 6
 """With a budget of N epochs the second rung has N / 6, at least one: for three sources half of N."""
-
-Snapshot = tuple[dict[str, Tensor], dict[str, Any]]
-
-
-@dataclass(frozen=True, eq=False)
-class Entrant:
-    """One that races.
-
-    Args:
-        id: of a supernet, or `"scratch"`.
-        source: a pretrained supernet, or the config of one to begin with fresh weights.
-        recipe: that it is trained by, in the race and after it.
-    """
-
-    id: str
-    source: Supernet | NetworkConfig
-    recipe: Recipe
-
-    def start(self, data: ImageDataset, limits: Limits, seed: int, device: torch.device) -> Supernet:
-        """Its supernet with a fresh head.
-
-        Raises:
-            InfeasibleError: no network of its space is within the limits.
-        """
-        supernet = starting_point(self.source, data.num_classes, self.recipe, seed)
-        supernet.bound = limits.bound(supernet.config)
-        return supernet.to(device)
-
-
-@dataclass(eq=False)
-class Racer:
-    """An entrant in the race.
-
-    Args:
-        entrant: the source.
-        supernet: as it stands.
-        accuracy: on validation, at its last rung.
-        rungs: validation accuracy and own seconds at each.
-        softened: what the guard `entropy-floor` did.
-        state: of the supernet when its head was fitted.
-        snapshot: of its search stage, once it was trained.
-        out: why it is no longer in the race.
-    """
-
-    entrant: Entrant
-    supernet: Supernet
-    accuracy: float = -1.0
-    rungs: list[dict[str, float]] = field(default_factory=list)
-    softened: dict[str, Any] | None = None
-    state: dict[str, Tensor] = field(default_factory=dict)
-    snapshot: Snapshot | None = None
-    out: str | None = None
-
-    @property
-    def transferred(self) -> bool:
-        """Whether it comes with weights."""
-        return isinstance(self.entrant.source, Supernet)
-
-    def fit_head(self, data: ImageDataset) -> float:
-        """The stage `head` of finetuning; returns the validation accuracy."""
-        if ENTROPY_FLOOR in self.entrant.recipe.guards:
-            self.softened = soften(self.supernet, self.entrant.recipe.entropy_floor)
-        recalibrate(self.supernet, data.train)
-        fit_head(self.supernet, data.train)
-        self.state = _copy(self.supernet)
-        return evaluate(self.supernet, data.val)
-
-    def train(self, data: ImageDataset, run: Run, pause: Callable[[Run, int], bool]) -> float:
-        """Some of the stage `search`, then a head fitted to what it came to.
-
-        Args:
-            data: the target.
-            run: of the whole race.
-            pause: whether to stop, given the clock and the finished epochs of this racer.
-
-        Returns:
-            The best validation accuracy so far.
-
-        Raises:
-            DivergenceError: the loss is not finite.
-        """
-        recipe = self.entrant.recipe
-        own = Run(budget=run.budget, seed=run.seed, settings=run.settings, val=run.val, timer=run.timer)
-        searcher = make_searcher(
-            self.supernet, data.train, recipe=recipe, generator=own.generator, seed=run.seed
-        )
-        initial = self.accuracy if self.transferred else None
-        training = StageTraining(own, "search", searcher, initial=initial)
-        training.train(
-            share=recipe.search_share,
-            epochs=run.budget.epochs or 0,
-            pause=lambda: pause(own, training.state.done),
-        )
-        taken = own.clock.seconds()
-        fitted = Supernet.create(self.supernet.config, generator=torch.Generator())
-        fitted.load_state_dict(self.supernet.state_dict())
-        fitted.bound = self.supernet.bound
-        fitted.to(next(self.supernet.parameters()).device)
-        recalibrate(fitted, data.train)
-        fit_head(fitted, data.train)
-        accuracy = evaluate(fitted, data.val)
-        if accuracy >= training.state.best:
-            training.state.best, training.state.best_state = accuracy, _copy(fitted)
-        tensors, meta = training.snapshot()
-        self.snapshot = tensors, {**meta, "taken": taken}
-        return training.state.best
-
-    def report(self, *, won: bool) -> dict[str, Any]:
-        """Plain data."""
-        return {"id": self.entrant.id, "rungs": self.rungs, "won": won, "out": None if won else self.out}
 
 
 def race(
@@ -183,7 +80,8 @@ def race(
         end = _end(run)
         racers, rows = _line_up(entrants, data, limits, seed, device)
         guards = [racer for racer in racers if not racer.transferred]
-        ranked = _first_rung([racer for racer in racers if racer.transferred], data, run, end)
+        ranked = _heat([racer for racer in racers if racer.transferred], data, run, end)
+        ranked = _fit_heads(ranked, data.train, data.val, run, end)
         for racer in ranked[max(1, len(ranked) // 2) :]:
             racer.out = "rung 0"
         ranked = _second_rung([r for r in ranked if r.out is None] + guards, data, run, end)
@@ -214,16 +112,34 @@ def _line_up(
     return racers, [{"id": who.id, "rungs": [], "won": False, "out": "limits"} for who, _ in refused]
 
 
-def _first_rung(racers: Sequence[Racer], data: ImageDataset, run: Run, end: float) -> list[Racer]:
-    """Fit the heads; the best first."""
+def _heat(racers: Sequence[Racer], data: ImageDataset, run: Run, end: float) -> list[Racer]:
+    """Heads fitted to a few images; those that are not clearly behind, best first."""
+    if len(racers) <= HEAT_KEPT or len(data.train) < 2 * HEAT_IMAGES:
+        return list(racers)
+    generator = torch.Generator().manual_seed(run.seed)
+    share = (HEAT_IMAGES / len(data.train),)
+    part = data.train.subset(stratified_split(data.train.labels, share, generator=generator)[1])
+    ranked = _fit_heads(racers, part, data.val, run, end, rung="heat")
+    best = ranked[0].accuracy
+    error = math.sqrt(best * (1 - best) / max(len(data.val), 1))
+    kept = [racer for racer in ranked[:HEAT_KEPT] if racer.accuracy >= best - HEAT_ERRORS * error]
+    for racer in ranked[len(kept) :]:
+        racer.out = "heat"
+    return kept
+
+
+def _fit_heads(
+    racers: Sequence[Racer], train: Split, val: Split, run: Run, end: float, *, rung: str = "head"
+) -> list[Racer]:
+    """Fit the heads, as long as there is time; the best first."""
     seen: list[Racer] = []
     for racer in racers:
         if seen and _now(run) >= end:
             racer.out = "time"
             continue
         began = run.clock.seconds()
-        racer.accuracy = racer.fit_head(data)
-        _tell(racer, run, began)
+        racer.accuracy = racer.fit_head(train, val)
+        _tell(racer, run, began, rung)
         seen.append(racer)
     return sorted(seen, key=lambda racer: -racer.accuracy)
 
@@ -237,7 +153,7 @@ def _second_rung(racers: Sequence[Racer], data: ImageDataset, run: Run, end: flo
         for racer in racers:
             racer.out = None if racer in trained else "time"
         if not trained[0].transferred:
-            trained[0].state = _copy(trained[0].supernet)
+            trained[0].state = copied(trained[0].supernet)
         return trained
     failure: DivergenceError | None = None
     for racer in racers:
@@ -248,8 +164,8 @@ def _second_rung(racers: Sequence[Racer], data: ImageDataset, run: Run, end: flo
             racer.out, failure = "diverged", error
             continue
         if not racer.transferred:
-            racer.state = _copy(racer.supernet)
-        _tell(racer, run, began)
+            racer.state = copied(racer.supernet)
+        _tell(racer, run, began, "training")
     left = sorted((racer for racer in racers if racer.out is None), key=lambda racer: -racer.accuracy)
     if failure is not None and not left:
         raise failure
@@ -264,7 +180,7 @@ def _pause(racers: Sequence[Racer], run: Run, end: float) -> Callable[[Run, int]
         epochs = max(1, run.budget.epochs // EPOCH_SHARE)
         return lambda own, done: done >= epochs
     # A head is fitted to each once more; one from scratch takes as long as the slowest other.
-    head = max((racer.rungs[0]["seconds"] for racer in racers if racer.rungs), default=0.0)
+    head = max((racer.rungs[-1]["seconds"] for racer in racers if racer.rungs), default=0.0)
     each = (end - _now(run)) / len(racers) - head
     if each < LEAST_HEADS * head or each <= 0:
         return None
@@ -284,9 +200,9 @@ def _end(run: Run) -> float:
     return now + RACE_SHARE * max(run.budget.seconds - now, 0.0)
 
 
-def _tell(racer: Racer, run: Run, began: float) -> None:
+def _tell(racer: Racer, run: Run, began: float, rung: str) -> None:
     seconds = run.team.largest(run.clock.seconds() - began if run.team.first else 0.0)[0]
-    racer.rungs.append({"val_accuracy": racer.accuracy, "seconds": seconds})
+    racer.rungs.append({"rung": rung, "val_accuracy": racer.accuracy, "seconds": seconds})
     run.record("race", racer.accuracy, entropy=racer.supernet.entropy(), who=racer.entrant.id)
 
 
@@ -312,7 +228,3 @@ def _finish(winner: Racer, racers: Sequence[Racer], rows: list[dict[str, Any]], 
         tensors, meta = snapshot
         state: Mapping[str, Any] = meta["state"] | {"start": start}
         run.hand_over("search", tensors, {"state": dict(state)})
-
-
-def _copy(network: torch.nn.Module) -> dict[str, Tensor]:
-    return {name: tensor.detach().cpu().clone() for name, tensor in network.state_dict().items()}

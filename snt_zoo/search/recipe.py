@@ -22,6 +22,7 @@ class Recipe:
         alpha_betas: of Adam.
         alpha_weight_decay: L2 on the alphas.
         alpha_share: share of the training split that trains the alphas.
+        alpha_every: steps of the weights to one of the alphas.
         warmup_share: share of the search in which only weights are trained.
         search_share: share of the budget that goes to the supernet; the derived network has the rest.
         derived_lr: peak rate of SGD on the derived network.
@@ -64,6 +65,7 @@ class Recipe:
     alpha_betas: tuple[float, float] = (0.5, 0.999)  # DARTS
     alpha_weight_decay: float = 1e-3  # DARTS
     alpha_share: float = 0.5  # DARTS
+    alpha_every: int = 1  # DARTS
     warmup_share: float = 0.15
     search_share: float = 0.15  # docs/decisions.md, 45, as is the selection
     derived_lr: float = 0.1
@@ -88,13 +90,14 @@ class Recipe:
 
     @classmethod
     def for_pretraining(cls) -> Recipe:
-        """For the long runs of a zoo: alphas that are not saturated when they are transferred."""
-        return cls(alpha_lr=5e-3, selection="alpha")
+        """For the long runs of a zoo. Images and steps are better spent on weights: docs/decisions.md, 47."""
+        return cls(alpha_lr=2e-2, alpha_share=0.2, alpha_every=4, selection="alpha")
 
     @classmethod
     def for_transfer(cls) -> Recipe:
         """For a supernet that comes with weights and alphas: small steps, and soon derived."""
-        return cls(weight_lr=0.02, warmup_share=0.0, search_share=0.1, selection="alpha")
+        # The last two: docs/decisions.md, 46.
+        return cls(weight_lr=0.02, warmup_share=0.0, selection="alpha", search_share=0.02, average=0.99)
 
     def choosing(
         self,

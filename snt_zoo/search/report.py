@@ -31,12 +31,14 @@ _STEPS = {
     "finetuned": "trained for the rest of the budget",
 }
 _OUT = {
+    "heat": "behind on a few images",
     "rung 0": "behind with a new head",
     "rung 1": "behind after some training",
     "time": "no time for it",
     "limits": "no network of its space is within the limits",
     "diverged": "its training diverged",
 }
+_RUNGS = {"heat": "on a few images", "head": "new head", "training": "after some training"}
 DERIVED = "derived"
 """Folder within a model's folder: the network of the search, where the probe's is handed back."""
 _FOLDED = 60  # a list with more entries is folded up
@@ -126,10 +128,18 @@ def report_html(
         # Both are made by templates that escape: they go in as they are.
         curve=Markup(draw_history(result.history, others=others)),
         cells=Markup(draw_genotype(result.genotype)),
+        rungs=[
+            (name, title)
+            for name, title in _RUNGS.items()
+            if any(rung["rung"] == name for row in result.race for rung in row["rungs"])
+        ],
         race=[
             (
                 row["id"],
-                [(_percent(rung["val_accuracy"]), f"{rung['seconds']:.1f} s") for rung in row["rungs"]],
+                {
+                    rung["rung"]: f"{_percent(rung['val_accuracy'])} in {rung['seconds']:.1f} s"
+                    for rung in row["rungs"]
+                },
                 "won" if row["won"] else _OUT.get(row["out"], row["out"]),
             )
             for row in result.race

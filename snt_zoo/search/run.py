@@ -33,7 +33,7 @@ class EpochRecord:
     """What is known after an epoch.
 
     Args:
-        stage: `race`, `head`, `search` or `derived`.
+        stage: `probe`, `race`, `head`, `search` or `derived`.
         epoch: counted through the whole run, from 0 (before any training).
         seconds: since the start of the run.
         val_accuracy: from 0 to 1.

@@ -49,6 +49,16 @@ class SearcherTestCase:
     def test_is_listed(self) -> None:
         assert self.name in list_searchers()
 
+    def test_alphas_move_as_often_as_the_recipe_says(self, few_digits: ImageDataset) -> None:
+        searcher = self.make(few_digits, warmup_share=0.0, alpha_every=3)
+        moved = []
+        for _ in range(6):
+            before = [alpha.detach().clone() for alpha in searcher.alphas]
+            searcher.step(*batch(few_digits), 0.5)
+            searcher.steps += 1
+            moved.append(any(not torch.equal(a, b) for a, b in zip(before, searcher.alphas, strict=True)))
+        assert moved == [True, False, False, True, False, False]
+
     def test_alphas_move_only_after_the_warm_up_and_weights_always(self, few_digits: ImageDataset) -> None:
         searcher = self.make(few_digits, warmup_share=0.3)
         alphas = [alpha.detach().clone() for alpha in searcher.alphas]

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 import torch
 
-from snt_zoo.data import ImageDataset
+from snt_zoo.data import ImageDataset, Split
 from snt_zoo.errors import InfeasibleError, ResumeError
+from snt_zoo.search import racer, racing
 from snt_zoo.search.budget import Budget
 from snt_zoo.search.checkpoint import CHECKPOINT
 from snt_zoo.search.constraints import Limits
@@ -18,7 +19,8 @@ from snt_zoo.search.evaluate import evaluate, recalibrate
 from snt_zoo.search.finetune import FinetuneResult, finetune
 from snt_zoo.search.head import fit_head
 from snt_zoo.search.pretrain import pretrain
-from snt_zoo.search.racing import RACE_SHARE, Entrant
+from snt_zoo.search.racer import Entrant
+from snt_zoo.search.racing import RACE_SHARE
 from snt_zoo.search.recipe import Recipe
 from snt_zoo.search.report import report_html, report_json
 from snt_zoo.search.run import EpochRecord
@@ -215,3 +217,53 @@ def test_the_report_tells_of_the_race(whole: FinetuneResult, tmp_path: Path) -> 
     assert [row["id"] for row in report["race"]] == ["a", "b", "learned", "c", "scratch"]
     page = report_html(whole)
     assert "The race of sources" in page and "behind after some training" in page
+
+
+def test_a_heat_leaves_those_that_are_not_clearly_behind(
+    digits: ImageDataset, entrants: list[Entrant], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(racing, "HEAT_IMAGES", 300)
+    monkeypatch.setattr(racing, "HEAT_KEPT", 2)
+    seen: list[int] = []
+    begin_on = racer.begin_on
+
+    def counted(network: Supernet, train: Split, val: Split) -> float:
+        seen.append(len(train))
+        return begin_on(network, train, val)
+
+    monkeypatch.setattr(racer, "begin_on", counted)
+    result = run(digits, entrants, budget=Budget(epochs=1))
+    rows = {row["id"]: row for row in result.race}
+    heat = {id: row["rungs"][0]["val_accuracy"] for id, row in rows.items() if id != "scratch"}
+    assert {row["rungs"][0]["rung"] for id, row in rows.items() if id != "scratch"} == {"heat"}
+    # A stratified part for all four, then every image for those that are left.
+    kept = [id for id, row in rows.items() if any(rung["rung"] == "head" for rung in row["rungs"])]
+    assert abs(seen[0] - 300) <= 10 and seen == [seen[0]] * 4 + [len(digits.train)] * len(kept)
+    best = max(heat.values())
+    error = (best * (1 - best) / len(digits.val)) ** 0.5
+    near = sorted(
+        (id for id in heat if heat[id] >= best - racing.HEAT_ERRORS * error), key=lambda i: -heat[i]
+    )
+    assert set(kept) == set(near[:2]) and {rows[id]["out"] for id in set(heat) - set(kept)} == {"heat"}
+    assert result.source in {*kept, "scratch"}
+    page = report_html(result)
+    assert "on a few images" in page and "behind on a few images" in page
+
+
+def test_the_rival_is_asked_at_the_start_and_once_heads_are_fitted(
+    few_digits: ImageDataset, entrants: list[Entrant], tmp_path: Path
+) -> None:
+    asked: list[float | None] = []
+
+    def rival(head: float | None) -> float | None:
+        asked.append(head)
+        return 0.25 if head is None else None
+
+    result = run(few_digits, entrants[2:], budget=Budget(epochs=1), rival=rival)
+    first = max(r.val_accuracy for r in result.history if r.stage == "race" and r.who == result.source)
+    assert asked == [None, first]
+    assert [(r.stage, r.val_accuracy) for r in result.history if r.stage == "probe"] == [("probe", 0.25)]
+    assert result.history[0].stage == "probe" and "linear probe" in report_html(result)
+    asked.clear()
+    finetune(few_digits, CONFIG, budget=Budget(epochs=1), device="cpu", rival=rival)
+    assert asked == [None, None]  # from scratch no head is fitted

@@ -36,6 +36,7 @@ COLOURS = {
     "mb_e6_k7": "#1d7434",
 }
 STAGES = {
+    "probe": ("linear probe", "#d0569a"),
     "race": ("race of sources", "#cf7010"),
     "head": ("new head", "#a371f7"),
     "search": ("supernet", "#2f81f7"),

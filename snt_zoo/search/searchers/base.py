@@ -96,7 +96,7 @@ class Searcher(WeightLearner, ABC):
     def step(self, images: Tensor, labels: Tensor, progress: float) -> Tensor:
         self.progress = progress
         self.set_rate(progress)
-        if self.warm:
+        if self.warm and self.steps % self.recipe.alpha_every == 0:
             self._alpha_step(*next(self.alpha_batches), training=(images, labels))
         return super().step(images, labels, progress)
 

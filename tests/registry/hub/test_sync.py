@@ -14,7 +14,7 @@ from snt_zoo.errors import HubError, HubUnavailableError, NoMatchError, NotInReg
 from snt_zoo.registry.hub.cache import FILE, HubCache
 from snt_zoo.registry.hub.client import HubClient
 from snt_zoo.registry.hub.sync import sync
-from snt_zoo.search.racing import Entrant
+from snt_zoo.search.racer import Entrant
 from snt_zoo.zoo import Zoo
 from tests.registry.making import make_bundle, sketch
 
