@@ -99,6 +99,7 @@ class WeightLearner:
         self.micro_batch: int | None = None
         """Most images that go through the network at once; None for a whole batch."""
         self._calls = 0  # of `gradients` in the step that runs
+        self._candidate = network
 
     def epoch(self, progress: Progress, *, steps: int | None = None) -> float:
         """One pass over the training images, or so many steps, cut short when `progress` reaches 1.
@@ -239,18 +240,34 @@ class WeightLearner:
         return out
 
     def evaluate(self, split: Split) -> float:
-        """Accuracy of the `candidate`, from 0 to 1; of several heads the mean over them."""
-        network, options = self.candidate(), self.evaluation()
+        """Accuracy of the `candidate`, from 0 to 1; of several heads the mean over them.
+
+        The candidate is the network or its average with batch norms measured for it, whichever is better
+        here: far from its end a training leaves its average behind.
+
+        Args:
+            split: this process's share of the images; the accuracy is that of all shares.
+        """
+        self._candidate, accuracy = self.network, self._accuracy(self.network, split)
+        if self.average is not None and self.average.steps:
+            average = self.average.measured(self.network, self.split, **self.evaluation())
+            averaged = self._accuracy(average, split)
+            if averaged >= accuracy:
+                self._candidate, accuracy = average, averaged
+        return accuracy
+
+    def _accuracy(self, network: Supernet | DerivedModel, split: Split) -> float:
+        options = self.evaluation()
         if not self.heads:
-            return evaluate(network, split, **options)
-        splits, train = self.divided(split), self.divided(self.split)
-        return mean_over_heads(evaluate_heads(network, splits, train, **options))
+            found = evaluate(network, split, **options)
+        else:
+            splits, train = self.divided(split), self.divided(self.split)
+            found = mean_over_heads(evaluate_heads(network, splits, train, **options))
+        return self.team.accuracy(found, len(split))
 
     def candidate(self) -> Supernet | DerivedModel:
-        """What an epoch ends with: the network, or its average with batch norms measured for it."""
-        if self.average is None or not self.average.steps:
-            return self.network
-        return self.average.measured(self.network, self.split, **self.evaluation())
+        """What the last epoch that was evaluated ended with."""
+        return self._candidate
 
     def evaluation(self) -> dict[str, Mapping[str, Tensor]]:
         """How `evaluate` runs the network, where it is not by its path."""

@@ -28,8 +28,8 @@ class Recipe:
         derived_lr: peak rate of SGD on the derived network.
         augmentation: name of a preset of `snt_zoo.data.Augmentation`; of several datasets one for all, or
             one for each with spaces between. Pretraining also takes `auto` (`snt_zoo.search.mirroring`).
-        average: decay of an exponential average of the weights, by steps; the average is what is evaluated
-            and kept. 0 for none.
+        average: decay of an exponential average of the weights, by steps; what is kept is the average, or the
+            weights themselves where they are better on validation. 0 for none.
         patience: epochs without a better one on validation after which a stage ends; 0 for never.
         guards: names of the guards that are on (`snt_zoo.search.guards`).
         oles_window: steps over which `early-stopping` averages the cosine of an operation's gradients.

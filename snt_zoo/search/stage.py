@@ -178,7 +178,6 @@ class StageTraining:
         except Stopped:
             self._save()
             raise
-        accuracy = self.run.team.accuracy(accuracy, len(self.val))
         if accuracy >= state.best:  # of equals the later one: it has seen more
             if accuracy > state.best:
                 state.best_at = state.done + 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +31,7 @@ def test_it_is_the_exponential_average_of_the_weights(few_digits: ImageDataset, 
         decay = min(0.5, (1 + step) / (10 + step))
         wanted = [old + (1 - decay) * (new - old) for old, new in zip(wanted or now, now, strict=True)]
     assert learner.average is not None
-    found = learner.candidate()
+    found = learner.average.network
     kept = [*found.trunk.parameters(), *found.head.parameters()]
     for old, new in zip(wanted, kept, strict=True):
         assert torch.allclose(old, new, atol=1e-6)
@@ -42,11 +41,10 @@ def test_it_is_the_exponential_average_of_the_weights(few_digits: ImageDataset, 
 def test_its_alphas_are_those_of_now_and_its_norms_are_its_own(few_digits: ImageDataset) -> None:
     learner = make_searcher("gdas", CONFIG, few_digits, average=0.9, warmup_share=0.0)
     learner.epoch(lambda: 0.2, steps=6)
-    found = learner.candidate()
+    assert learner.average is not None
+    found = learner.average.measured(learner.network, few_digits.train)
     for kind, alpha in learner.supernet.alphas.items():
         assert torch.equal(found.alphas[kind], alpha)  # type: ignore[union-attr, index]
-    accuracy = learner.evaluate(few_digits.val)
-    assert accuracy == evaluate(found, few_digits.val)
     before = {name: tensor.clone() for name, tensor in found.state_dict().items()}
     recalibrate(found, few_digits.train)  # they were measured on the same images: nothing changes
     for name, tensor in found.state_dict().items():
@@ -55,13 +53,22 @@ def test_its_alphas_are_those_of_now_and_its_norms_are_its_own(few_digits: Image
     assert learner.network is not found and learner.network.training
 
 
-def test_what_is_kept_is_the_average(few_digits: ImageDataset) -> None:
+@pytest.mark.parametrize(("own", "averaged"), [(0.5, 0.4), (0.5, 0.5), (0.3, 0.4)])
+def test_the_better_one_is_kept(
+    few_digits: ImageDataset, monkeypatch: pytest.MonkeyPatch, own: float, averaged: float
+) -> None:
+    learner = make_searcher("gdas", CONFIG, few_digits, average=0.9)
+    assert learner.average is not None
+    learner.epoch(lambda: 0.0)
+    answers = {id(learner.network): own, id(learner.average.network): averaged}
+    monkeypatch.setattr("snt_zoo.search.learners.evaluate", lambda network, *_, **__: answers[id(network)])
+    assert learner.evaluate(few_digits.val) == max(own, averaged)
+    assert (learner.candidate() is learner.network) == (own > averaged)  # of equals the average
+
+
+def test_what_is_kept_is_what_was_evaluated(few_digits: ImageDataset) -> None:
     recipe = Recipe(batch_size=64, average=0.9, warmup_share=0.0)
-    plain = pretrain(
-        few_digits, CONFIG, budget=Budget(epochs=2), recipe=replace(recipe, average=0.0), device="cpu"
-    )
     made = pretrain(few_digits, CONFIG, budget=Budget(epochs=2), recipe=recipe, device="cpu")
-    assert not torch.equal(plain.supernet.head.weight, made.supernet.head.weight)
     assert made.val_accuracy == evaluate(made.supernet, few_digits.val)
 
 
