@@ -1,0 +1,149 @@
+"""Does transfer pay? `python -m benchmarks.transfer --data DIR --workers 2`, then `… --report`
+
+Tasks of every domain, for each of which no supernet may answer that was trained on a relative of it:
+
+- `main`: a search from scratch and `--from auto` as a user gets it, three seeds, equal seconds.
+- `few`: the same with 20, 5 and 100 training images a class.
+- `matrix`: every supernet on every target for a few seconds, one seed: what the best choice would have been.
+- `retrieval`: which supernet each distance would have chosen.
+- `rivals`: a linear probe, the whole MobileNetV2 finetuned, a residual network from scratch.
+- `ablation`: weights and alphas, either, neither; no search at all; a generalist.
+
+Rows go into a file of JSON lines as they come and are skipped when they are there, so that hours of runs can
+be stopped and started again. Every run has one thread, and its seconds are processor time, so that two side
+by side do not see each other. Validation picks, test reports.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+from typing import Any
+
+from benchmarks.document import document, write
+from benchmarks.transfer_plan import PARTS, TARGETS, Budgets, Job, plan
+
+RESULTS = Path(__file__).parent / "results"
+COMMAND = "python -m benchmarks.transfer --data DIR --workers 2"
+Row = dict[str, Any]
+
+
+def read_rows(path: Path) -> list[Row]:
+    """The rows of a file; a last line that was cut off is left out."""
+    rows = []
+    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
+        try:
+            row = json.loads(line)
+        except ValueError:
+            continue
+        rows.append(row)
+    return rows
+
+
+def job_of(row: Row) -> Job:
+    """The job that a row is of."""
+    return Job(*(row[name] for name in Job.__dataclass_fields__))
+
+
+def run(
+    jobs: Sequence[Job], *, data: Path, home: Path, out: Path, workers: int, until: float | None
+) -> list[str]:
+    """Run jobs and append their rows; returns the failures.
+
+    Args:
+        jobs: in order.
+        data: folder of npz files.
+        home: of a registry with the starter zoo.
+        out: file of JSON lines.
+        workers: runs side by side.
+        until: no job begins after this time (`time.monotonic`).
+    """
+    from benchmarks.transfer_arms import measure
+
+    failures: list[str] = []
+    context = multiprocessing.get_context("spawn")  # a fork of OpenMP's threads can hang
+    waiting, done = iter(jobs), 0
+    with (
+        ProcessPoolExecutor(workers, mp_context=context) as pool,
+        out.open("a", encoding="utf-8") as file,
+    ):
+        running: dict[Any, Job] = {}
+
+        def start() -> None:
+            if until is None or time.monotonic() < until:
+                job = next(waiting, None)
+                if job is not None:
+                    running[pool.submit(measure, job, data, home)] = job
+
+        for _ in range(workers):
+            start()
+        while running:
+            future = next(as_completed(running))
+            job = running.pop(future)
+            start()
+            done += 1
+            name = " ".join(str(part) for part in job.key() if part is not None)
+            try:
+                row = future.result()
+            except Exception as error:
+                failures.append(f"{name}: {type(error).__name__}: {error}")
+                print(f"failed: {failures[-1]}", file=sys.stderr, flush=True)
+                continue
+            file.write(json.dumps(row, allow_nan=False) + "\n")
+            file.flush()
+            told = f": {row['test']:.3f}" if "test" in row else ""
+            print(f"[{done}/{len(jobs)}] {name}{told}", file=sys.stderr, flush=True)
+    return failures
+
+
+def main() -> None:
+    """Run what is missing; or make the tables, the plots and the document of what is there."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.transfer", description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="folder of npz files")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="which, in this order")
+    parser.add_argument("--workers", type=int, default=1, help="runs side by side")
+    parser.add_argument("--minutes", type=float, help="begin no run after so many")
+    parser.add_argument("--rows", type=Path, default=RESULTS / "transfer.jsonl")
+    parser.add_argument("--out", type=Path, default=RESULTS / "transfer.json")
+    parser.add_argument("--docs", type=Path, default=Path("docs"), help="where --report writes its pictures")
+    parser.add_argument("--report", action="store_true", help="run nothing, report what is there")
+    arguments = parser.parse_args()
+    budgets = Budgets()
+    if not arguments.report:
+        from benchmarks.transfer_arms import names_of
+        from snt_zoo.zoo import Zoo
+
+        with tempfile.TemporaryDirectory() as home:
+            sources = names_of(Zoo.open(home), TARGETS)
+            wanted = list(plan(arguments.parts, budgets, sources))
+            there = {job_of(row).key() for row in read_rows(arguments.rows)}
+            failures = run(
+                [job for job in wanted if job.key() not in there],
+                data=arguments.data,
+                home=Path(home),
+                out=arguments.rows,
+                workers=arguments.workers,
+                until=None if arguments.minutes is None else time.monotonic() + 60 * arguments.minutes,
+            )
+        if failures:
+            sys.exit(f"{len(failures)} runs failed; start the command again to repeat them")
+    from benchmarks.transfer_pictures import draw
+    from benchmarks.transfer_report import summarise
+
+    rows = read_rows(arguments.rows)
+    made = document(COMMAND, rows, summarise(rows))
+    write(arguments.out, made)
+    if arguments.report:
+        draw(rows, arguments.docs)
+    print(json.dumps(made["summary"]))
+
+
+if __name__ == "__main__":
+    main()

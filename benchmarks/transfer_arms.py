@@ -1,0 +1,224 @@
+"""The arms of `benchmarks.transfer`: what each does with a target, and the row that comes of it.
+
+All count processor time on one thread: two runs side by side do not see each other.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.search_arms import residual
+from benchmarks.transfer_plan import Job
+from snt_zoo.data import ImageDataset, open_dataset
+from snt_zoo.encoders.probe import fit_probe
+from snt_zoo.encoders.sketch import draw
+from snt_zoo.floor import probe_network
+from snt_zoo.search.budget import Budget
+from snt_zoo.search.evaluate import count_macs, count_parameters, evaluate
+from snt_zoo.search.finetune import FinetuneResult
+from snt_zoo.search.learners import WeightLearner
+from snt_zoo.search.recipe import Recipe
+from snt_zoo.search.run import Run
+from snt_zoo.search.supernet import Supernet
+from snt_zoo.zoo import Zoo
+from zoo.sources import left_out, read_sources
+
+ABLATION_SEARCH = 0.1
+"""Share of the search in the part `ablation`: what is adapted there is the question."""
+
+RESIDUAL_PARAMS = 120_000  # about those of the derived networks of the starter zoo
+MOBILENET_RATE = 0.01  # of SGD on all weights of a network that was pretrained; a usual one
+GENERALIST = "generalist"
+
+
+def measure(job: Job, data: Path, home: Path) -> dict[str, Any]:
+    """Run a job; returns its row."""
+    torch.set_num_threads(1)
+    target = open_dataset(data / f"{job.target}.npz")
+    if job.per_class is not None:
+        target = cut(target, job.per_class, job.seed)
+    started = time.process_time()
+    if job.part == "rivals":
+        found = _rival(job, target)
+    elif job.part == "retrieval":
+        found = _ranked(job, target, Zoo.open(home))
+    else:
+        found = _adapted(job, target, Zoo.open(home))
+    return {
+        **vars(job),
+        "domain": read_sources()[job.target].domain,
+        "classes": target.num_classes,
+        "train_images": len(target.train),
+        "val_images": len(target.val),
+        **found,
+        "processor_seconds": round(time.process_time() - started, 2),
+    }
+
+
+def cut(data: ImageDataset, per_class: int, seed: int) -> ImageDataset:
+    """A dataset with so many training images of each class, drawn by the seed; its other parts stay."""
+    generator = torch.Generator().manual_seed(seed)
+    order = torch.randperm(len(data.train), generator=generator)
+    labels = data.train.labels[order]
+    kept = [order[labels == label][:per_class] for label in range(data.num_classes)]
+    train = data.train.subset(torch.cat(kept).sort().values)
+    return ImageDataset(f"{data.name}-{per_class}", data.class_names, train, data.val, data.test)
+
+
+def candidates(zoo: Zoo, target: str) -> list[str]:
+    """Names of the supernets that may answer for a target."""
+    gone = set(left_out(target))
+    return sorted(record.name for record in zoo.list() if record.name not in gone)
+
+
+def _excluded(zoo: Zoo, target: str) -> list[str]:
+    there = {record.name for record in zoo.list()}
+    return [name for name in left_out(target) if name in there]
+
+
+def _adapted(job: Job, target: ImageDataset, zoo: Zoo) -> dict[str, Any]:
+    options: dict[str, Any] = {
+        "budget": job.budget,
+        "seed": job.seed,
+        "device": "cpu",
+        "timer": time.process_time,
+    }
+    exclude = _excluded(zoo, job.target)
+    if job.arm == "auto":
+        return _row(zoo.finetune("auto", target, exclude=exclude, **options))
+    if job.arm == "scratch":
+        return _row(zoo.finetune("scratch", target, floor=False, **options))
+    if job.arm == "source":
+        assert job.source is not None
+        return _row(zoo.finetune(job.source, target, floor=False, **options))
+    options["floor"] = False
+    if job.arm == "neither":
+        return _row(zoo.finetune("scratch", target, **options))
+    if job.arm == GENERALIST:
+        names = {record.id for record in zoo.list(tag=GENERALIST)}
+        match = next(m for m in zoo.query(target, k=100, exclude=exclude, probe=False) if m.id in names)
+    else:
+        match = zoo.query(target, k=1, exclude=exclude, probe=False)[0]
+    if job.arm in ("both", "generalist"):
+        recipe = replace(Recipe.for_transfer(), search_share=ABLATION_SEARCH)
+        return _row(zoo.finetune(match, target, recipe=recipe, **options))
+    if job.arm == "no search":
+        recipe = replace(Recipe.for_transfer(), search_share=0.0)
+        return _row(zoo.finetune(match, target, recipe=recipe, **options))
+    return _row(_partly(job, target, zoo.registry.get(match.id).supernet, match.id))
+
+
+def _partly(job: Job, target: ImageDataset, source: Supernet, id: str) -> FinetuneResult:
+    """From the weights of a source alone, or from its alphas alone."""
+    from snt_zoo.search.finetune import finetune
+
+    fresh = Supernet.create(source.config, generator=torch.Generator().manual_seed(job.seed))
+    with torch.no_grad():
+        if job.arm == "weights":
+            for alpha in source.alphas.values():
+                alpha.zero_()
+            start, recipe = source, replace(Recipe.for_transfer(), search_share=ABLATION_SEARCH)
+        else:
+            fresh.alphas.load_state_dict(source.alphas.state_dict())
+            # As from scratch: the recipe for transfer is made for weights that know something.
+            start, recipe = fresh, replace(Recipe(), selection="alpha")
+    return finetune(
+        target,
+        start,
+        source_id=f"{id} ({job.arm})",
+        budget=Budget(seconds=job.budget),
+        recipe=recipe,
+        seed=job.seed,
+        device="cpu",
+        timer=time.process_time,
+    )
+
+
+def _row(result: FinetuneResult) -> dict[str, Any]:
+    """What every arm that is adapted says of its run."""
+    derived = result.derived or result
+    return {
+        "from": result.source,
+        "returned": result.returned,
+        "val": result.accuracy["val"],
+        "test": result.accuracy["test"],
+        "params": result.params,
+        "macs": result.macs,
+        "derived": {
+            "val": derived.accuracy["val"],
+            "test": derived.accuracy["test"],
+            "params": derived.params,
+            "macs": derived.macs,
+            "genotype": derived.genotype.to_json()["cells"],
+        },
+        "probe": None if result.probe is None else dict(result.probe),
+        "race": [dict(row) for row in result.race],
+        "steps": {name: round(value, 4) for name, value in result.steps.items()},
+        "seconds": round(result.seconds, 2),
+        "curve": [
+            [record.stage, round(record.seconds, 2), round(record.val_accuracy, 4), record.who]
+            for record in result.history
+        ],
+    }
+
+
+def _ranked(job: Job, target: ImageDataset, zoo: Zoo) -> dict[str, Any]:
+    """Sources by one way to rank them, best first."""
+    began = time.process_time()
+    found = zoo.query(target, k=100, distance=job.arm, exclude=_excluded(zoo, job.target), probe=False)
+    names = {record.id: record.name for record in zoo.list()}
+    return {
+        "ranking": [names[match.id] for match in found],
+        "seconds": round(time.process_time() - began, 2),
+    }
+
+
+def _rival(job: Job, target: ImageDataset) -> dict[str, Any]:
+    """What a user would do without a zoo."""
+    if job.arm == "residual":
+        found = residual(target, job.budget, job.seed, params=RESIDUAL_PARAMS)
+        return {
+            "val": found["val_accuracy"],
+            "test": found["test_accuracy"],
+            "params": found["params"],
+            "macs": found["macs"],
+            "curve": [[*entry, None] for entry in found["epochs"]],
+        }
+    began = time.process_time()
+    probe = fit_probe(target, draw(target), seed=job.seed, timer=time.process_time)
+    model = probe_network(probe)
+    curve: list[list[Any]] = [["probe", round(time.process_time() - began, 2), probe.val_accuracy, None]]
+    if job.arm == "mobilenet":
+        run = Run(
+            budget=Budget(seconds=job.budget),
+            seed=job.seed,
+            settings={},
+            val=target.val,
+            spent=time.process_time() - began,
+            timer=time.process_time,
+        )
+        recipe = Recipe()
+        learner = WeightLearner(
+            model, target.train, recipe=recipe, generator=run.generator, peak_lr=MOBILENET_RATE
+        )
+        # From the probe on; it does not compete, so that the arm says what finetuning comes to.
+        run.fit("derived", learner, share=1.0, epochs=0)
+        curve += [[r.stage, round(r.seconds, 2), round(r.val_accuracy, 4), None] for r in run.history]
+    return {
+        "val": evaluate(model.eval(), target.val),
+        "test": evaluate(model, target.test),
+        "params": count_parameters(model),
+        "macs": count_macs(model),
+        "curve": curve,
+    }
+
+
+def names_of(zoo: Zoo, targets: Sequence[str]) -> dict[str, list[str]]:
+    """`candidates` of each target."""
+    return {target: candidates(zoo, target) for target in targets}

@@ -1,0 +1,116 @@
+"""What `benchmarks.transfer` runs: targets, parts, arms, and which row each of them is.
+
+A part is a question; its jobs are listed with the claims first, so that what is interrupted has those.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+# Of every domain of the collection, chosen before any was run with this benchmark: two icon sets and two of
+# handwriting, three of photographs, and one each of the others. No supernet that may answer for one was
+# trained on a relative of it (`zoo.sources.left_out`).
+TARGETS = (
+    "font_khmer",
+    "icon_food",
+    "icon_shapes",
+    "emoji_category",
+    "ahcd_arabic_hand",
+    "omniglot_s1_balinese",
+    "animal_silhouette",
+    "openclipart_category",
+    "furniture_category",
+    "openarena_texture",
+    "natural8",
+    "trashnet",
+    "chars74k_natural",
+)
+SEEDS = (0, 1, 2)
+FEW = (20, 5, 100)
+"""Training images of each class in the part `few`; the claim's number first."""
+
+METHODS = ("class-ot", "otdd", "class-means", "frechet", "mean-feature", "logme", "static", "random")
+"""What ranks the sources in the part `retrieval`."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One row.
+
+    Args:
+        part: `main`, `few`, `ablation`, `matrix`, `rivals` or `retrieval`.
+        target: dataset.
+        arm: what is done.
+        seed: of the run.
+        budget: seconds of processor time on one thread.
+        per_class: training images of each class; None for all.
+        source: name of the supernet, where the arm does not choose it.
+    """
+
+    part: str
+    target: str
+    arm: str
+    seed: int
+    budget: float
+    per_class: int | None = None
+    source: str | None = None
+
+    def key(self) -> tuple[Any, ...]:
+        """Which row it is."""
+        return tuple(asdict(self).values())
+
+
+@dataclass(frozen=True)
+class Budgets:
+    """Seconds of each part."""
+
+    main: float = 60.0
+    few: float = 30.0
+    ablation: float = 30.0
+    matrix: float = 6.0
+
+
+def plan(parts: Sequence[str], budgets: Budgets, sources: dict[str, list[str]]) -> Iterator[Job]:
+    """The jobs of some parts, in the order of the parts and the claims' first.
+
+    Args:
+        parts: which.
+        budgets: of each.
+        sources: for each target the names of the supernets that may answer.
+    """
+    for part in parts:
+        if part == "main":
+            for seed in SEEDS:
+                for target in TARGETS:
+                    for arm in ("scratch", "auto"):
+                        yield Job(part, target, arm, seed, budgets.main)
+        elif part == "few":
+            for per_class in FEW:
+                for seed in SEEDS:
+                    for target in TARGETS:
+                        for arm in ("scratch", "auto"):
+                            yield Job(part, target, arm, seed, budgets.few, per_class)
+        elif part == "ablation":
+            for seed in SEEDS:
+                for target in TARGETS:
+                    for arm in ("both", "weights", "alphas", "neither", "no search", "generalist"):
+                        yield Job(part, target, arm, seed, budgets.ablation)
+        elif part == "rivals":
+            for seed in SEEDS:
+                for target in TARGETS:
+                    for arm in ("probe", "mobilenet", "residual"):
+                        yield Job(part, target, arm, seed, budgets.main)
+        elif part == "matrix":
+            for target in TARGETS:
+                for source in sources[target]:
+                    yield Job(part, target, "source", 0, budgets.matrix, None, source)
+        elif part == "retrieval":
+            for target in TARGETS:
+                for method in METHODS:
+                    if method != "static":  # from the matrix alone
+                        yield Job(part, target, method, 0, 0.0)
+
+
+PARTS = ("main", "retrieval", "matrix", "few", "rivals", "ablation")

@@ -1,0 +1,296 @@
+"""What the rows of `benchmarks.transfer` come to: the summary, and the pictures of `docs/transfer.md`.
+
+Validation accuracy decides (when a run has reached another's end, which source is the oracle's), test
+accuracy is reported. Means over targets weigh each target alike, after the mean over its seeds.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import statistics
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from benchmarks.transfer_plan import FEW, METHODS, TARGETS
+
+Row = Mapping[str, Any]
+LATE = 2.0
+"""A run that never has the search's accuracy counts as having it after so many budgets."""
+
+RESAMPLES = 10_000
+OWN_STAGES = ("probe", "head", "search", "derived")
+
+
+def summarise(rows: Sequence[Row]) -> dict[str, Any]:
+    """The summary of the document."""
+    parts: dict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        parts[row["part"]].append(row)
+    found: dict[str, Any] = {"targets": len({row["target"] for row in parts["main"]})}
+    found |= _against_scratch(parts["main"])
+    few = {count: [r for r in parts["few"] if r["per_class"] == count] for count in FEW}
+    found["mean_gain_20_per_class"] = _against_scratch(few[20]).get("mean_gain")
+    found["few"] = {str(count): _against_scratch(of) for count, of in sorted(few.items()) if of}
+    found |= _choices(parts["matrix"], parts["retrieval"])
+    found["ablation"] = _by_arm(parts["ablation"])
+    found["imagenet"] = _imagenet(parts["rivals"], parts["main"])
+    return found
+
+
+# ---- a search from scratch against --from auto --------------------------------------------------
+
+
+def _against_scratch(rows: Sequence[Row]) -> dict[str, Any]:
+    """Times and gains of `auto` over `scratch`, with the floor and of the derived network alone."""
+    pairs = _paired(rows, "scratch", "auto")
+    if not pairs:
+        return {}
+    by_target: dict[str, dict[str, Any]] = {}
+    for target, both in pairs.items():
+        ratios = [ratio(scratch, auto) for scratch, auto in both]
+        alone = [ratio(scratch, auto, floor=False) for scratch, auto in both]
+        by_target[target] = {
+            "domain": both[0][0]["domain"],
+            "seeds": len(both),
+            "scratch": _mean(s["test"] for s, _ in both),
+            "auto": _mean(a["test"] for _, a in both),
+            "auto_derived": _mean(a["derived"]["test"] for _, a in both),
+            "time_ratios": [round(r, 2) for r in ratios],
+            "time_ratios_derived": [round(r, 2) for r in alone],
+            "returned": [a["returned"] for _, a in both],
+            "from": [a["from"] for _, a in both],
+        }
+    gains = {t: _difference(both, lambda a: a["test"]) for t, both in pairs.items()}
+    derived = {t: _difference(both, lambda a: a["derived"]["test"]) for t, both in pairs.items()}
+    return {
+        "time_ratio_geomean": _geomean(by_target, "time_ratios"),
+        "time_ratio_geomean_derived": _geomean(by_target, "time_ratios_derived"),
+        "share_not_worse": _share(gain >= 0 for gain in gains.values()),
+        "share_not_worse_derived": _share(gain >= 0 for gain in derived.values()),
+        "share_within_one_point": _share(gain >= -0.01 for gain in gains.values()),
+        "mean_gain": _interval(list(gains.values())),
+        "mean_gain_derived": _interval(list(derived.values())),
+        "by_target": by_target,
+    }
+
+
+def goal(scratch: Row) -> tuple[float, float]:
+    """The best validation accuracy of a search from scratch, and the seconds at which it first has it."""
+    best = max(value for _, _, value, _ in scratch["curve"])
+    return best, next(seconds for _, seconds, value, _ in scratch["curve"] if value >= best)
+
+
+def reached(row: Row, accuracy: float, *, floor: bool = True) -> float | None:
+    """Seconds at which a run first has an accuracy; None if it never has.
+
+    Of a race only the winner's heads count: others are not what the run would hand back.
+
+    Args:
+        row: of the run.
+        accuracy: on validation.
+        floor: whether the probe counts, which the run hands back where it is better.
+    """
+    for stage, seconds, value, who in row["curve"]:
+        own = stage in OWN_STAGES if floor else stage in OWN_STAGES[1:]
+        if (own or (stage == "race" and who == row["from"])) and value >= accuracy - 1e-9:
+            return float(seconds)
+    return None
+
+
+def ratio(scratch: Row, other: Row, *, floor: bool = True) -> float:
+    """How many times sooner a run has the best validation accuracy of a search from scratch."""
+    best, theirs = goal(scratch)
+    mine = reached(other, best, floor=floor)
+    return theirs / (LATE * other["budget"] if mine is None else max(mine, 0.01))
+
+
+def _paired(rows: Sequence[Row], one: str, other: str) -> dict[str, list[tuple[Row, Row]]]:
+    """For each target the rows of two arms with the same seed."""
+    by_key = {(row["target"], row["arm"], row["seed"]): row for row in rows}
+    pairs: dict[str, list[tuple[Row, Row]]] = defaultdict(list)
+    for target, arm, seed in by_key:
+        if arm == one and (target, other, seed) in by_key:
+            pairs[target].append((by_key[target, one, seed], by_key[target, other, seed]))
+    return {target: pairs[target] for target in TARGETS if target in pairs}
+
+
+def _difference(both: Sequence[tuple[Row, Row]], of: Callable[[Row], float]) -> float:
+    return statistics.fmean(of(other) - one["test"] for one, other in both)
+
+
+# ---- which source -------------------------------------------------------------------------------
+
+
+def _choices(matrix: Sequence[Row], retrieval: Sequence[Row]) -> dict[str, Any]:
+    """Accuracies of the sources that each way of choosing comes to, on a short budget."""
+    tests: dict[str, dict[str, Row]] = defaultdict(dict)
+    for row in matrix:
+        tests[row["target"]][row["source"]] = row
+    orders = {(row["target"], row["arm"]): row["ranking"] for row in retrieval}
+    # A ranking that ignores the query: by the mean on the other targets.
+    for target in tests:
+        orders[target, "static"] = _static(tests, target)
+    complete = [t for t in TARGETS if len(tests[t]) > 1 and all((t, m) in orders for m in METHODS)]
+    if not complete:
+        return {}
+    rows: dict[str, dict[str, float]] = {}
+    for target in complete:
+        known = tests[target]
+        scores = [row["test"] for row in known.values()]
+        found = {
+            "oracle": max(known.values(), key=lambda row: row["val"])["test"],
+            "best": max(scores),
+            "mean": statistics.fmean(scores),
+            "worst": min(known.values(), key=lambda row: row["val"])["test"],
+        }
+        general = [row for name, row in known.items() if "generalist" in name]
+        if general:
+            found["best generalist"] = max(general, key=lambda row: row["val"])["test"]
+        for method in METHODS:
+            order = [name for name in orders[target, method] if name in known]
+            if method == "random":
+                found["random"], found["random@3"] = found["mean"], _best_of_three(scores)
+                continue
+            picked = [known[name] for name in order[:3]]
+            found[method] = picked[0]["test"]
+            found[f"{method}@3"] = max(picked, key=lambda row: row["val"])["test"]
+        heads = max(known.values(), key=head_accuracy)
+        found["race of all heads"] = heads["test"]
+        rows[target] = {name: round(value, 4) for name, value in found.items()}
+    names = dict.fromkeys(name for row in rows.values() for name in row)
+    regrets = {
+        name: round(statistics.fmean(row["oracle"] - row[name] for row in rows.values()), 4)
+        for name in names
+        if all(name in row for row in rows.values())
+    }
+    return {
+        "regret_to_oracle": regrets["class-ot"],
+        "random_regret": regrets["random"],
+        "regrets": regrets,
+        "head_rank_correlation": _mean(_spearman_of_heads(tests[target]) for target in complete),
+        "choice_by_target": rows,
+    }
+
+
+def head_accuracy(row: Row) -> float:
+    """Validation accuracy of the head that was fitted first."""
+    return next((float(value) for stage, _, value, _ in row["curve"] if stage == "head"), 0.0)
+
+
+def _static(tests: Mapping[str, Mapping[str, Row]], target: str) -> list[str]:
+    """Sources by their mean rank on the other targets, on validation."""
+    ranks: dict[str, list[float]] = defaultdict(list)
+    for other, known in tests.items():
+        if other != target:
+            order = sorted(known, key=lambda name: -known[name]["val"])
+            for place, name in enumerate(order):
+                ranks[name].append(place / max(len(order) - 1, 1))
+    return sorted(tests[target], key=lambda name: statistics.fmean(ranks.get(name) or [1.0]))
+
+
+def _best_of_three(scores: Sequence[float]) -> float:
+    """The expected best of three that are drawn."""
+    ordered, n = sorted(scores), len(scores)
+    if n < 3:
+        return max(scores)
+    return sum(score * math.comb(i, 2) for i, score in enumerate(ordered)) / math.comb(n, 3)
+
+
+def _spearman_of_heads(known: Mapping[str, Row]) -> float:
+    from scipy.stats import spearmanr
+
+    rows = list(known.values())
+    value = float(spearmanr([head_accuracy(row) for row in rows], [row["val"] for row in rows]).statistic)
+    return 0.0 if math.isnan(value) else value
+
+
+# ---- ablation and rivals ------------------------------------------------------------------------
+
+
+def _by_arm(rows: Sequence[Row]) -> dict[str, Any]:
+    """Mean test accuracy of each arm, over the targets and seeds that every arm has."""
+    arms = sorted({row["arm"] for row in rows})
+    by_key: dict[tuple[str, int], dict[str, Row]] = defaultdict(dict)
+    for row in rows:
+        by_key[row["target"], row["seed"]][row["arm"]] = row
+    common = {key: of for key, of in by_key.items() if len(of) == len(arms)}
+    if not common:
+        return {}
+    targets: dict[str, list[dict[str, Row]]] = defaultdict(list)
+    for (target, _), of in common.items():
+        targets[target].append(of)
+
+    def means(what: str) -> dict[str, dict[str, float]]:
+        return {
+            target: {arm: _mean(of[arm][what] for of in seeds) for arm in arms}
+            for target, seeds in targets.items()
+        }
+
+    by_target = means("test")
+    return {
+        "runs": len(common),
+        "test": {arm: _mean(row[arm] for row in by_target.values()) for arm in arms},
+        "val": {arm: _mean(row[arm] for row in means("val").values()) for arm in arms},
+        "by_target": by_target,
+    }
+
+
+def _imagenet(rivals: Sequence[Row], main: Sequence[Row]) -> dict[str, Any]:
+    """What one would do without a zoo beside ours: accuracy, parameters and MACs."""
+    groups: dict[str, list[Row]] = defaultdict(list)
+    for row in rivals:
+        groups[row["arm"]].append(row)
+    for row in main:
+        groups[row["arm"]].append(row)
+        if row["arm"] == "auto":
+            groups["auto, derived"].append({**row, **row["derived"]})
+    targets = (
+        set.intersection(*({row["target"] for row in of} for of in groups.values())) if groups else set()
+    )
+    if not rivals or not targets:
+        return {}
+    found: dict[str, Any] = {}
+    for arm, of in groups.items():
+        per_target = {t: [row for row in of if row["target"] == t] for t in targets}
+        found[arm] = {
+            "test": _mean(_mean(r["test"] for r in some) for some in per_target.values()),
+            "params": round(_mean(_mean(r["params"] for r in some) for some in per_target.values())),
+            "macs": round(_mean(_mean(r["macs"] for r in some) for some in per_target.values())),
+            "seeds": min(len(some) for some in per_target.values()),
+            "by_domain": {
+                domain: _mean(
+                    _mean(r["test"] for r in some)
+                    for some in per_target.values()
+                    if some[0]["domain"] == domain
+                )
+                for domain in sorted({some[0]["domain"] for some in per_target.values()})
+            },
+        }
+    return {"targets": len(targets), **found}
+
+
+# ---- numbers ------------------------------------------------------------------------------------
+
+
+def _mean(values: Iterable[float]) -> float:
+    return round(statistics.fmean(values), 4)
+
+
+def _share(values: Iterable[bool]) -> float:
+    return _mean(float(value) for value in values)
+
+
+def _geomean(by_target: Mapping[str, Mapping[str, Any]], name: str) -> float:
+    """Of the targets' geometric means."""
+    logs = [statistics.fmean(math.log(r) for r in of[name]) for of in by_target.values()]
+    return round(math.exp(statistics.fmean(logs)), 2)
+
+
+def _interval(gains: Sequence[float]) -> dict[str, float]:
+    """The mean over targets and its bootstrap interval of 95 %, targets drawn with replacement."""
+    chance = random.Random(0)
+    means = sorted(statistics.fmean(chance.choices(gains, k=len(gains))) for _ in range(RESAMPLES))
+    low, high = means[int(0.025 * RESAMPLES)], means[int(0.975 * RESAMPLES) - 1]
+    return {"mean": round(statistics.fmean(gains), 4), "low": round(low, 4), "high": round(high, 4)}

@@ -1,0 +1,140 @@
+"""The figures of `benchmarks.transfer`, on rows whose answers can be worked out by hand."""
+
+from __future__ import annotations
+
+import itertools
+import statistics
+from typing import Any
+
+import pytest
+
+from benchmarks.transfer_arms import cut
+from benchmarks.transfer_pictures import best_so_far
+from benchmarks.transfer_plan import METHODS, PARTS, TARGETS, Budgets, plan
+from benchmarks.transfer_report import _best_of_three, goal, ratio, reached, summarise
+from snt_zoo.data import ImageDataset
+from zoo.sources import left_out, read_sources
+
+Row = dict[str, Any]
+
+
+def row(**fields: Any) -> Row:
+    plain = {
+        "part": "main",
+        "target": TARGETS[0],
+        "arm": "auto",
+        "seed": 0,
+        "budget": 60.0,
+        "per_class": None,
+        "source": None,
+        "domain": "glyph",
+        "from": "a",
+        "returned": "derived",
+        "test": 0.8,
+        "val": 0.8,
+        "params": 10,
+        "macs": 100,
+        "curve": [["derived", 10.0, 0.8, None]],
+    }
+    made = plain | fields
+    return {"derived": {"val": made["val"], "test": made["test"], "params": 5, "macs": 50}} | made
+
+
+def test_the_plan_asks_each_question_once_and_no_relative() -> None:
+    sources = {target: ["x", "y"] for target in TARGETS}
+    jobs = list(plan(PARTS, Budgets(), sources))
+    assert len({job.key() for job in jobs}) == len(jobs)
+    assert {job.part for job in jobs} == set(PARTS)
+    assert [job.part for job in jobs[: 6 * len(TARGETS)]] == ["main"] * 6 * len(TARGETS)
+    rows = read_sources()
+    assert {rows[target].domain for target in TARGETS} == {of.domain for of in rows.values()}
+    assert len(TARGETS) >= 12 and all(rows[target].target for target in TARGETS)
+    assert all(target in rows and isinstance(left_out(target), list) for target in TARGETS)
+
+
+def test_time_to_the_accuracy_of_a_search_from_scratch() -> None:
+    scratch = row(
+        arm="scratch",
+        curve=[["search", 20.0, 0.5, None], ["derived", 40.0, 0.7, None], ["derived", 50.0, 0.7, None]],
+    )
+    assert goal(scratch) == (0.7, 40.0)
+    curve = [
+        ["probe", 2.0, 0.6, None],
+        ["race", 3.0, 0.9, "b"],  # who lost the race
+        ["race", 4.0, 0.65, "a"],
+        ["derived", 10.0, 0.7, None],
+    ]
+    auto = row(curve=curve)
+    assert reached(auto, 0.6) == 2.0 and reached(auto, 0.6, floor=False) == 4.0
+    assert reached(auto, 0.7) == 10.0 and reached(auto, 0.71) is None
+    assert ratio(scratch, auto) == pytest.approx(4.0)
+    assert ratio(scratch, row(curve=curve[:3])) == pytest.approx(40 / 120)  # never: twice the budget
+    assert best_so_far(auto, [0.0, 2.0, 3.5, 60.0]) == [0.0, 0.6, 0.6, 0.7]
+
+
+def test_gains_weigh_targets_alike() -> None:
+    rows = []
+    for target, seeds, gain in ((TARGETS[0], 3, 0.1), (TARGETS[1], 1, -0.3)):
+        for seed in range(seeds):
+            rows.append(row(target=target, seed=seed, arm="scratch", test=0.6))
+            rows.append(row(target=target, seed=seed, test=0.6 + gain))
+    found = summarise(rows)
+    assert found["targets"] == 2 and found["share_not_worse"] == 0.5
+    assert found["mean_gain"]["mean"] == pytest.approx(-0.1)
+    assert found["mean_gain"]["low"] == pytest.approx(-0.3) and found["mean_gain"]["high"] == pytest.approx(
+        0.1
+    )
+    assert found["time_ratio_geomean"] == pytest.approx(1.0)
+    assert found["mean_gain_20_per_class"] is None and found["ablation"] == {} and found["imagenet"] == {}
+
+
+def test_regrets_are_to_the_source_that_validation_chooses() -> None:
+    # On both targets: validation likes x best; its test accuracy is 0.8, that of y 0.9, that of z 0.1.
+    scores = {"x": (0.9, 0.8), "y": (0.8, 0.9), "z": (0.2, 0.1)}
+    rows = []
+    for target in TARGETS[:2]:
+        for name, (val, test) in scores.items():
+            curve = [["head", 1.0, {"x": 0.3, "y": 0.2, "z": 0.4}[name], None]]
+            rows.append(
+                row(part="matrix", arm="source", target=target, source=name, val=val, test=test, curve=curve)
+            )
+        for method in METHODS:
+            if method != "static":
+                order = ["z", "y", "x"] if method == "class-ot" else ["x", "y", "z"]
+                rows.append({"part": "retrieval", "target": target, "arm": method, "ranking": order})
+    found = summarise(rows)
+    assert found["regret_to_oracle"] == pytest.approx(0.8 - 0.1)
+    assert found["regrets"]["otdd"] == 0.0 and found["regrets"]["class-ot@3"] == 0.0
+    assert found["random_regret"] == pytest.approx(0.8 - statistics.fmean((0.8, 0.9, 0.1)))
+    assert found["regrets"]["static"] == 0.0  # x is best on the other target
+    assert found["regrets"]["race of all heads"] == pytest.approx(0.7)
+    assert found["regrets"]["worst"] == pytest.approx(0.7)
+    assert found["regrets"]["best"] == pytest.approx(-0.1)
+
+
+def test_the_best_of_three_that_are_drawn() -> None:
+    scores = [0.1, 0.4, 0.2, 0.9, 0.5]
+    exact = statistics.fmean(max(three) for three in itertools.combinations(scores, 3))
+    assert _best_of_three(scores) == pytest.approx(exact)
+    assert _best_of_three(scores[:2]) == 0.4
+
+
+def test_the_ablation_looks_at_what_every_arm_has() -> None:
+    rows = [
+        row(part="ablation", arm=arm, target=target, seed=seed, test=test, val=test)
+        for arm, test in (("both", 0.8), ("weights", 0.6))
+        for target in TARGETS[:2]
+        for seed in (0, 1)
+        if (arm, target, seed) != ("weights", TARGETS[1], 1)
+    ]
+    found = summarise(rows)["ablation"]
+    assert found["runs"] == 3 and found["test"] == {"both": 0.8, "weights": 0.6}
+
+
+def test_fewer_training_images(few_digits: ImageDataset) -> None:
+    small = cut(few_digits, 5, 0)
+    counts = small.train.labels.bincount(minlength=10)
+    assert counts.tolist() == few_digits.train.labels.bincount(minlength=10).clamp(max=5).tolist()
+    assert small.val is few_digits.val and small.test is few_digits.test
+    assert small.train.labels.tolist() == cut(few_digits, 5, 0).train.labels.tolist()
+    assert small.fingerprint != cut(few_digits, 5, 1).fingerprint
