@@ -20,7 +20,7 @@ L2 = 1e-3  # on standardised features; see docs/decisions.md
 MAX_IMAGES = 8192  # of the training split, evenly spaced
 
 
-def begin_on(network: Supernet, train: Split, val: Split) -> float:
+def begin_on(network: Supernet, train: Split, val: Split, *, once: bool = False) -> float:
     """Fit the head for a new task, with batch norms measured on it, or as they came if that is better.
 
     Statistics of the source are wrong on the target as a rule, and are measured again. Those of a network
@@ -32,6 +32,7 @@ def begin_on(network: Supernet, train: Split, val: Split) -> float:
         network: changed in place (norms and head).
         train: training images.
         val: by which it is decided.
+        once: of such a space try the norms as they came alone: half the time, for a first comparison.
 
     Returns:
         The accuracy on `val`, from 0 to 1.
@@ -40,6 +41,8 @@ def begin_on(network: Supernet, train: Split, val: Split) -> float:
     if network.space.may_be_pretrained:
         fit_head(network, train)
         kept = evaluate(network, val)
+        if once:
+            return kept
         published = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     recalibrate(network, train)
     fit_head(network, train)

@@ -77,11 +77,11 @@ class Racer:
         """Whether it comes with weights."""
         return isinstance(self.entrant.source, Supernet)
 
-    def fit_head(self, train: Split, val: Split) -> float:
-        """The stage `head` of finetuning; returns the accuracy on `val`."""
+    def fit_head(self, train: Split, val: Split, *, once: bool = False) -> float:
+        """The stage `head` of finetuning, see `begin_on`; returns the accuracy on `val`."""
         if ENTROPY_FLOOR in self.entrant.recipe.guards and self.softened is None:
             self.softened = soften(self.supernet, self.entrant.recipe.entropy_floor)
-        accuracy = begin_on(self.supernet, train, val)
+        accuracy = begin_on(self.supernet, train, val, once=once)
         self.state = copied(self.supernet)
         return accuracy
 

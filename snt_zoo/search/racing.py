@@ -138,7 +138,7 @@ def _fit_heads(
             racer.out = "time"
             continue
         began = run.clock.seconds()
-        racer.accuracy = racer.fit_head(train, val)
+        racer.accuracy = racer.fit_head(train, val, once=rung == "heat")
         _tell(racer, run, began, rung)
         seen.append(racer)
     return sorted(seen, key=lambda racer: -racer.accuracy)

@@ -227,9 +227,10 @@ def test_a_heat_leaves_those_that_are_not_clearly_behind(
     seen: list[int] = []
     begin_on = racer.begin_on
 
-    def counted(network: Supernet, train: Split, val: Split) -> float:
+    def counted(network: Supernet, train: Split, val: Split, *, once: bool) -> float:
         seen.append(len(train))
-        return begin_on(network, train, val)
+        assert once == (len(train) < len(digits.train))
+        return begin_on(network, train, val, once=once)
 
     monkeypatch.setattr(racer, "begin_on", counted)
     result = run(digits, entrants, budget=Budget(epochs=1))
