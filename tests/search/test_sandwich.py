@@ -110,6 +110,15 @@ def test_published_norms_are_kept_where_they_are_better(few_digits: ImageDataset
     assert evaluate(other, few_digits.val) <= found
 
 
+def test_for_a_first_comparison_published_norms_are_as_they_came(few_digits: ImageDataset) -> None:
+    config = replace(TINY["mobile"], num_classes=few_digits.num_classes)
+    net = Supernet.create(config, generator=torch.Generator().manual_seed(0))
+    before = {name: tensor.clone() for name, tensor in net.trunk.state_dict().items()}
+    found = begin_on(net, few_digits.train, few_digits.val, once=True)
+    assert found == evaluate(net, few_digits.val)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in net.trunk.state_dict().items())
+
+
 def test_wrong_norms_are_measured_again(few_digits: ImageDataset) -> None:
     config = replace(TINY["mobile"], num_classes=few_digits.num_classes)
     net = Supernet.create(config, generator=torch.Generator().manual_seed(0))
