@@ -8,6 +8,7 @@ Tasks of every domain, for each of which no supernet may answer that was trained
 - `retrieval`: which supernet each distance would have chosen.
 - `rivals`: a linear probe, the whole MobileNetV2 finetuned, a residual network from scratch.
 - `ablation`: weights and alphas, either, neither; no search at all; a generalist.
+- `epochs`: a search from scratch and `--from auto` for equally many epochs.
 
 Rows go into a file of JSON lines as they come and are skipped when they are there, so that hours of runs can
 be stopped and started again. Every run has one thread, and its seconds are processor time, so that two side

@@ -84,7 +84,8 @@ def _excluded(zoo: Zoo, target: str) -> list[str]:
 
 def _adapted(job: Job, target: ImageDataset, zoo: Zoo) -> dict[str, Any]:
     options: dict[str, Any] = {
-        "budget": job.budget,
+        "budget": None if job.part == "epochs" else job.budget,
+        "epochs": round(job.budget) if job.part == "epochs" else None,
         "seed": job.seed,
         "device": "cpu",
         "timer": time.process_time,

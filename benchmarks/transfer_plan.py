@@ -39,11 +39,11 @@ class Job:
     """One row.
 
     Args:
-        part: `main`, `few`, `ablation`, `matrix`, `rivals` or `retrieval`.
+        part: `main`, `epochs`, `few`, `ablation`, `matrix`, `rivals` or `retrieval`.
         target: dataset.
         arm: what is done.
         seed: of the run.
-        budget: seconds of processor time on one thread.
+        budget: seconds of processor time on one thread; epochs in the part `epochs`.
         per_class: training images of each class; None for all.
         source: name of the supernet, where the arm does not choose it.
     """
@@ -63,9 +63,10 @@ class Job:
 
 @dataclass(frozen=True)
 class Budgets:
-    """Seconds of each part."""
+    """Seconds of each part; of the part `epochs` those of search and of derived training each."""
 
     main: float = 60.0
+    epochs: float = 6.0
     few: float = 20.0
     ablation: float = 20.0
     matrix: float = 5.0
@@ -80,11 +81,12 @@ def plan(parts: Sequence[str], budgets: Budgets, sources: dict[str, list[str]]) 
         sources: for each target the names of the supernets that may answer.
     """
     for part in parts:
-        if part == "main":
+        if part in ("main", "epochs"):
+            budget = budgets.main if part == "main" else budgets.epochs
             for seed in SEEDS:
                 for target in TARGETS:
                     for arm in ("scratch", "auto"):
-                        yield Job(part, target, arm, seed, budgets.main)
+                        yield Job(part, target, arm, seed, budget)
         elif part == "few":
             for per_class in FEW:
                 for seed in SEEDS:
@@ -112,4 +114,4 @@ def plan(parts: Sequence[str], budgets: Budgets, sources: dict[str, list[str]]) 
                         yield Job(part, target, method, 0, 0.0)
 
 
-PARTS = ("main", "retrieval", "matrix", "few", "rivals", "ablation")
+PARTS = ("main", "retrieval", "matrix", "few", "rivals", "ablation", "epochs")

@@ -35,6 +35,7 @@ def summarise(rows: Sequence[Row]) -> dict[str, Any]:
     found["few"] = {str(count): _against_scratch(of) for count, of in sorted(few.items()) if of}
     found |= _choices(parts["matrix"], parts["retrieval"])
     found["ablation"] = _by_arm(parts["ablation"])
+    found["equal_epochs"] = _by_arm(parts["epochs"])
     found["imagenet"] = _imagenet(parts["rivals"], parts["main"])
     return found
 
