@@ -1,4 +1,4 @@
-"""The backbone that ships is torchvision's MobileNetV2 with the weights of the package, whatever was folded."""
+"""The backbone that ships is torchvision's MobileNetV2 with the weights of the package, folded or not."""
 
 from __future__ import annotations
 
