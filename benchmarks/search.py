@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from benchmarks.document import document, write
+from benchmarks.json_lines import read_rows
 
 # None is in the starter zoo: a script, icons, photographs, defects of solar cells, and handwriting.
 TASKS = ("font_latin_lower", "icon_media", "natural8", "elpv_type", "ahcd_arabic_hand")
@@ -169,19 +170,6 @@ def _above(rows: Sequence[Row], by_key: dict[Key, Row], arm: str) -> dict[str, A
     return {"mean": round(statistics.fmean(gains), 4), "standard_error": round(error, 4)}
 
 
-def read_rows(path: Path, seconds: float) -> list[Row]:
-    """The rows of a file that have a budget; a last line that was cut off is left out."""
-    rows = []
-    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
-        try:
-            row = json.loads(line)
-        except ValueError:
-            continue
-        if row["budget"] == seconds:
-            rows.append(row)
-    return rows
-
-
 def run(keys: Sequence[Key], arguments: argparse.Namespace, rows: list[Row]) -> list[str]:
     """Run what is asked for, and append it to `rows` and to the file; returns the failures."""
     failures: list[str] = []
@@ -235,7 +223,7 @@ def main() -> None:
     arguments = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = "1"  # for the processes that are started below
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    rows = read_rows(arguments.out, arguments.seconds)
+    rows = [row for row in read_rows(arguments.out) if row["budget"] == arguments.seconds]
     failures: list[str] = []
     started = time.perf_counter()
     for arms in ((*SEARCHED, *CONTROLS), tuple(FOLLOWING)):

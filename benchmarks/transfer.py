@@ -29,23 +29,12 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.document import document, write
+from benchmarks.json_lines import read_rows
 from benchmarks.transfer_plan import PARTS, TARGETS, Budgets, Job, plan
 
 RESULTS = Path(__file__).parent / "results"
 COMMAND = "python -m benchmarks.transfer --data DIR --workers 2"
 Row = dict[str, Any]
-
-
-def read_rows(path: Path) -> list[Row]:
-    """The rows of a file; a last line that was cut off is left out."""
-    rows = []
-    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
-        try:
-            row = json.loads(line)
-        except ValueError:
-            continue
-        rows.append(row)
-    return rows
 
 
 def job_of(row: Row) -> Job:
