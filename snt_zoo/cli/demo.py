@@ -26,7 +26,7 @@ def _show(document: Mapping[str, Any]) -> None:
     reached = document["scratch_accuracy_reached_after_seconds"]
     lines = {
         "left out, as they show digits": ", ".join(document["left_out"]) or "none",
-        "from the best match": _summary(document["transferred"]),
+        "from the zoo": _summary(document["transferred"]),
         "from scratch": _summary(document["scratch"]),
         "scratch's accuracy reached after": "not reached" if reached is None else f"{reached:.1f} s",
         "report": document["report"],
@@ -40,7 +40,7 @@ def _show_curves(transferred: list[Mapping[str, Any]], scratch: list[Mapping[str
     moments = [end * tenth / 10 for tenth in range(1, 11)]
     click.echo("best validation accuracy so far")
     rows = {"after seconds": [f"{moment:.0f}" for moment in moments]}
-    for name, history in (("from the best match", transferred), ("from scratch", scratch)):
+    for name, history in (("from the zoo", transferred), ("from scratch", scratch)):
         best = [
             max((r["val_accuracy"] for r in history if r["seconds"] <= moment), default=None)
             for moment in moments
@@ -73,8 +73,8 @@ def demo_command(budget: str, seed: int, out: Path | None, device: str, home: Pa
     """Show the main job on handwritten digits.
 
     The digits ship with scikit-learn. Supernets that were trained on digits are left out. The best of the
-    others is finetuned, and for the same time a network is searched from scratch. Needs no network and
-    no data of yours.
+    others race, the winner is finetuned, and for the same time a network is searched from scratch. Needs
+    no network and no data of yours.
 
     \b
     Example:
