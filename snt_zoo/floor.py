@@ -1,4 +1,5 @@
-"""The floor under a finetuned network: a linear probe on an ImageNet backbone, as a network of its own.
+"""The floor under a finetuned network: a linear probe on an ImageNet backbone, as a network of its own, and
+the best head of a race.
 
 The backbone that ships with the package is a MobileNetV2, and so is the path of a `mobile` supernet that
 begins with it (`snt_zoo.starting`). So the probe's network is that supernet's derived model with the probe as
@@ -120,36 +121,54 @@ def with_floor(
     limits: Limits | None = None,
     device: str | torch.device = "auto",
 ) -> FinetuneResult:
-    """What a run hands back, no worse on validation than a probe: the probe's network where that is better.
+    """What a run hands back, no worse on validation than what is there without a search.
+
+    That is the probe's network, and of a race the best head that was fitted.
 
     Args:
         result: of the run.
         probe: fitted to the same data.
-        data: that the probe's network is measured on.
+        data: that the network is measured on.
         limits: on the network; a probe that is too large for them is told of, and not handed back.
         device: where it is measured.
 
     Returns:
-        The result with `probe`. If the probe's network is handed back, `returned` is `"probe"`, `derived` is
-        the result as it was, and a warning says how far the derived network came.
+        The result with `probe`. If another network is handed back, `returned` is `"probe"` or `"head"`,
+        `derived` is the result as it was, and a warning says how far the derived network came.
     """
     limits = limits or Limits()
-    model = probe_network(probe)
-    params, macs = count_parameters(model), count_macs(model)
-    facts = probe.to_json() | {"params": params, "macs": macs}
-    reached = result.accuracy["val"]
-    if probe.val_accuracy <= reached:
-        return replace(result, probe=facts)
-    ahead = (
-        f"a linear probe on the ImageNet backbone is better on validation, {_percent(probe.val_accuracy)} "
-        f"against {_percent(reached)}"
-    )
-    if params > (limits.max_params or params) or macs > (limits.max_macs or macs):
+    network = probe_network(probe)
+    params, macs = count_parameters(network), count_macs(network)
+    searched, reached, head = result, result.accuracy["val"], result.best_head
+    result = replace(result, probe=probe.to_json() | {"params": params, "macs": macs})
+    fits = params <= (limits.max_params or params) and macs <= (limits.max_macs or macs)
+    if probe.val_accuracy > reached and not fits:
         told = (
-            f"{ahead}, but too large for the limits ({params:,} parameters, {macs:,} MACs): the derived "
-            "network is handed back"
+            f"a linear probe on the ImageNet backbone is {_ahead(probe.val_accuracy, reached)}, but too "
+            f"large for the limits ({params:,} parameters, {macs:,} MACs): it is not handed back"
         )
-        return replace(result, probe=facts, warnings=(*result.warnings, told))
+        result = replace(result, warnings=(*result.warnings, told))
+    best_probe = probe.val_accuracy if fits else -1.0
+    if head is not None and head.val_accuracy > reached and head.val_accuracy >= best_probe:
+        ahead = f"a head fitted to {head.source} is {_ahead(head.val_accuracy, reached)}"
+        handed = _handed_back(result, head.model, ahead, data, device)
+        return replace(handed, returned="head", source=head.source, derived=searched)
+    if best_probe > reached:
+        ahead = f"a linear probe on the ImageNet backbone is {_ahead(best_probe, reached)}"
+        handed = _handed_back(result, network, ahead, data, device)
+        return replace(handed, returned="probe", derived=searched)
+    return result
+
+
+def _handed_back(
+    result: FinetuneResult,
+    model: DerivedModel,
+    ahead: str,
+    data: ImageDataset,
+    device: str | torch.device,
+) -> FinetuneResult:
+    """The result with another network in place of the derived one."""
+    params, macs = count_parameters(model), count_macs(model)
     model.to(resolve_device(device))
     accuracy = {"val": evaluate(model, data.val), "test": evaluate(model, data.test)}
     told = (
@@ -164,11 +183,12 @@ def with_floor(
         accuracy=accuracy,
         params=params,
         macs=macs,
-        returned="probe",
-        probe=facts,
-        derived=result,
         warnings=(*result.warnings, told),
     )
+
+
+def _ahead(accuracy: float, reached: float) -> str:
+    return f"better on validation, {_percent(accuracy)} against {_percent(reached)}"
 
 
 def _percent(share: float) -> str:

@@ -15,10 +15,14 @@ from snt_zoo.encoders.sketch import draw
 from snt_zoo.errors import UnknownComponentError
 from snt_zoo.floor import FLOOR_REACH, Floor, probe_network, with_floor
 from snt_zoo.registry.hub.package import pack_folder
+from snt_zoo.search.best_head import BestHead
 from snt_zoo.search.budget import Budget
 from snt_zoo.search.constraints import Limits
+from snt_zoo.search.derived import DerivedModel
 from snt_zoo.search.evaluate import count_macs, count_parameters, evaluate
 from snt_zoo.search.finetune import FinetuneResult, finetune
+from snt_zoo.search.head import fit_head
+from snt_zoo.search.pretrain import pretrain
 from tests.conftest import TINY
 from tests.encoders.making import cheap_backbone
 
@@ -119,3 +123,39 @@ def test_the_floor_looks_at_more_images_only_where_that_can_matter(few_digits: I
 
 def test_what_is_spent_before_counts(searched: FinetuneResult) -> None:
     assert searched.history[0].seconds >= 5.0 and searched.seconds >= 5.0
+
+
+def test_the_best_head_of_a_race_is_handed_back_where_it_is_better(
+    few_digits: ImageDataset, probe: Probe, searched: FinetuneResult, tmp_path: Path
+) -> None:
+    """A race that a better head lost for being too slow to train."""
+    good = FinetuneHead(few_digits)
+    raced = replace(searched, best_head=BestHead("slow-1", good.model, good.accuracy))
+    weak = replace(probe, val_accuracy=0.1)
+    result = with_floor(raced, weak, few_digits, device="cpu")
+    assert (result.returned, result.source) == ("head", "slow-1")
+    assert result.derived is not None and result.derived.source == "scratch"
+    assert result.accuracy["val"] == good.accuracy > searched.accuracy["val"]
+    assert "a head fitted to slow-1 is better on validation" in result.warnings[-1]
+    loaded = snt_zoo.load_model(result.save(tmp_path / "model"))
+    assert loaded.source == "slow-1" and loaded.accuracy == dict(result.accuracy)
+    assert snt_zoo.load_model(tmp_path / "model" / "derived").source == "scratch"
+    assert "the head that was fitted to slow-1" in (tmp_path / "model" / "report.html").read_text("utf-8")
+    # The probe where it is better still, and no larger than allowed; else the head.
+    strong = replace(probe, val_accuracy=good.accuracy + 0.01)
+    assert with_floor(raced, strong, few_digits, device="cpu").returned == "probe"
+    small = with_floor(raced, strong, few_digits, limits=Limits(max_params=100_000), device="cpu")
+    assert small.returned == "head" and "too large for the limits" in small.warnings[-2]
+    # A head that is no better than the derived network changes nothing.
+    level = replace(raced, best_head=BestHead("slow-1", good.model, searched.accuracy["val"]))
+    assert with_floor(level, weak, few_digits).returned == "derived"
+
+
+class FinetuneHead:
+    """A tiny network that has learned digits."""
+
+    def __init__(self, data: ImageDataset) -> None:
+        made = pretrain(data, TINY["nas_bench_201"], budget=Budget(epochs=15), device="cpu")
+        fit_head(made.supernet, data.train)
+        self.model = DerivedModel.inherit(made.supernet).eval()
+        self.accuracy = evaluate(self.model, data.val)

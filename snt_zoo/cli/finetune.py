@@ -28,7 +28,10 @@ from snt_zoo.cli.progress import epochs as epoch_progress
 from snt_zoo.cli.progress import waiting
 from snt_zoo.cli.runs import run_folder
 
-_RETURNED = "a linear probe on the ImageNet backbone; the network of the search is in derived/"
+_RETURNED = {
+    "probe": "a linear probe on the ImageNet backbone; the network of the search is in derived/",
+    "head": "the best head of the race; the network of the search is in derived/",
+}
 
 
 def show_run(document: Mapping[str, Any]) -> None:
@@ -42,7 +45,7 @@ def show_run(document: Mapping[str, Any]) -> None:
     fields(
         {
             "source": document["from"],
-            **({"returned": _RETURNED} if document["returned"] == "probe" else {}),
+            **({"returned": _RETURNED[what]} if (what := document["returned"]) in _RETURNED else {}),
             "genotype": genotype,
             "accuracy": f"test {percent(accuracy['test'])}, validation {percent(accuracy['val'])}",
             "size": f"{document['params']:,} parameters, {format_size(document['macs'])} MACs",
@@ -78,7 +81,8 @@ def show_run(document: Mapping[str, Any]) -> None:
     "--floor/--no-floor",
     default=True,
     show_default=True,
-    help="Hand back a linear probe on the ImageNet backbone where that is better on validation.",
+    help="Hand back a linear probe on the ImageNet backbone, or a head of the race, where that is better on "
+    "validation.",
 )
 @exclude_option
 @hub_option

@@ -22,6 +22,18 @@ Network = Supernet | DerivedModel
 EVALUATION_BATCH = 256
 
 
+def evaluation_batch(network: Network) -> int:
+    """Images that go through a network at once where no gradients are kept.
+
+    On a CPU fewer of larger images: what does not fit into the cache is slow, and allocations of tens of
+    megabytes are given back to the system each time (MobileNetV2 at 64 pixels: 2.8 ms an image in batches of
+    256, 1.2 ms in batches of 64).
+    """
+    if next(network.parameters()).device.type != "cpu":
+        return EVALUATION_BATCH
+    return max(16, min(EVALUATION_BATCH, EVALUATION_BATCH * 32**2 // network.config.input_size**2))
+
+
 @contextlib.contextmanager
 def evaluation_mode(network: nn.Module) -> Iterator[None]:
     """Eval mode and no gradients; the mode before comes back."""
@@ -73,7 +85,7 @@ def evaluate(network: Network, split: Split, *, mixture: Mapping[str, Tensor] | 
         return int(correct)
 
     with evaluation_mode(network), mixed_precision(device):
-        return fitting(count, EVALUATION_BATCH, device) / max(len(split), 1)
+        return fitting(count, evaluation_batch(network), device) / max(len(split), 1)
 
 
 def evaluate_heads(
@@ -122,7 +134,7 @@ def features(network: Network, split: Split) -> tuple[Tensor, Tensor]:
         return [network.features(images).float() for images, _ in network_batches(network, split, batch_size)]
 
     with evaluation_mode(network), mixed_precision(device):
-        return torch.cat(fitting(collect, EVALUATION_BATCH, device)).cpu(), split.labels
+        return torch.cat(fitting(collect, evaluation_batch(network), device)).cpu(), split.labels
 
 
 def predict(network: Network, images: Tensor) -> Tensor:
@@ -203,7 +215,7 @@ def recalibrate(
     network.train()
     try:
         with mixed_precision(device):
-            fitting(measure, EVALUATION_BATCH, device)
+            fitting(measure, evaluation_batch(network), device)
     finally:
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum

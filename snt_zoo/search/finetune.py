@@ -24,6 +24,7 @@ from typing import Any
 import torch
 
 from snt_zoo.data import ImageDataset
+from snt_zoo.search.best_head import BestHead, best_head, head_state, own_state
 from snt_zoo.search.bilevel import check_recipe, search
 from snt_zoo.search.budget import Budget
 from snt_zoo.search.constraints import Limits
@@ -67,10 +68,12 @@ class FinetuneResult:
         search: how the architecture was found: searcher, guards (what fired, and when), selection and
             constraints; plain data.
         warnings: what the user should know about it.
-        returned: what `model` is: `"derived"`, or `"probe"` where a linear probe did better on validation
-            (`snt_zoo.floor`). `steps`, `history` and `supernet` tell of the search in either case.
+        returned: what `model` is: `"derived"`; or, where that did better on validation (`snt_zoo.floor`),
+            `"head"`, the best head of the race, or `"probe"`, a linear probe. `steps`, `history` and
+            `supernet` tell of the search in every case.
         probe: what the probe came to, as plain data; None where there was none.
-        derived: where the probe's network is handed back, the result of the search itself; else None.
+        derived: where another network is handed back, the result of the search itself; else None.
+        best_head: of a race the best head that was fitted, if it is not the winner's; see `snt_zoo.floor`.
         race: of each source that raced its id, validation accuracy and seconds by rung, whether it won, and
             else what put it out (`snt_zoo.search.racing`); plain data, empty without a race.
     """
@@ -93,6 +96,7 @@ class FinetuneResult:
     probe: Mapping[str, Any] | None = None
     derived: FinetuneResult | None = None
     race: tuple[Mapping[str, Any], ...] = ()
+    best_head: BestHead | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain data with the keys of the command line's contract."""
@@ -208,11 +212,11 @@ def finetune(
                 floor = None
                 if ENTROPY_FLOOR in recipe.guards:
                     floor = soften(supernet, recipe.entropy_floor)
-                initial = begin_on(supernet, data.train, data.val)
+                initial = begin_on(supernet, data.train, data.val).accuracy
                 run.record("head", initial, entropy=supernet.entropy())
                 run.finish("head", {"head": initial, "floor": floor}, supernet.state_dict())
             else:
-                supernet.load_state_dict(run.kept)
+                supernet.load_state_dict(own_state(run.kept))
                 initial = run.facts["head"]
         ask_rival(initial)
         facts = search(
@@ -229,9 +233,9 @@ def finetune(
         if ENTROPY_FLOOR in recipe.guards:
             fresh = {"applied": False, "why": "the alphas are fresh"}
             facts["search"]["guards"][ENTROPY_FLOOR] = run.facts.get("floor") or fresh
-        run.finish("search", facts, supernet.state_dict())
+        run.finish("search", facts, {**supernet.state_dict(), **head_state(run.kept)})
     else:
-        supernet.load_state_dict(run.kept)
+        supernet.load_state_dict(own_state(run.kept))
 
     genotype = supernet.genotype()
     model = DerivedModel.inherit(supernet, genotype)
@@ -267,6 +271,7 @@ def finetune(
         search=run.facts["search"] | {"derived_steps": training.steps},
         warnings=tuple(run.facts["warnings"]),
         race=tuple(run.facts.get("race", ())),
+        best_head=best_head(entrants, data, run=run, limits=limits, seed=seed),
     )
 
 

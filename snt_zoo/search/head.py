@@ -7,6 +7,8 @@ solved on them to the end.
 
 from __future__ import annotations
 
+from typing import Literal, NamedTuple
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -20,7 +22,17 @@ L2 = 1e-3  # on standardised features; see docs/decisions.md
 MAX_IMAGES = 8192  # of the training split, evenly spaced
 
 
-def begin_on(network: Supernet, train: Split, val: Split, *, once: bool = False) -> float:
+Norms = Literal["published", "measured"]
+
+
+class Beginning(NamedTuple):
+    """How a supernet begins on a new task: validation accuracy, and whose batch norms it has."""
+
+    accuracy: float
+    norms: Norms
+
+
+def begin_on(network: Supernet, train: Split, val: Split, *, norms: Norms | None = None) -> Beginning:
     """Fit the head for a new task, with batch norms measured on it, or as they came if that is better.
 
     Statistics of the source are wrong on the target as a rule, and are measured again. Those of a network
@@ -32,24 +44,25 @@ def begin_on(network: Supernet, train: Split, val: Split, *, once: bool = False)
         network: changed in place (norms and head).
         train: training images.
         val: by which it is decided.
-        once: of such a space try the norms as they came alone: half the time, for a first comparison.
+        norms: the answer, where it is known from fewer images.
 
     Returns:
-        The accuracy on `val`, from 0 to 1.
+        The accuracy on `val`, from 0 to 1, and which norms it is of.
     """
     kept = -1.0
-    if network.space.may_be_pretrained:
+    if norms == "published" or (norms is None and network.space.may_be_pretrained):
         fit_head(network, train)
         kept = evaluate(network, val)
-        if once:
-            return kept
+        if norms == "published":
+            return Beginning(kept, norms)
         published = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     recalibrate(network, train)
     fit_head(network, train)
     measured = evaluate(network, val)
     if kept > measured:
         network.load_state_dict(published)
-    return max(kept, measured)
+        return Beginning(kept, "published")
+    return Beginning(measured, "measured")
 
 
 def fit_heads(network: Supernet, split: Split) -> None:

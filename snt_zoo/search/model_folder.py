@@ -6,7 +6,7 @@ model.safetensors   weights
 genotype.json       the architecture
 report.json         the run, as `snt-zoo finetune --json` prints it
 report.html         the same to look at
-derived/            where a linear probe is handed back: the network of the search, such a folder itself
+derived/            where another network is handed back: that of the search, such a folder itself
 ```
 
 Safetensors and JSON only; keys, shapes and types must match the genotype's network exactly.
@@ -71,7 +71,7 @@ def save_result(result: FinetuneResult, folder: Path) -> Path:
         "version": VERSION,
         "network": result.model.config.to_json(),
         "class_names": list(result.class_names),
-        "source": result.source if result.returned == "derived" else result.returned,
+        "source": "probe" if result.returned == "probe" else result.source,
         "accuracy": dict(result.accuracy),
     }
     try:

@@ -14,7 +14,7 @@ from snt_zoo.search.bilevel import make_searcher, starting_point
 from snt_zoo.search.constraints import Limits
 from snt_zoo.search.evaluate import evaluate, recalibrate
 from snt_zoo.search.guards import ENTROPY_FLOOR, soften
-from snt_zoo.search.head import begin_on, fit_head
+from snt_zoo.search.head import Norms, begin_on, fit_head
 from snt_zoo.search.recipe import Recipe
 from snt_zoo.search.run import Run
 from snt_zoo.search.stage import StageTraining
@@ -61,6 +61,8 @@ class Racer:
         state: of the supernet when its head was fitted.
         snapshot: of its search stage, once it was trained.
         out: why it is no longer in the race.
+        norms: which it begins with best, once that is known.
+        pace: seconds that its last head took for an image.
     """
 
     entrant: Entrant
@@ -71,17 +73,19 @@ class Racer:
     state: dict[str, Tensor] = field(default_factory=dict)
     snapshot: Snapshot | None = None
     out: str | None = None
+    norms: Norms | None = None
+    pace: float = 0.0
 
     @property
     def transferred(self) -> bool:
         """Whether it comes with weights."""
         return isinstance(self.entrant.source, Supernet)
 
-    def fit_head(self, train: Split, val: Split, *, once: bool = False) -> float:
+    def fit_head(self, train: Split, val: Split) -> float:
         """The stage `head` of finetuning, see `begin_on`; returns the accuracy on `val`."""
         if ENTROPY_FLOOR in self.entrant.recipe.guards and self.softened is None:
             self.softened = soften(self.supernet, self.entrant.recipe.entropy_floor)
-        accuracy = begin_on(self.supernet, train, val, once=once)
+        accuracy, self.norms = begin_on(self.supernet, train, val, norms=self.norms)
         self.state = copied(self.supernet)
         return accuracy
 

@@ -7,6 +7,7 @@ that is fitted to the features of a supernet as it stands:
   not clearly behind, as in Hoeffding races (Maron and Moore, NIPS 1993), and at most `HEAT_KEPT`.
 - Rung 0: batch norms are measured on the target and a head is fitted, as finetuning begins anyway.
   Nothing is trained. The better half stays.
+  Who is too slow to be trained in what is left of the budget is out as well, but its head is kept.
 - Rung 1: what stayed, and a search from scratch, are trained for an equal time; then a head is fitted to a
   copy of each. A search from scratch so far has a head that knows nothing, and would lose by that alone:
   here its features are what counts.
@@ -25,6 +26,8 @@ import torch
 from snt_zoo.data import ImageDataset, Split
 from snt_zoo.data.splits import stratified_split
 from snt_zoo.errors import DivergenceError, InfeasibleError
+from snt_zoo.search.best_head import BEST_HEAD, own_state
+from snt_zoo.search.checkpoint import nest
 from snt_zoo.search.constraints import Limits
 from snt_zoo.search.racer import Entrant, Racer, copied
 from snt_zoo.search.run import Run
@@ -45,6 +48,13 @@ of whole heads can afford in a budget of a minute."""
 
 HEAT_ERRORS = 2.0
 """Standard errors of the best one's accuracy on validation: who is further behind is out."""
+
+PASSES = 10
+"""A source that could not be trained for so many passes over the images in what is left of a budget in
+seconds is too slow for it: its head stays, as something to hand back, and another source is trained."""
+
+PASS_COST = 3.0
+"""What an image costs in training, over what it costs when a head is fitted; docs/decisions.md."""
 
 EPOCH_SHARE = 6
 """With a budget of N epochs the second rung has N / 6, at least one: for three sources half of N."""
@@ -82,13 +92,19 @@ def race(
         guards = [racer for racer in racers if not racer.transferred]
         ranked = _heat([racer for racer in racers if racer.transferred], data, run, end)
         ranked = _fit_heads(ranked, data.train, data.val, run, end)
+        heads = [(racer, racer.accuracy) for racer in ranked]
+        slow = [racer for racer in ranked if _too_slow(racer, data, run)]
+        if len(slow) < len(ranked):  # else the best of them is trained all the same
+            for racer in slow:
+                racer.out = "slow"
+            ranked = [racer for racer in ranked if racer not in slow]
         for racer in ranked[max(1, len(ranked) // 2) :]:
             racer.out = "rung 0"
         ranked = _second_rung([r for r in ranked if r.out is None] + guards, data, run, end)
-        _finish(ranked[0], racers, rows, run)
+        _finish(ranked[0], racers, rows, run, heads)
     winner = next(entrant for entrant in entrants if entrant.id == run.facts["winner"])
     supernet = winner.start(data, limits, seed, device)
-    supernet.load_state_dict(run.kept)
+    supernet.load_state_dict(own_state(run.kept))
     return winner, supernet
 
 
@@ -123,8 +139,12 @@ def _heat(racers: Sequence[Racer], data: ImageDataset, run: Run, end: float) -> 
     best = ranked[0].accuracy
     error = math.sqrt(best * (1 - best) / max(len(data.val), 1))
     kept = [racer for racer in ranked[:HEAT_KEPT] if racer.accuracy >= best - HEAT_ERRORS * error]
-    for racer in ranked[len(kept) :]:
-        racer.out = "heat"
+    quick = [racer for racer in ranked if not _too_slow(racer, data, run)]
+    if quick and quick[0] not in kept:
+        kept.append(quick[0])
+    for racer in ranked:
+        if racer not in kept:
+            racer.out = "heat"
     return kept
 
 
@@ -138,8 +158,9 @@ def _fit_heads(
             racer.out = "time"
             continue
         began = run.clock.seconds()
-        racer.accuracy = racer.fit_head(train, val, once=rung == "heat")
+        racer.accuracy = racer.fit_head(train, val)
         _tell(racer, run, began, rung)
+        racer.pace = racer.rungs[-1]["seconds"] / (len(train) + len(val))
         seen.append(racer)
     return sorted(seen, key=lambda racer: -racer.accuracy)
 
@@ -200,13 +221,26 @@ def _end(run: Run) -> float:
     return now + RACE_SHARE * max(run.budget.seconds - now, 0.0)
 
 
+def _too_slow(racer: Racer, data: ImageDataset, run: Run) -> bool:
+    """Whether `PASSES` over the training images would take longer than what is left of the budget."""
+    if run.budget.seconds is None:
+        return False
+    return PASSES * PASS_COST * racer.pace * len(data.train) > run.budget.seconds - _now(run)
+
+
 def _tell(racer: Racer, run: Run, began: float, rung: str) -> None:
     seconds = run.team.largest(run.clock.seconds() - began if run.team.first else 0.0)[0]
     racer.rungs.append({"rung": rung, "val_accuracy": racer.accuracy, "seconds": seconds})
     run.record("race", racer.accuracy, entropy=racer.supernet.entropy(), who=racer.entrant.id)
 
 
-def _finish(winner: Racer, racers: Sequence[Racer], rows: list[dict[str, Any]], run: Run) -> None:
+def _finish(
+    winner: Racer,
+    racers: Sequence[Racer],
+    rows: list[dict[str, Any]],
+    run: Run,
+    heads: Sequence[tuple[Racer, float]],
+) -> None:
     """Keep what the race found, and let the winner's search go on from where it stands."""
     rows = [*(racer.report(won=racer is winner) for racer in racers), *rows]
     now = run.clock.seconds()
@@ -223,7 +257,13 @@ def _finish(winner: Racer, racers: Sequence[Racer], rows: list[dict[str, Any]], 
         # The winner's search is as long as without a race, but leaves half of what is left of the budget.
         gone = start / run.budget.seconds
         facts["share"] = min(gone + winner.entrant.recipe.search_share, (gone + 1) / 2)
-    run.finish("head", facts, winner.state)
+    kept = dict(winner.state)
+    if heads:
+        best, accuracy = max(heads, key=lambda pair: pair[1])
+        if best is not winner:
+            facts[BEST_HEAD] = {"id": best.entrant.id, "val_accuracy": accuracy}
+            kept |= nest(BEST_HEAD, best.state)
+    run.finish("head", facts, kept)
     if snapshot is not None:
         tensors, meta = snapshot
         state: Mapping[str, Any] = meta["state"] | {"start": start}

@@ -34,6 +34,7 @@ _OUT = {
     "heat": "behind on a few images",
     "rung 0": "behind with a new head",
     "rung 1": "behind after some training",
+    "slow": "too slow to be trained in this budget",
     "time": "no time for it",
     "limits": "no network of its space is within the limits",
     "diverged": "its training diverged",

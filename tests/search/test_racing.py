@@ -17,7 +17,7 @@ from snt_zoo.search.checkpoint import CHECKPOINT
 from snt_zoo.search.constraints import Limits
 from snt_zoo.search.evaluate import evaluate, recalibrate
 from snt_zoo.search.finetune import FinetuneResult, finetune
-from snt_zoo.search.head import fit_head
+from snt_zoo.search.head import Beginning, Norms, fit_head
 from snt_zoo.search.pretrain import pretrain
 from snt_zoo.search.racer import Entrant
 from snt_zoo.search.racing import RACE_SHARE
@@ -227,10 +227,12 @@ def test_a_heat_leaves_those_that_are_not_clearly_behind(
     seen: list[int] = []
     begin_on = racer.begin_on
 
-    def counted(network: Supernet, train: Split, val: Split, *, once: bool) -> float:
+    def counted(network: Supernet, train: Split, val: Split, *, norms: Norms | None) -> Beginning:
         seen.append(len(train))
-        assert once == (len(train) < len(digits.train))
-        return begin_on(network, train, val, once=once)
+        assert (norms is None) == (
+            len(train) < len(digits.train)
+        )  # what the heat has found is not tried again
+        return begin_on(network, train, val, norms=norms)
 
     monkeypatch.setattr(racer, "begin_on", counted)
     result = run(digits, entrants, budget=Budget(epochs=1))
@@ -268,3 +270,39 @@ def test_the_rival_is_asked_at_the_start_and_once_heads_are_fitted(
     asked.clear()
     finetune(few_digits, CONFIG, budget=Budget(epochs=1), device="cpu", rival=rival)
     assert asked == [None, None]  # from scratch no head is fitted
+
+
+def test_who_is_too_slow_to_train_keeps_its_head(
+    few_digits: ImageDataset, entrants: list[Entrant], learned: Supernet, tmp_path: Path
+) -> None:
+    """The best one takes so long for a head that it could not be trained: another is, and both are kept."""
+    dead = Supernet.create(CONFIG, generator=torch.Generator())
+    with torch.no_grad():
+        for parameter in dead.trunk.parameters():
+            parameter.zero_()
+    racers = [Entrant("dead", dead, RECIPE), entrants[2], entrants[4]]
+    begin_on = racer.begin_on
+    clock = Ticks()
+
+    def slowly(network: Supernet, *arguments: Any, **options: Any) -> Beginning:
+        if torch.equal(next(network.trunk.parameters()), next(learned.trunk.parameters())):
+            clock.now += 100.0
+        return begin_on(network, *arguments, **options)
+
+    def kill(record: EpochRecord) -> None:
+        if record.stage == "derived":
+            raise KilledError
+
+    options: dict[str, Any] = {"budget": Budget(seconds=300), "timer": clock, "folder": tmp_path}
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KilledError):
+        patch.setattr(racer, "begin_on", slowly)
+        run(few_digits, racers, on_epoch=kill, **options)
+    result = run(few_digits, racers, resume=True, **options)  # it is still known after an interruption
+    rows = {row["id"]: row for row in result.race}
+    assert rows["learned"]["out"] == "slow" and result.source == "dead"
+    assert result.best_head is not None and result.best_head.source == "learned"
+    assert result.best_head.val_accuracy == rows["learned"]["rungs"][0]["val_accuracy"]
+    assert evaluate(result.best_head.model, few_digits.val) == result.best_head.val_accuracy
+    assert "too slow to be trained" in report_html(result)
+    # With epochs to count there is nothing to be too slow for.
+    assert not any(row["out"] == "slow" for row in run(few_digits, racers, budget=Budget(epochs=1)).race)

@@ -94,7 +94,7 @@ def test_published_norms_are_kept_where_they_are_better(few_digits: ImageDataset
     net = Supernet.create(config, generator=torch.Generator().manual_seed(0))
     norms = [module for module in net.modules() if isinstance(module, nn.BatchNorm2d)]
     before = [norm.running_mean.clone() for norm in norms if norm.running_mean is not None]
-    found = begin_on(net, few_digits.train, few_digits.val)
+    found, which = begin_on(net, few_digits.train, few_digits.val)
     assert found == evaluate(net, few_digits.val)
     kept = all(
         torch.equal(old, norm.running_mean)
@@ -103,7 +103,7 @@ def test_published_norms_are_kept_where_they_are_better(few_digits: ImageDataset
     )
     # The other way, by hand, is no better.
     other = Supernet.create(config, generator=torch.Generator().manual_seed(0))
-
+    assert kept == (which == "published")
     if kept:
         recalibrate(other, few_digits.train)
     fit_head(other, few_digits.train)
@@ -114,7 +114,7 @@ def test_for_a_first_comparison_published_norms_are_as_they_came(few_digits: Ima
     config = replace(TINY["mobile"], num_classes=few_digits.num_classes)
     net = Supernet.create(config, generator=torch.Generator().manual_seed(0))
     before = {name: tensor.clone() for name, tensor in net.trunk.state_dict().items()}
-    found = begin_on(net, few_digits.train, few_digits.val, once=True)
+    found, _ = begin_on(net, few_digits.train, few_digits.val, norms="published")
     assert found == evaluate(net, few_digits.val)
     assert all(torch.equal(tensor, before[name]) for name, tensor in net.trunk.state_dict().items())
 
@@ -126,7 +126,7 @@ def test_wrong_norms_are_measured_again(few_digits: ImageDataset) -> None:
         for module in net.modules():
             if isinstance(module, nn.BatchNorm2d) and module.running_var is not None:
                 module.running_var.fill_(1e8)  # nothing gets through
-    found = begin_on(net, few_digits.train, few_digits.val)
+    found, norms = begin_on(net, few_digits.train, few_digits.val)
     means = (m.running_var for m in net.modules() if isinstance(m, nn.BatchNorm2d))
     assert any(bool((var < 1e7).any()) for var in itertools.chain(means) if var is not None)
-    assert found > 0.2
+    assert found > 0.2 and norms == "measured"
