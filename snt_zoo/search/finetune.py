@@ -17,7 +17,7 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -276,5 +276,12 @@ def finetune(
 
 
 def default_recipe(source: Supernet | NetworkConfig) -> Recipe:
-    """The recipe of a run: `Recipe.for_transfer()` from a supernet, `Recipe()` from scratch."""
-    return Recipe.for_transfer() if isinstance(source, Supernet) else Recipe()
+    """The recipe of a run: `Recipe.for_transfer()` from a supernet, `Recipe()` from scratch.
+
+    A space whose supernets may hold a published network has large ones, of which a short run makes few steps:
+    at a lower rate, and with an average over fewer of them (docs/decisions.md, 49).
+    """
+    if not isinstance(source, Supernet):
+        return Recipe()
+    recipe = Recipe.for_transfer()
+    return replace(recipe, derived_lr=0.03, average=0.9) if source.space.may_be_pretrained else recipe

@@ -49,11 +49,11 @@ of whole heads can afford in a budget of a minute."""
 HEAT_ERRORS = 2.0
 """Standard errors of the best one's accuracy on validation: who is further behind is out."""
 
-PASSES = 10
+PASSES = 2
 """A source that could not be trained for so many passes over the images in what is left of a budget in
 seconds is too slow for it: its head stays, as something to hand back, and another source is trained."""
 
-PASS_COST = 3.0
+PASS_COST = 2.0
 """What an image costs in training, over what it costs when a head is fitted; docs/decisions.md."""
 
 EPOCH_SHARE = 6
