@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from snt_zoo.search.evaluate import (
     count_macs,
     count_parameters,
     evaluate,
+    evaluation_batch,
     features,
     network_batches,
     predict,
@@ -134,3 +136,9 @@ def test_logistic_regression_agrees_with_scikit_learn(
     expected = torch.from_numpy(oracle.predict_proba(scaler.transform(x.double().numpy())))
     found = torch.nn.functional.linear(x, weight, bias).double().softmax(1)
     assert float((found - expected).abs().max()) < 5e-3
+
+
+@pytest.mark.parametrize(("size", "images"), [(16, 256), (32, 256), (64, 64), (96, 28), (512, 16)])
+def test_fewer_of_larger_images_go_through_at_once(size: int, images: int) -> None:
+    config = replace(TINY["nas_bench_201"], input_size=size)
+    assert evaluation_batch(Supernet.create(config, generator=torch.Generator())) == images
