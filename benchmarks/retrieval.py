@@ -2,8 +2,8 @@
 
 Each supernet of the starter zoo that has one source is asked for with the **test** part of that (images that
 neither trained it nor went into its sketch): the rank at which it comes among them, by the product's query
-and by two simpler rankings. Then every other dataset in DIR is asked about, and the first match is written down.
-Generalists, and supernets of a second search space, are left out: they have the sketches of the others.
+and by two simpler rankings. Then every other dataset in DIR is asked about, and the first match is written
+down. Generalists, and supernets of a second search space, are left out: they have the sketches of the others.
 """
 
 from __future__ import annotations
