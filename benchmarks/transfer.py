@@ -98,6 +98,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.transfer", description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder of npz files")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="which, in this order")
+    parser.add_argument("--arms", nargs="+", help="only these of the parts' arms")
     parser.add_argument("--workers", type=int, default=1, help="runs side by side")
     parser.add_argument("--minutes", type=float, help="begin no run after so many")
     parser.add_argument("--rows", type=Path, default=RESULTS / "transfer.jsonl")
@@ -112,7 +113,11 @@ def main() -> None:
 
         with tempfile.TemporaryDirectory() as home:
             sources = names_of(Zoo.open(home), TARGETS)
-            wanted = list(plan(arguments.parts, budgets, sources))
+            wanted = [
+                job
+                for job in plan(arguments.parts, budgets, sources)
+                if not arguments.arms or job.arm in arguments.arms
+            ]
             there = {job_of(row).key() for row in read_rows(arguments.rows)}
             failures = run(
                 [job for job in wanted if job.key() not in there],
