@@ -35,7 +35,7 @@ from snt_zoo.search.genotype import Genotype
 from snt_zoo.search.guards import ENTROPY_FLOOR, soften
 from snt_zoo.search.head import begin_on
 from snt_zoo.search.learners import WeightLearner
-from snt_zoo.search.racer import Entrant
+from snt_zoo.search.racer import Entrant, worthwhile
 from snt_zoo.search.racing import race
 from snt_zoo.search.recipe import Recipe
 from snt_zoo.search.run import EpochRecord, OnEpoch, Run
@@ -212,9 +212,14 @@ def finetune(
                 floor = None
                 if ENTROPY_FLOOR in recipe.guards:
                     floor = soften(supernet, recipe.entropy_floor)
+                began = run.clock.seconds()
                 initial = begin_on(supernet, data.train, data.val).accuracy
+                found = {"head": initial, "floor": floor}
+                if budget.seconds is not None:
+                    taken = run.team.largest(run.clock.seconds() - began)[0]
+                    found["share"] = worthwhile(recipe.search_share, budget.seconds, taken)
                 run.record("head", initial, entropy=supernet.entropy())
-                run.finish("head", {"head": initial, "floor": floor}, supernet.state_dict())
+                run.finish("head", found, supernet.state_dict())
             else:
                 supernet.load_state_dict(own_state(run.kept))
                 initial = run.facts["head"]

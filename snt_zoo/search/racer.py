@@ -20,6 +20,9 @@ from snt_zoo.search.run import Run
 from snt_zoo.search.stage import StageTraining
 from snt_zoo.search.supernet import NetworkConfig, Supernet
 
+PASS_COST = 2.0
+"""What an image costs in training, over what it costs when a head is fitted: measured at 1.7 and 2.0."""
+
 Snapshot = tuple[dict[str, Tensor], dict[str, Any]]
 
 
@@ -132,6 +135,19 @@ class Racer:
     def report(self, *, won: bool) -> dict[str, Any]:
         """Plain data."""
         return {"id": self.entrant.id, "rungs": self.rungs, "won": won, "out": None if won else self.out}
+
+
+def worthwhile(share: float, seconds: float, head: float) -> float:
+    """The share of a search after a transfer: none where it would not see every image once.
+
+    A search that short has only worn out the weights that came (docs/decisions.md, 46).
+
+    Args:
+        share: of the budget, as the recipe has it.
+        seconds: of the budget.
+        head: that fitting a head to all images took.
+    """
+    return share if share * seconds >= PASS_COST * head else 0.0
 
 
 def copied(network: torch.nn.Module) -> dict[str, Tensor]:

@@ -29,7 +29,7 @@ from snt_zoo.errors import DivergenceError, InfeasibleError
 from snt_zoo.search.best_head import BEST_HEAD, own_state
 from snt_zoo.search.checkpoint import nest
 from snt_zoo.search.constraints import Limits
-from snt_zoo.search.racer import Entrant, Racer, copied
+from snt_zoo.search.racer import PASS_COST, Entrant, Racer, copied, worthwhile
 from snt_zoo.search.run import Run
 from snt_zoo.search.supernet import Supernet
 
@@ -52,9 +52,6 @@ HEAT_ERRORS = 2.0
 PASSES = 2
 """A source that could not be trained for so many passes over the images in what is left of a budget in
 seconds is too slow for it: its head stays, as something to hand back, and another source is trained."""
-
-PASS_COST = 2.0
-"""What an image costs in training, over what it costs when a head is fitted; docs/decisions.md."""
 
 EPOCH_SHARE = 6
 """With a budget of N epochs the second rung has N / 6, at least one: for three sources half of N."""
@@ -101,7 +98,7 @@ def race(
         for racer in ranked[max(1, len(ranked) // 2) :]:
             racer.out = "rung 0"
         ranked = _second_rung([r for r in ranked if r.out is None] + guards, data, run, end)
-        _finish(ranked[0], racers, rows, run, heads)
+        _finish(ranked[0], racers, rows, run, heads, images=len(data.train))
     winner = next(entrant for entrant in entrants if entrant.id == run.facts["winner"])
     supernet = winner.start(data, limits, seed, device)
     supernet.load_state_dict(own_state(run.kept))
@@ -240,6 +237,8 @@ def _finish(
     rows: list[dict[str, Any]],
     run: Run,
     heads: Sequence[tuple[Racer, float]],
+    *,
+    images: int,
 ) -> None:
     """Keep what the race found, and let the winner's search go on from where it stands."""
     rows = [*(racer.report(won=racer is winner) for racer in racers), *rows]
@@ -256,7 +255,10 @@ def _finish(
     if run.budget.seconds is not None:
         # The winner's search is as long as without a race, but leaves half of what is left of the budget.
         gone = start / run.budget.seconds
-        facts["share"] = min(gone + winner.entrant.recipe.search_share, (gone + 1) / 2)
+        share = winner.entrant.recipe.search_share
+        if winner.transferred and snapshot is None:
+            share = worthwhile(share, run.budget.seconds, winner.pace * images)
+        facts["share"] = min(gone + share, (gone + 1) / 2) if share else 0.0
     kept = dict(winner.state)
     if heads:
         best, accuracy = max(heads, key=lambda pair: pair[1])

@@ -138,7 +138,18 @@ def test_logistic_regression_agrees_with_scikit_learn(
     assert float((found - expected).abs().max()) < 5e-3
 
 
-@pytest.mark.parametrize(("size", "images"), [(16, 256), (32, 256), (64, 64), (96, 28), (512, 16)])
-def test_fewer_of_larger_images_go_through_at_once(size: int, images: int) -> None:
-    config = replace(TINY["nas_bench_201"], input_size=size)
+@pytest.mark.parametrize(
+    ("space", "size", "images"),
+    [
+        ("nas_bench_201", 16, 256),
+        ("nas_bench_201", 32, 256),
+        ("nas_bench_201", 64, 64),
+        ("nas_bench_201", 512, 16),
+        ("mobile", 32, 128),
+        ("mobile", 64, 32),
+        ("mobile", 96, 16),
+    ],
+)
+def test_fewer_of_larger_images_go_through_at_once(space: str, size: int, images: int) -> None:
+    config = replace(TINY[space], input_size=size)
     assert evaluation_batch(Supernet.create(config, generator=torch.Generator())) == images

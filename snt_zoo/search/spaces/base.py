@@ -89,6 +89,8 @@ class SearchSpace(abc.ABC):
     """Operations that no genotype keeps."""
     may_be_pretrained: ClassVar[bool] = False
     """Whether its supernets may hold a published network, whose batch-norm statistics are worth keeping."""
+    pixels_at_once: ClassVar[int] = 256 * 32**2
+    """Of the images that go through a network together on a CPU, where no gradients are kept."""
     skip: ClassVar[str | None] = "skip_connect"
     """The operation that passes its input on, which DARTS-'s guard strengthens for a while."""
 
