@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -17,6 +19,7 @@ from snt_zoo.search.checkpoint import CHECKPOINT
 from snt_zoo.search.evaluate import evaluate
 from snt_zoo.search.finetune import FinetuneResult, finetune
 from snt_zoo.search.pretrain import pretrain
+from snt_zoo.search.racer import worthwhile
 from snt_zoo.search.recipe import Recipe
 from snt_zoo.search.run import EpochRecord
 from snt_zoo.search.supernet import NetworkConfig, Supernet
@@ -181,3 +184,23 @@ def test_an_interrupted_pretraining_goes_on_with_the_same_bits(
     resumed = pretrain(few_digits, CONFIG, folder=tmp_path, resume=True, **options)  # type: ignore[arg-type]
     assert same_weights(whole.supernet, resumed.supernet)
     assert (whole.val_accuracy, whole.test_accuracy) == (resumed.val_accuracy, resumed.test_accuracy)
+
+
+def test_a_search_that_would_not_see_every_image_is_left_out(
+    few_digits: ImageDataset, make_supernet: Callable[..., Supernet]
+) -> None:
+    assert worthwhile(0.1, 60.0, 2.0) == 0.1 and worthwhile(0.1, 60.0, 4.0) == 0.0
+    source = make_supernet(TINY["nas_bench_201"])
+    ticks = itertools.count()
+    options: dict[str, Any] = {"device": "cpu", "timer": lambda: float(next(ticks))}
+    short = finetune(few_digits, source, budget=Budget(seconds=60), **options)
+    assert {record.stage for record in short.history} == {"head", "derived"}
+    assert short.genotype == source.genotype()
+    long = finetune(
+        few_digits,
+        source,
+        budget=Budget(seconds=60),
+        recipe=replace(Recipe.for_transfer(), search_share=0.5),
+        **options,
+    )
+    assert "search" in {record.stage for record in long.history}
