@@ -131,12 +131,14 @@ def main() -> None:
             sys.exit(f"{len(failures)} runs failed; start the command again to repeat them")
     from benchmarks.transfer_pictures import draw
     from benchmarks.transfer_report import summarise
+    from benchmarks.transfer_tables import insert
 
     rows = read_rows(arguments.rows)
     made = document(COMMAND, rows, summarise(rows))
     write(arguments.out, made)
     if arguments.report:
         draw(rows, arguments.docs)
+        insert(arguments.docs / "transfer.md", made["summary"])
     print(json.dumps(made["summary"]))
 
 

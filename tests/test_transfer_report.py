@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import statistics
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from benchmarks.transfer_arms import cut
 from benchmarks.transfer_pictures import best_so_far
 from benchmarks.transfer_plan import METHODS, PARTS, TARGETS, Budgets, plan
 from benchmarks.transfer_report import _best_of_three, goal, ratio, reached, summarise
+from benchmarks.transfer_tables import BEGIN, END, insert
 from snt_zoo.data import ImageDataset
 from zoo.sources import left_out, read_sources
 
@@ -129,6 +131,20 @@ def test_the_ablation_looks_at_what_every_arm_has() -> None:
     ]
     found = summarise(rows)["ablation"]
     assert found["runs"] == 3 and found["test"] == {"both": 0.8, "weights": 0.6}
+
+
+def test_tables_go_between_their_marks(tmp_path: Path) -> None:
+    rows = [row(arm=arm, seed=0, **{"from": "nb201-x-0123"}) for arm in ("scratch", "auto")]
+    page = tmp_path / "page.md"
+    page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n", encoding="utf-8")
+    for _ in range(2):  # written again it is the same
+        insert(page, summarise(rows))
+        text = page.read_text(encoding="utf-8")
+        assert text.startswith("before\n") and text.endswith(f"{END}\nafter\n") and "old" not in text
+        assert text.count("| `font_khmer` | glyph | `nb201-x` | 1.0 | 1.0 | 0.800 | 0.800 | 0.800 |") == 1
+    page.write_text("no marks", encoding="utf-8")
+    with pytest.raises(ValueError, match="put them where the tables belong"):
+        insert(page, summarise(rows))
 
 
 def test_fewer_training_images(few_digits: ImageDataset) -> None:
