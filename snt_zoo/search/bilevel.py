@@ -70,7 +70,9 @@ def search(
     searcher = make_searcher(supernet, train, recipe=recipe, generator=run.generator, seed=seed)
     accuracy = run.fit("search", searcher, share=share, epochs=epochs, initial=initial)
     entropy = supernet.entropy()
-    genotype, selection = select(searcher)
+    genotype, selection = supernet.genotype(), {"method": "source"}  # as it came, if nothing was searched
+    if searcher.steps:
+        genotype, selection = select(searcher)
     supernet.commit(genotype)
     params, macs = derived_size(supernet.config, genotype)
     constraints = {

@@ -12,9 +12,11 @@ from torch import Tensor
 from snt_zoo.data import ImageDataset, Split
 from snt_zoo.search.bilevel import make_searcher, starting_point
 from snt_zoo.search.constraints import Limits
+from snt_zoo.search.derived import DerivedModel
 from snt_zoo.search.evaluate import evaluate, recalibrate
 from snt_zoo.search.guards import ENTROPY_FLOOR, soften
 from snt_zoo.search.head import Norms, begin_on, fit_head
+from snt_zoo.search.learners import WeightLearner
 from snt_zoo.search.recipe import Recipe
 from snt_zoo.search.run import Run
 from snt_zoo.search.stage import StageTraining
@@ -22,6 +24,8 @@ from snt_zoo.search.supernet import NetworkConfig, Supernet
 
 PASS_COST = 2.0
 """What an image costs in training, over what it costs when a head is fitted: measured at 1.7 and 2.0."""
+
+DERIVED = "derived"
 
 Snapshot = tuple[dict[str, Tensor], dict[str, Any]]
 
@@ -62,7 +66,7 @@ class Racer:
         rungs: validation accuracy and own seconds at each, and at the heat.
         softened: what the guard `entropy-floor` did.
         state: of the supernet when its head was fitted.
-        snapshot: of its search stage, once it was trained.
+        snapshot: of the stage that it was trained in, with its name.
         out: why it is no longer in the race.
         norms: which it begins with best, once that is known.
         pace: seconds that its last head took for an image.
@@ -129,7 +133,37 @@ class Racer:
         if accuracy >= training.state.best:
             training.state.best, training.state.best_state = accuracy, copied(fitted)
         tensors, meta = training.snapshot()
-        self.snapshot = tensors, {**meta, "taken": taken}
+        self.snapshot = tensors, {**meta, "taken": taken, "stage": "search"}
+        return training.state.best
+
+    def try_out(self, data: ImageDataset, run: Run, seconds: float) -> float:
+        """Some of the stage `derived`, without a search before it.
+
+        Args:
+            data: the target.
+            run: of the whole race.
+            seconds: how long.
+
+        Returns:
+            The best validation accuracy so far.
+
+        Raises:
+            DivergenceError: the loss is not finite.
+        """
+        recipe = self.entrant.recipe
+        own = Run(budget=run.budget, seed=run.seed, settings=run.settings, val=run.val, timer=run.timer)
+        model = DerivedModel.inherit(self.supernet)
+        learner = WeightLearner(
+            model, data.train, recipe=recipe, generator=own.generator, peak_lr=recipe.derived_lr
+        )
+        training = StageTraining(own, DERIVED, learner, initial=self.accuracy)
+        training.train(
+            share=1.0,
+            epochs=0,
+            pause=lambda: own.team.largest(own.clock.seconds() if own.team.first else 0.0)[0] >= seconds,
+        )
+        tensors, meta = training.snapshot()
+        self.snapshot = tensors, {**meta, "taken": own.clock.seconds(), "stage": DERIVED}
         return training.state.best
 
     def report(self, *, won: bool) -> dict[str, Any]:

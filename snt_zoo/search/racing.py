@@ -29,7 +29,7 @@ from snt_zoo.errors import DivergenceError, InfeasibleError
 from snt_zoo.search.best_head import BEST_HEAD, own_state
 from snt_zoo.search.checkpoint import nest
 from snt_zoo.search.constraints import Limits
-from snt_zoo.search.racer import PASS_COST, Entrant, Racer, copied, worthwhile
+from snt_zoo.search.racer import DERIVED, PASS_COST, Entrant, Racer, copied, worthwhile
 from snt_zoo.search.run import Run
 from snt_zoo.search.supernet import Supernet
 
@@ -49,9 +49,18 @@ of whole heads can afford in a budget of a minute."""
 HEAT_ERRORS = 2.0
 """Standard errors of the best one's accuracy on validation: who is further behind is out."""
 
-PASSES = 2
-"""A source that could not be trained for so many passes over the images in what is left of a budget in
-seconds is too slow for it: its head stays, as something to hand back, and another source is trained."""
+LEAST_PASSES = 2
+"""Over the training images that a source must be able to make in what is left of a budget in seconds; else
+its head stays, as something to hand back, and another source is trained."""
+
+MANY_PASSES = 10
+"""A source that can make fewer is slow: see `_without_slow`."""
+
+DECISIVE = 0.5
+"""A slow source goes on without a trial if its head has at most so much of the best quick one's errors."""
+
+TRIAL_SHARE = 0.15
+"""Of what is left of the budget, for the trial of a quick source against a slow one."""
 
 EPOCH_SHARE = 6
 """With a budget of N epochs the second rung has N / 6, at least one: for three sources half of N."""
@@ -90,14 +99,14 @@ def race(
         ranked = _heat([racer for racer in racers if racer.transferred], data, run, end)
         ranked = _fit_heads(ranked, data.train, data.val, run, end)
         heads = [(racer, racer.accuracy) for racer in ranked]
-        slow = [racer for racer in ranked if _too_slow(racer, data, run)]
-        if len(slow) < len(ranked):  # else the best of them is trained all the same
-            for racer in slow:
-                racer.out = "slow"
-            ranked = [racer for racer in ranked if racer not in slow]
+        ranked = _without_slow(ranked, data, run)
         for racer in ranked[max(1, len(ranked) // 2) :]:
             racer.out = "rung 0"
-        ranked = _second_rung([r for r in ranked if r.out is None] + guards, data, run, end)
+        if ranked and ranked[0].snapshot is not None:
+            for racer in guards:
+                racer.out = "time"
+        else:
+            ranked = _second_rung([r for r in ranked if r.out is None] + guards, data, run, end)
         _finish(ranked[0], racers, rows, run, heads, images=len(data.train))
     winner = next(entrant for entrant in entrants if entrant.id == run.facts["winner"])
     supernet = winner.start(data, limits, seed, device)
@@ -136,7 +145,7 @@ def _heat(racers: Sequence[Racer], data: ImageDataset, run: Run, end: float) -> 
     best = ranked[0].accuracy
     error = math.sqrt(best * (1 - best) / max(len(data.val), 1))
     kept = [racer for racer in ranked[:HEAT_KEPT] if racer.accuracy >= best - HEAT_ERRORS * error]
-    quick = [racer for racer in ranked if not _too_slow(racer, data, run)]
+    quick = [racer for racer in ranked if _passes(racer, data, run) >= MANY_PASSES]
     if quick and quick[0] not in kept:
         kept.append(quick[0])
     for racer in ranked:
@@ -218,11 +227,42 @@ def _end(run: Run) -> float:
     return now + RACE_SHARE * max(run.budget.seconds - now, 0.0)
 
 
-def _too_slow(racer: Racer, data: ImageDataset, run: Run) -> bool:
-    """Whether `PASSES` over the training images would take longer than what is left of the budget."""
+def _without_slow(ranked: Sequence[Racer], data: ImageDataset, run: Run) -> list[Racer]:
+    """Those that are worth training in what is left of a budget in seconds, best head first.
+
+    A large source whose head is better, but which could be trained for a few passes only, against a small one
+    that gains more by training: if its errors are few against the other's it goes on; else the small one is
+    trained for a while, and goes on if it then is as good.
+    """
+    passes = {id(racer): _passes(racer, data, run) for racer in ranked}
+    quick = [racer for racer in ranked if passes[id(racer)] >= MANY_PASSES]
+    slow = [racer for racer in ranked if LEAST_PASSES <= passes[id(racer)] < MANY_PASSES]
+    if not quick:
+        return slow or list(ranked)
+    left = quick
+    if slow and slow[0].accuracy > quick[0].accuracy:
+        rival, small = slow[0], quick[0]
+        if 1 - rival.accuracy <= DECISIVE * (1 - small.accuracy):
+            left = [rival]
+        else:
+            began = run.clock.seconds()
+            seconds = TRIAL_SHARE * ((run.budget.seconds or 0.0) - _now(run))
+            small.accuracy = small.try_out(data, run, seconds)
+            _tell(small, run, began, "training")
+            left = [small if small.accuracy >= rival.accuracy else rival]
+    for racer in ranked:
+        if racer not in left:
+            tried = "rung 0" if racer.snapshot is None else "rung 1"
+            racer.out = "slow" if passes[id(racer)] < MANY_PASSES else tried
+    return left
+
+
+def _passes(racer: Racer, data: ImageDataset, run: Run) -> float:
+    """How often a source could be trained on every image in what is left of the budget."""
     if run.budget.seconds is None:
-        return False
-    return PASSES * PASS_COST * racer.pace * len(data.train) > run.budget.seconds - _now(run)
+        return math.inf
+    left = max(run.budget.seconds - _now(run), 0.0)
+    return left / max(PASS_COST * racer.pace * len(data.train), 1e-9)
 
 
 def _tell(racer: Racer, run: Run, began: float, rung: str) -> None:
@@ -245,14 +285,19 @@ def _finish(
     now = run.clock.seconds()
     snapshot = winner.snapshot
     start = now if snapshot is None else now - snapshot[1]["taken"]
+    tried = snapshot is not None and snapshot[1]["stage"] == DERIVED
+    # What the supernet's own state has, before the derived network was tried out.
+    head = next(accuracy for racer, accuracy in heads if racer is winner) if tried else winner.accuracy
     facts = {
         "race": rows,
         "winner": winner.entrant.id,
-        "head": winner.accuracy if winner.transferred else None,
+        "head": head if winner.transferred else None,
         "floor": winner.softened,
         "share": winner.entrant.recipe.search_share,
     }
-    if run.budget.seconds is not None:
+    if tried:
+        facts["share"] = 0.0
+    elif run.budget.seconds is not None:
         # The winner's search is as long as without a race, but leaves half of what is left of the budget.
         gone = start / run.budget.seconds
         share = winner.entrant.recipe.search_share
@@ -269,4 +314,4 @@ def _finish(
     if snapshot is not None:
         tensors, meta = snapshot
         state: Mapping[str, Any] = meta["state"] | {"start": start}
-        run.hand_over("search", tensors, {"state": dict(state)})
+        run.hand_over(meta["stage"], tensors, {"state": dict(state)})

@@ -306,3 +306,46 @@ def test_who_is_too_slow_to_train_keeps_its_head(
     assert "too slow to be trained" in report_html(result)
     # With epochs to count there is nothing to be too slow for.
     assert not any(row["out"] == "slow" for row in run(few_digits, racers, budget=Budget(epochs=1)).race)
+
+
+@pytest.mark.parametrize("reached", [0.0, 1.0])
+def test_a_small_source_is_tried_out_against_a_slow_one_that_begins_better(
+    few_digits: ImageDataset, entrants: list[Entrant], learned: Supernet, reached: float
+) -> None:
+    dead = Supernet.create(CONFIG, generator=torch.Generator())
+    with torch.no_grad():
+        for parameter in dead.trunk.parameters():
+            parameter.zero_()
+    racers = [Entrant("dead", dead, RECIPE), entrants[2], entrants[4]]
+    begin_on, try_out, clock = racer.begin_on, racer.Racer.try_out, Ticks()
+    tried: list[float] = []
+
+    def slowly(network: Supernet, *arguments: Any, **options: Any) -> Beginning:
+        if torch.equal(next(network.trunk.parameters()), next(learned.trunk.parameters())):
+            clock.now += 30.0
+        return begin_on(network, *arguments, **options)
+
+    def tells(self: racer.Racer, *arguments: Any) -> float:
+        tried.append(arguments[-1])
+        try_out(self, *arguments)
+        return reached
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(racer, "begin_on", slowly)
+        patch.setattr(racer.Racer, "try_out", tells)
+        decided = run(few_digits, racers, budget=Budget(seconds=300), timer=clock)
+        assert not tried  # far fewer errors: no trial
+        clock.now = 0.0
+        patch.setattr(racing, "DECISIVE", 0.1)
+        result = run(few_digits, racers, budget=Budget(seconds=300), timer=clock)
+    rows = {row["id"]: row for row in result.race}
+    assert len(tried) == 1 and 0 < tried[0] < racing.TRIAL_SHARE * 300
+    assert [rung["rung"] for rung in rows["dead"]["rungs"]] == ["head", "training"]
+    assert rows["scratch"]["out"] == "time" or not reached
+    if reached:  # it goes on from where the trial stopped, without a search
+        assert result.source == "dead" and rows["learned"]["out"] == "slow"
+        assert "search" not in {record.stage for record in result.history}
+        assert result.search["derived_steps"] > 0
+    else:
+        assert result.source == "learned" and rows["dead"]["out"] == "rung 1"
+    assert decided.source == "learned" and decided.race[0]["out"] == "rung 0"
