@@ -18,7 +18,7 @@ from snt_zoo.search.guards import ENTROPY_FLOOR, soften
 from snt_zoo.search.head import Norms, begin_on, fit_head
 from snt_zoo.search.learners import WeightLearner
 from snt_zoo.search.recipe import Recipe
-from snt_zoo.search.run import Run
+from snt_zoo.search.run import EpochRecord, Run
 from snt_zoo.search.stage import StageTraining
 from snt_zoo.search.supernet import NetworkConfig, Supernet
 
@@ -151,7 +151,18 @@ class Racer:
             DivergenceError: the loss is not finite.
         """
         recipe = self.entrant.recipe
-        own = Run(budget=run.budget, seed=run.seed, settings=run.settings, val=run.val, timer=run.timer)
+
+        def tell(epoch: EpochRecord) -> None:
+            run.record("race", epoch.val_accuracy, loss=epoch.loss, who=self.entrant.id)
+
+        own = Run(
+            budget=run.budget,
+            seed=run.seed,
+            settings=run.settings,
+            val=run.val,
+            on_epoch=tell,
+            timer=run.timer,
+        )
         model = DerivedModel.inherit(self.supernet)
         learner = WeightLearner(
             model, data.train, recipe=recipe, generator=own.generator, peak_lr=recipe.derived_lr

@@ -342,6 +342,8 @@ def test_a_small_source_is_tried_out_against_a_slow_one_that_begins_better(
     assert len(tried) == 1 and 0 < tried[0] < racing.TRIAL_SHARE * 300
     assert [rung["rung"] for rung in rows["dead"]["rungs"]] == ["head", "training"]
     assert rows["scratch"]["out"] == "time" or not reached
+    epochs = [r for r in result.history if r.stage == "race" and r.who == "dead" and r.loss is not None]
+    assert epochs  # those of the trial are in the history
     if reached:  # it goes on from where the trial stopped, without a search
         assert result.source == "dead" and rows["learned"]["out"] == "slow"
         assert "search" not in {record.stage for record in result.history}
