@@ -97,9 +97,9 @@ class Adapting(Sharing):
             hub: as in `query`, for `auto`.
             candidates: for `auto`, how many of the best matches race; the nearest generalists (supernets with
                 that tag) and a search from scratch race as well. With 1 the best match is taken.
-            floor: fit a linear probe on the ImageNet backbone as well, and hand its network back if it is
-                better on validation and within the limits; the network of the search is then kept in
-                `result.derived`.
+            floor: fit a linear probe on the ImageNet backbone as well, and hand back its network, or the best
+                head of the race, if it is better on validation and within the limits; the network of the
+                search is then kept in `result.derived`.
             on_source: called with the id of the supernet before it is trained, or when it has won the race.
             on_epoch: called with the record of each epoch.
             timer: what counts the budget's seconds; wall clock by default. Benchmarks that share a machine
