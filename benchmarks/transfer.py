@@ -118,6 +118,8 @@ def main() -> None:
                 for job in plan(arguments.parts, budgets, sources)
                 if not arguments.arms or job.arm in arguments.arms
             ]
+            if not wanted:
+                parser.error(f"the parts {', '.join(arguments.parts)} have none of the arms asked for")
             there = {job_of(row).key() for row in read_rows(arguments.rows)}
             failures = run(
                 [job for job in wanted if job.key() not in there],

@@ -185,7 +185,8 @@ class Racer:
 def worthwhile(share: float, seconds: float, head: float) -> float:
     """The share of a search after a transfer: none where it would not see every image once.
 
-    A search that short has only worn out the weights that came (docs/decisions.md, 46).
+    In runs of under a minute the supernet ended below the head that was fitted before it: docs/decisions.md,
+    46.
 
     Args:
         share: of the budget, as the recipe has it.

@@ -237,10 +237,8 @@ def _without_slow(ranked: Sequence[Racer], data: ImageDataset, run: Run) -> list
     passes = {id(racer): _passes(racer, data, run) for racer in ranked}
     quick = [racer for racer in ranked if passes[id(racer)] >= MANY_PASSES]
     slow = [racer for racer in ranked if LEAST_PASSES <= passes[id(racer)] < MANY_PASSES]
-    if not quick:
-        return slow or list(ranked)
-    left = quick
-    if slow and slow[0].accuracy > quick[0].accuracy:
+    left = quick or slow or list(ranked)
+    if quick and slow and slow[0].accuracy > quick[0].accuracy:
         rival, small = slow[0], quick[0]
         if 1 - rival.accuracy <= DECISIVE * (1 - small.accuracy):
             left = [rival]
