@@ -32,10 +32,6 @@ from snt_zoo.starting import starting_supernet
 FLOOR_SHARE = 0.15
 """Of a budget in seconds: a probe that has taken so much of it looks at no more images."""
 
-FLOOR_REACH = 0.15
-"""How far behind the best fitted head a probe on the sketch's images may be, on validation, to be fitted to
-more images; docs/decisions.md."""
-
 _MAX_VAL = 1000  # validation images that the probe is judged on
 
 
@@ -79,7 +75,8 @@ class Floor:
         if self._probe is None:
             self._probe = self.growing.fit(max_images=len(self.drawn.indices), seconds=self.seconds)
             return self._probe.val_accuracy
-        if self.growing.complete or (head is not None and self._probe.val_accuracy < head - FLOOR_REACH):
+        # A head that is ahead now will be trained, and is out of reach: docs/decisions.md, 51.
+        if self.growing.complete or (head is not None and self._probe.val_accuracy < head):
             return None
         left = None if self.seconds is None else max(self.seconds - self._probe.seconds, 0.0)
         grown = self.growing.fit(seconds=left)

@@ -12,20 +12,16 @@ from torch import Tensor
 from snt_zoo.data import ImageDataset, Split
 from snt_zoo.search.bilevel import make_searcher, starting_point
 from snt_zoo.search.constraints import Limits
-from snt_zoo.search.derived import DerivedModel
 from snt_zoo.search.evaluate import evaluate, recalibrate
 from snt_zoo.search.guards import ENTROPY_FLOOR, soften
 from snt_zoo.search.head import Norms, begin_on, fit_head
-from snt_zoo.search.learners import WeightLearner
 from snt_zoo.search.recipe import Recipe
-from snt_zoo.search.run import EpochRecord, Run
+from snt_zoo.search.run import Run
 from snt_zoo.search.stage import StageTraining
 from snt_zoo.search.supernet import NetworkConfig, Supernet
 
-PASS_COST = 2.0
-"""What an image costs in training, over what it costs when a head is fitted: measured at 1.7 and 2.0."""
-
-DERIVED = "derived"
+PASS_COST = 4.0
+"""What an image costs in training, in forward passes of it: measured at 3.4 (`nb201`) and 4.3 (`mobile`)."""
 
 Snapshot = tuple[dict[str, Tensor], dict[str, Any]]
 
@@ -68,8 +64,7 @@ class Racer:
         state: of the supernet when its head was fitted.
         snapshot: of the stage that it was trained in, with its name.
         out: why it is no longer in the race.
-        norms: which it begins with best, once that is known.
-        pace: seconds that its last head took for an image.
+        pace: seconds of a forward pass of one image.
     """
 
     entrant: Entrant
@@ -80,8 +75,16 @@ class Racer:
     state: dict[str, Tensor] = field(default_factory=dict)
     snapshot: Snapshot | None = None
     out: str | None = None
-    norms: Norms | None = None
     pace: float = 0.0
+
+    @property
+    def norms(self) -> Norms:
+        """Whose batch norms it begins with; a run without a race tries both: docs/decisions.md, 51."""
+        return "published" if self.supernet.space.may_be_pretrained else "measured"
+
+    def head_passes(self, train: Split, val: Split) -> int:
+        """Forward passes of images that fitting a head takes."""
+        return (2 if self.norms == "measured" else 1) * len(train) + len(val)
 
     @property
     def transferred(self) -> bool:
@@ -92,7 +95,7 @@ class Racer:
         """The stage `head` of finetuning, see `begin_on`; returns the accuracy on `val`."""
         if ENTROPY_FLOOR in self.entrant.recipe.guards and self.softened is None:
             self.softened = soften(self.supernet, self.entrant.recipe.entropy_floor)
-        accuracy, self.norms = begin_on(self.supernet, train, val, norms=self.norms)
+        accuracy = begin_on(self.supernet, train, val, norms=self.norms).accuracy
         self.state = copied(self.supernet)
         return accuracy
 
@@ -136,53 +139,12 @@ class Racer:
         self.snapshot = tensors, {**meta, "taken": taken, "stage": "search"}
         return training.state.best
 
-    def try_out(self, data: ImageDataset, run: Run, seconds: float) -> float:
-        """Some of the stage `derived`, without a search before it.
-
-        Args:
-            data: the target.
-            run: of the whole race.
-            seconds: how long.
-
-        Returns:
-            The best validation accuracy so far.
-
-        Raises:
-            DivergenceError: the loss is not finite.
-        """
-        recipe = self.entrant.recipe
-
-        def tell(epoch: EpochRecord) -> None:
-            run.record("race", epoch.val_accuracy, loss=epoch.loss, who=self.entrant.id)
-
-        own = Run(
-            budget=run.budget,
-            seed=run.seed,
-            settings=run.settings,
-            val=run.val,
-            on_epoch=tell,
-            timer=run.timer,
-        )
-        model = DerivedModel.inherit(self.supernet)
-        learner = WeightLearner(
-            model, data.train, recipe=recipe, generator=own.generator, peak_lr=recipe.derived_lr
-        )
-        training = StageTraining(own, DERIVED, learner, initial=self.accuracy)
-        training.train(
-            share=1.0,
-            epochs=0,
-            pause=lambda: own.team.largest(own.clock.seconds() if own.team.first else 0.0)[0] >= seconds,
-        )
-        tensors, meta = training.snapshot()
-        self.snapshot = tensors, {**meta, "taken": own.clock.seconds(), "stage": DERIVED}
-        return training.state.best
-
     def report(self, *, won: bool) -> dict[str, Any]:
         """Plain data."""
         return {"id": self.entrant.id, "rungs": self.rungs, "won": won, "out": None if won else self.out}
 
 
-def worthwhile(share: float, seconds: float, head: float) -> float:
+def worthwhile(share: float, seconds: float, image_pass: float) -> float:
     """The share of a search after a transfer: none where it would not see every image once.
 
     In runs of under a minute the supernet ended below the head that was fitted before it: docs/decisions.md,
@@ -191,9 +153,9 @@ def worthwhile(share: float, seconds: float, head: float) -> float:
     Args:
         share: of the budget, as the recipe has it.
         seconds: of the budget.
-        head: that fitting a head to all images took.
+        image_pass: seconds of a forward pass of all training images.
     """
-    return share if share * seconds >= PASS_COST * head else 0.0
+    return share if share * seconds >= PASS_COST * image_pass else 0.0
 
 
 def copied(network: torch.nn.Module) -> dict[str, Tensor]:

@@ -4,13 +4,13 @@ Jamieson and Talwalkar 2016 (arXiv 1502.07943), with the same measure on all run
 that is fitted to the features of a supernet as it stands:
 
 - The heat, where there are many sources and many images: rung 0 on a few of the images. Those stay that are
-  not clearly behind, as in Hoeffding races (Maron and Moore, NIPS 1993), and at most `HEAT_KEPT`.
+  not clearly behind, as in Hoeffding races (Maron and Moore, NIPS 1993), and at most `HEAT_KEPT`. In a
+  budget in seconds that has no time for rung 1 only the one stays that is most worth training.
 - Rung 0: batch norms are measured on the target and a head is fitted, as finetuning begins anyway.
   Nothing is trained. The better half stays.
-  Who is too slow to be trained in what is left of the budget is out as well, but its head is kept.
-- Rung 1: what stayed, and a search from scratch, are trained for an equal time; then a head is fitted to a
-  copy of each. A search from scratch so far has a head that knows nothing, and would lose by that alone:
-  here its features are what counts.
+- Rung 1, if there is time: what stayed, and a search from scratch, are trained for an equal time; then a head
+  is fitted to a copy of each. A search from scratch so far has a head that knows nothing, and would lose by
+  that alone: here its features are what counts.
 
 The winner goes on from its own state, to the step: the race hands it over as a checkpoint that is resumed.
 """
@@ -29,15 +29,16 @@ from snt_zoo.errors import DivergenceError, InfeasibleError
 from snt_zoo.search.best_head import BEST_HEAD, own_state
 from snt_zoo.search.checkpoint import nest
 from snt_zoo.search.constraints import Limits
-from snt_zoo.search.racer import DERIVED, PASS_COST, Entrant, Racer, copied, worthwhile
+from snt_zoo.search.racer import PASS_COST, Entrant, Racer, copied, worthwhile
 from snt_zoo.search.run import Run
 from snt_zoo.search.supernet import Supernet
 
 RACE_SHARE = 0.25
 """Of what is left of a budget in seconds when the race begins."""
 
-LEAST_HEADS = 5
-"""A source that could be trained for less than so many times what its head took is not: docs/decisions.md."""
+LEAST_HEADS = 20
+"""Where sources could be trained for less than so many times what a head takes there is no rung 1:
+docs/decisions.md."""
 
 HEAT_IMAGES = 512
 """Training images of the heat; it is left out where there are not twice as many."""
@@ -54,13 +55,14 @@ LEAST_PASSES = 2
 its head stays, as something to hand back, and another source is trained."""
 
 MANY_PASSES = 10
-"""A source that can make fewer is slow: see `_without_slow`."""
+"""A source that can make fewer is slow: see `_worth_training`."""
 
 DECISIVE = 0.5
-"""A slow source goes on without a trial if its head has at most so much of the best quick one's errors."""
+"""A slow source is trained if its head has at most so much of the best quick one's errors."""
 
-TRIAL_SHARE = 0.15
-"""Of what is left of the budget, for the trial of a quick source against a slow one."""
+QUICKER = 0.5
+"""Of two heads that are within a standard error that source is trained which takes so much of the other's
+time, if one does."""
 
 EPOCH_SHARE = 6
 """With a budget of N epochs the second rung has N / 6, at least one: for three sources half of N."""
@@ -96,22 +98,22 @@ def race(
         end = _end(run)
         racers, rows = _line_up(entrants, data, limits, seed, device)
         guards = [racer for racer in racers if not racer.transferred]
-        ranked = _heat([racer for racer in racers if racer.transferred], data, run, end)
+        ranked = _heat([racer for racer in racers if racer.transferred], len(guards), data, run, end)
         ranked = _fit_heads(ranked, data.train, data.val, run, end)
-        heads = [(racer, racer.accuracy) for racer in ranked]
-        ranked = _without_slow(ranked, data, run)
-        for racer in ranked[max(1, len(ranked) // 2) :]:
-            racer.out = "rung 0"
-        if ranked and ranked[0].snapshot is not None:
-            for racer in guards:
-                racer.out = "time"
-        else:
-            ranked = _second_rung([r for r in ranked if r.out is None] + guards, data, run, end)
-        _finish(ranked[0], racers, rows, run, heads, images=len(data.train))
-    winner = next(entrant for entrant in entrants if entrant.id == run.facts["winner"])
-    supernet = winner.start(data, limits, seed, device)
+        heads = [(racer, racer.accuracy) for racer in racers if racer.rungs]
+        finalists = _better_half(ranked, data, run) + guards
+        pause = _pause(finalists, run, end)
+        winner = _most_worth(ranked or guards, data, run)
+        if pause is not None:
+            winner = _second_rung(finalists, data, run, pause)
+        _tell_out([*ranked, *guards], winner, data, run, "rung 0")
+        if not winner.state:
+            winner.state = copied(winner.supernet)
+        _finish(winner, racers, rows, run, heads, images=len(data.train))
+    found = next(entrant for entrant in entrants if entrant.id == run.facts["winner"])
+    supernet = found.start(data, limits, seed, device)
     supernet.load_state_dict(own_state(run.kept))
-    return winner, supernet
+    return found, supernet
 
 
 def _line_up(
@@ -134,23 +136,20 @@ def _line_up(
     return racers, [{"id": who.id, "rungs": [], "won": False, "out": "limits"} for who, _ in refused]
 
 
-def _heat(racers: Sequence[Racer], data: ImageDataset, run: Run, end: float) -> list[Racer]:
-    """Heads fitted to a few images; those that are not clearly behind, best first."""
+def _heat(racers: Sequence[Racer], guards: int, data: ImageDataset, run: Run, end: float) -> list[Racer]:
+    """Heads fitted to a few images; those that stay in the race, best first."""
     if len(racers) <= HEAT_KEPT or len(data.train) < 2 * HEAT_IMAGES:
         return list(racers)
     generator = torch.Generator().manual_seed(run.seed)
     share = (HEAT_IMAGES / len(data.train),)
     part = data.train.subset(stratified_split(data.train.labels, share, generator=generator)[1])
     ranked = _fit_heads(racers, part, data.val, run, end, rung="heat")
-    best = ranked[0].accuracy
-    error = math.sqrt(best * (1 - best) / max(len(data.val), 1))
-    kept = [racer for racer in ranked[:HEAT_KEPT] if racer.accuracy >= best - HEAT_ERRORS * error]
-    quick = [racer for racer in ranked if _passes(racer, data, run) >= MANY_PASSES]
-    if quick and quick[0] not in kept:
-        kept.append(quick[0])
-    for racer in ranked:
-        if racer not in kept:
-            racer.out = "heat"
+    bar = ranked[0].accuracy - HEAT_ERRORS * _standard_error(ranked[0], data)
+    kept = [racer for racer in _worth_training(ranked, data, run)[:HEAT_KEPT] if racer.accuracy >= bar]
+    head = max(racer.pace * racer.head_passes(data.train, data.val) for racer in kept)
+    if _seconds_each(len(_half(kept)) + guards, head, run, end - len(kept) * head) is None:
+        kept = [_most_worth(ranked, data, run)]
+    _tell_out(ranked, kept[0], data, run, "heat", kept)
     return kept
 
 
@@ -166,22 +165,15 @@ def _fit_heads(
         began = run.clock.seconds()
         racer.accuracy = racer.fit_head(train, val)
         _tell(racer, run, began, rung)
-        racer.pace = racer.rungs[-1]["seconds"] / (len(train) + len(val))
+        racer.pace = racer.rungs[-1]["seconds"] / racer.head_passes(train, val)
         seen.append(racer)
     return sorted(seen, key=lambda racer: -racer.accuracy)
 
 
-def _second_rung(racers: Sequence[Racer], data: ImageDataset, run: Run, end: float) -> list[Racer]:
-    """Train what is left for an equal time; the best first."""
-    alone = len(racers) == 1
-    pause = None if alone else _pause(racers, run, end)
-    if pause is None:
-        trained = [racer for racer in racers if racer.transferred][:1] or list(racers)[:1]
-        for racer in racers:
-            racer.out = None if racer in trained else "time"
-        if not trained[0].transferred:
-            trained[0].state = copied(trained[0].supernet)
-        return trained
+def _second_rung(
+    racers: Sequence[Racer], data: ImageDataset, run: Run, pause: Callable[[Run, int], bool]
+) -> Racer:
+    """Train what is left for an equal time; the best."""
     failure: DivergenceError | None = None
     for racer in racers:
         began = run.clock.seconds()
@@ -198,20 +190,30 @@ def _second_rung(racers: Sequence[Racer], data: ImageDataset, run: Run, end: flo
         raise failure
     for racer in left[1:]:
         racer.out = "rung 1"
-    return left
+    return left[0]
 
 
 def _pause(racers: Sequence[Racer], run: Run, end: float) -> Callable[[Run, int], bool] | None:
-    """When a racer stops in the second rung; None if there is no time for that."""
+    """When a racer stops in the second rung; None if there is no time for that, or nobody to race against."""
+    if len(racers) == 1:
+        return None
     if run.budget.epochs is not None:
         epochs = max(1, run.budget.epochs // EPOCH_SHARE)
         return lambda own, done: done >= epochs
     # A head is fitted to each once more; one from scratch takes as long as the slowest other.
     head = max((racer.rungs[-1]["seconds"] for racer in racers if racer.rungs), default=0.0)
-    each = (end - _now(run)) / len(racers) - head
-    if each < LEAST_HEADS * head or each <= 0:
+    each = _seconds_each(len(racers), head, run, end)
+    if each is None:
         return None
-    return lambda own, done: own.team.largest(own.clock.seconds() if own.team.first else 0.0)[0] >= each
+    return lambda own, done: _now(own) >= each
+
+
+def _seconds_each(racers: int, head: float, run: Run, end: float) -> float | None:
+    """Of training for each racer in the second rung; None if that is too little to learn from."""
+    if run.budget.seconds is None:
+        return math.inf
+    each = (end - _now(run)) / racers - head
+    return each if each >= LEAST_HEADS * head and each > 0 else None
 
 
 def _now(run: Run) -> float:
@@ -227,32 +229,59 @@ def _end(run: Run) -> float:
     return now + RACE_SHARE * max(run.budget.seconds - now, 0.0)
 
 
-def _without_slow(ranked: Sequence[Racer], data: ImageDataset, run: Run) -> list[Racer]:
-    """Those that are worth training in what is left of a budget in seconds, best head first.
+def _worth_training(ranked: Sequence[Racer], data: ImageDataset, run: Run) -> list[Racer]:
+    """Those that can be trained in what is left of a budget in seconds, best head first.
 
-    A large source whose head is better, but which could be trained for a few passes only, against a small one
-    that gains more by training: if its errors are few against the other's it goes on; else the small one is
-    trained for a while, and goes on if it then is as good.
+    A large source often has the best head, and could be trained for a few passes only, where a small one
+    gains more by training: it stays if its errors are few against the best small one's.
     """
-    passes = {id(racer): _passes(racer, data, run) for racer in ranked}
-    quick = [racer for racer in ranked if passes[id(racer)] >= MANY_PASSES]
-    slow = [racer for racer in ranked if LEAST_PASSES <= passes[id(racer)] < MANY_PASSES]
-    left = quick or slow or list(ranked)
-    if quick and slow and slow[0].accuracy > quick[0].accuracy:
-        rival, small = slow[0], quick[0]
-        if 1 - rival.accuracy <= DECISIVE * (1 - small.accuracy):
-            left = [rival]
-        else:
-            began = run.clock.seconds()
-            seconds = TRIAL_SHARE * ((run.budget.seconds or 0.0) - _now(run))
-            small.accuracy = small.try_out(data, run, seconds)
-            _tell(small, run, began, "training")
-            left = [small if small.accuracy >= rival.accuracy else rival]
+    quick = [racer for racer in ranked if _passes(racer, data, run) >= MANY_PASSES]
+    slow = [racer for racer in ranked if LEAST_PASSES <= _passes(racer, data, run) < MANY_PASSES]
+    if not quick:
+        return slow or list(ranked)
+    bar = 1 - DECISIVE * (1 - quick[0].accuracy)
+    return [racer for racer in ranked if racer in quick or (racer in slow and racer.accuracy >= bar)]
+
+
+def _most_worth(ranked: Sequence[Racer], data: ImageDataset, run: Run) -> Racer:
+    """The source to train where only one can be."""
+    worth = _worth_training(ranked, data, run)
+    best = worth[0]
+    if run.budget.seconds is None:
+        return best
+    bar = best.accuracy - _standard_error(best, data)
+    quicker = (r for r in worth[1:] if r.pace <= QUICKER * best.pace and r.accuracy >= bar)
+    return next(quicker, best)
+
+
+def _better_half(ranked: Sequence[Racer], data: ImageDataset, run: Run) -> list[Racer]:
+    return _half(_worth_training(ranked, data, run)) if ranked else []
+
+
+def _half(ranked: Sequence[Racer]) -> list[Racer]:
+    return list(ranked[: max(1, len(ranked) // 2)])
+
+
+def _tell_out(
+    ranked: Sequence[Racer],
+    winner: Racer,
+    data: ImageDataset,
+    run: Run,
+    behind: str,
+    kept: Sequence[Racer] = (),
+) -> None:
+    """Say of each that is out why that is: it has no head, was slow, or its head was `behind`."""
     for racer in ranked:
-        if racer not in left:
-            tried = "rung 0" if racer.snapshot is None else "rung 1"
-            racer.out = "slow" if passes[id(racer)] < MANY_PASSES else tried
-    return left
+        if racer is winner or racer in kept or racer.out is not None:
+            continue
+        slow = racer.accuracy >= winner.accuracy and _passes(racer, data, run) < MANY_PASSES
+        racer.out = "time" if not racer.rungs else "slow" if slow else behind
+
+
+def _standard_error(racer: Racer, data: ImageDataset) -> float:
+    """Of an accuracy on validation."""
+    accuracy = max(racer.accuracy, 0.0)
+    return math.sqrt(accuracy * (1 - accuracy) / max(len(data.val), 1))
 
 
 def _passes(racer: Racer, data: ImageDataset, run: Run) -> float:
@@ -283,19 +312,14 @@ def _finish(
     now = run.clock.seconds()
     snapshot = winner.snapshot
     start = now if snapshot is None else now - snapshot[1]["taken"]
-    tried = snapshot is not None and snapshot[1]["stage"] == DERIVED
-    # What the supernet's own state has, before the derived network was tried out.
-    head = next(accuracy for racer, accuracy in heads if racer is winner) if tried else winner.accuracy
     facts = {
         "race": rows,
         "winner": winner.entrant.id,
-        "head": head if winner.transferred else None,
+        "head": winner.accuracy if winner.transferred else None,
         "floor": winner.softened,
         "share": winner.entrant.recipe.search_share,
     }
-    if tried:
-        facts["share"] = 0.0
-    elif run.budget.seconds is not None:
+    if run.budget.seconds is not None:
         # The winner's search is as long as without a race, but leaves half of what is left of the budget.
         gone = start / run.budget.seconds
         share = winner.entrant.recipe.search_share

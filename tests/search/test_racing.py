@@ -176,14 +176,19 @@ def test_a_source_that_knows_nothing_loses_to_the_guard(
     digits: ImageDataset, few_digits: ImageDataset
 ) -> None:
     """Dead features: a head has nothing to go by, while fresh weights at least differ between images."""
-    dead = Supernet.create(CONFIG, generator=torch.Generator())
-    with torch.no_grad():
-        for parameter in dead.trunk.parameters():
-            parameter.zero_()
+    dead = dead_supernet()
     frozen = replace(RECIPE, weight_lr=1e-12)
     result = run(few_digits, [Entrant("dead", dead, frozen), Entrant("scratch", CONFIG, RECIPE)])
     assert result.source == "scratch"
     assert result.search["guards"]["entropy-floor"] == {"applied": False, "why": "the alphas are fresh"}
+
+
+def dead_supernet() -> Supernet:
+    dead = Supernet.create(CONFIG, generator=torch.Generator())
+    with torch.no_grad():
+        for parameter in dead.trunk.parameters():
+            parameter.zero_()
+    return dead
 
 
 class Ticks:
@@ -195,6 +200,18 @@ class Ticks:
     def __call__(self) -> float:
         self.now += 1.0
         return self.now
+
+
+def slow_down(patch: pytest.MonkeyPatch, supernet: Supernet, clock: Ticks, *, seconds: float) -> None:
+    """Fitting a head to this supernet takes so many seconds more."""
+    begin_on = racer.begin_on
+
+    def slowly(network: Supernet, *arguments: Any, **options: Any) -> Beginning:
+        if torch.equal(next(network.trunk.parameters()), next(supernet.trunk.parameters())):
+            clock.now += seconds
+        return begin_on(network, *arguments, **options)
+
+    patch.setattr(racer, "begin_on", slowly)
 
 
 def test_a_race_keeps_to_its_share(few_digits: ImageDataset, entrants: list[Entrant]) -> None:
@@ -229,9 +246,6 @@ def test_a_heat_leaves_those_that_are_not_clearly_behind(
 
     def counted(network: Supernet, train: Split, val: Split, *, norms: Norms | None) -> Beginning:
         seen.append(len(train))
-        assert (norms is None) == (
-            len(train) < len(digits.train)
-        )  # what the heat has found is not tried again
         return begin_on(network, train, val, norms=norms)
 
     monkeypatch.setattr(racer, "begin_on", counted)
@@ -276,18 +290,8 @@ def test_who_is_too_slow_to_train_keeps_its_head(
     few_digits: ImageDataset, entrants: list[Entrant], learned: Supernet, tmp_path: Path
 ) -> None:
     """The best one takes so long for a head that it could not be trained: another is, and both are kept."""
-    dead = Supernet.create(CONFIG, generator=torch.Generator())
-    with torch.no_grad():
-        for parameter in dead.trunk.parameters():
-            parameter.zero_()
-    racers = [Entrant("dead", dead, RECIPE), entrants[2], entrants[4]]
-    begin_on = racer.begin_on
+    racers = [Entrant("dead", dead_supernet(), RECIPE), entrants[2], entrants[4]]
     clock = Ticks()
-
-    def slowly(network: Supernet, *arguments: Any, **options: Any) -> Beginning:
-        if torch.equal(next(network.trunk.parameters()), next(learned.trunk.parameters())):
-            clock.now += 100.0
-        return begin_on(network, *arguments, **options)
 
     def kill(record: EpochRecord) -> None:
         if record.stage == "derived":
@@ -295,7 +299,7 @@ def test_who_is_too_slow_to_train_keeps_its_head(
 
     options: dict[str, Any] = {"budget": Budget(seconds=300), "timer": clock, "folder": tmp_path}
     with pytest.MonkeyPatch.context() as patch, pytest.raises(KilledError):
-        patch.setattr(racer, "begin_on", slowly)
+        slow_down(patch, learned, clock, seconds=100.0)
         run(few_digits, racers, on_epoch=kill, **options)
     result = run(few_digits, racers, resume=True, **options)  # it is still known after an interruption
     rows = {row["id"]: row for row in result.race}
@@ -308,46 +312,51 @@ def test_who_is_too_slow_to_train_keeps_its_head(
     assert not any(row["out"] == "slow" for row in run(few_digits, racers, budget=Budget(epochs=1)).race)
 
 
-@pytest.mark.parametrize("reached", [0.0, 1.0])
-def test_a_small_source_is_tried_out_against_a_slow_one_that_begins_better(
-    few_digits: ImageDataset, entrants: list[Entrant], learned: Supernet, reached: float
+def test_a_slow_source_is_trained_only_if_its_head_has_far_fewer_errors(
+    few_digits: ImageDataset, entrants: list[Entrant], learned: Supernet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    dead = Supernet.create(CONFIG, generator=torch.Generator())
+    racers = [Entrant("dead", dead_supernet(), RECIPE), entrants[2], entrants[4]]
+    clock = Ticks()
+    slow_down(monkeypatch, learned, clock, seconds=30.0)
+    decided = run(few_digits, racers, budget=Budget(seconds=300), timer=clock)
+    rows = {row["id"]: row for row in decided.race}
+    assert decided.source == "learned" and rows["dead"]["out"] == "rung 0"
+    assert rows["scratch"]["out"] == "time" and decided.best_head is None
+    clock.now = 0.0
+    monkeypatch.setattr(racing, "DECISIVE", 0.1)
+    doubtful = run(few_digits, racers, budget=Budget(seconds=300), timer=clock)
+    assert doubtful.source == "dead" and doubtful.race[1]["out"] == "slow"
+
+
+def test_of_heads_that_are_about_as_good_the_quicker_source_is_trained(
+    few_digits: ImageDataset, entrants: list[Entrant], learned: Supernet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    twin = Supernet.create(CONFIG, generator=torch.Generator())
+    twin.load_state_dict(learned.with_head(10, generator=torch.Generator()).state_dict())
     with torch.no_grad():
-        for parameter in dead.trunk.parameters():
-            parameter.zero_()
-    racers = [Entrant("dead", dead, RECIPE), entrants[2], entrants[4]]
-    begin_on, try_out, clock = racer.begin_on, racer.Racer.try_out, Ticks()
-    tried: list[float] = []
+        next(iter(twin.trunk.parameters())).mul_(1.0001)  # so that it can be told apart
+    racers = [entrants[2], Entrant("twin", twin, RECIPE), Entrant("dead", dead_supernet(), RECIPE)]
+    clock = Ticks()
+    slow_down(monkeypatch, learned, clock, seconds=8.0)
+    result = run(few_digits, racers, budget=Budget(seconds=400), timer=clock)
+    heads = {row["id"]: row["rungs"][0]["val_accuracy"] for row in result.race}
+    assert heads["learned"] >= heads["twin"] > heads["dead"]
+    assert result.source == "twin"
+    # The other is not slow: it was behind by its time.
+    assert {row["id"]: row["out"] for row in result.race} == {
+        "learned": "rung 0",
+        "twin": None,
+        "dead": "rung 0",
+    }
 
-    def slowly(network: Supernet, *arguments: Any, **options: Any) -> Beginning:
-        if torch.equal(next(network.trunk.parameters()), next(learned.trunk.parameters())):
-            clock.now += 30.0
-        return begin_on(network, *arguments, **options)
 
-    def tells(self: racer.Racer, *arguments: Any) -> float:
-        tried.append(arguments[-1])
-        try_out(self, *arguments)
-        return reached
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(racer, "begin_on", slowly)
-        patch.setattr(racer.Racer, "try_out", tells)
-        decided = run(few_digits, racers, budget=Budget(seconds=300), timer=clock)
-        assert not tried  # far fewer errors: no trial
-        clock.now = 0.0
-        patch.setattr(racing, "DECISIVE", 0.1)
-        result = run(few_digits, racers, budget=Budget(seconds=300), timer=clock)
-    rows = {row["id"]: row for row in result.race}
-    assert len(tried) == 1 and 0 < tried[0] < racing.TRIAL_SHARE * 300
-    assert [rung["rung"] for rung in rows["dead"]["rungs"]] == ["head", "training"]
-    assert rows["scratch"]["out"] == "time" or not reached
-    epochs = [r for r in result.history if r.stage == "race" and r.who == "dead" and r.loss is not None]
-    assert epochs  # those of the trial are in the history
-    if reached:  # it goes on from where the trial stopped, without a search
-        assert result.source == "dead" and rows["learned"]["out"] == "slow"
-        assert "search" not in {record.stage for record in result.history}
-        assert result.search["derived_steps"] > 0
-    else:
-        assert result.source == "learned" and rows["dead"]["out"] == "rung 1"
-    assert decided.source == "learned" and decided.race[0]["out"] == "rung 0"
+def test_a_heat_leaves_one_where_no_time_is_for_training(
+    digits: ImageDataset, entrants: list[Entrant], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(racing, "HEAT_IMAGES", 300)
+    result = run(digits, entrants, budget=Budget(seconds=100), timer=Ticks())
+    heat = {row["id"]: row["rungs"][0]["val_accuracy"] for row in result.race if row["rungs"]}
+    fitted = [row["id"] for row in result.race if [r["rung"] for r in row["rungs"]] == ["heat", "head"]]
+    assert fitted == [result.source] and heat[result.source] == max(heat.values())
+    assert {row["out"] for row in result.race if row["id"] in set(heat) - {result.source}} == {"heat"}
+    assert result.race[-1]["id"] == "scratch" and result.race[-1]["out"] == "time"
