@@ -144,8 +144,9 @@ def _heat(racers: Sequence[Racer], guards: int, data: ImageDataset, run: Run, en
     share = (HEAT_IMAGES / len(data.train),)
     part = data.train.subset(stratified_split(data.train.labels, share, generator=generator)[1])
     ranked = _fit_heads(racers, part, data.val, run, end, rung="heat")
-    bar = ranked[0].accuracy - HEAT_ERRORS * _standard_error(ranked[0], data)
-    kept = [racer for racer in _worth_training(ranked, data, run)[:HEAT_KEPT] if racer.accuracy >= bar]
+    worth = _worth_training(ranked, data, run)
+    bar = worth[0].accuracy - HEAT_ERRORS * _standard_error(worth[0], data)
+    kept = [racer for racer in worth[:HEAT_KEPT] if racer.accuracy >= bar]
     head = max(racer.pace * racer.head_passes(data.train, data.val) for racer in kept)
     if _seconds_each(len(_half(kept)) + guards, head, run, end - len(kept) * head) is None:
         kept = [_most_worth(ranked, data, run)]

@@ -360,3 +360,18 @@ def test_a_heat_leaves_one_where_no_time_is_for_training(
     assert fitted == [result.source] and heat[result.source] == max(heat.values())
     assert {row["out"] for row in result.race if row["id"] in set(heat) - {result.source}} == {"heat"}
     assert result.race[-1]["id"] == "scratch" and result.race[-1]["out"] == "time"
+
+
+def test_the_best_of_a_heat_may_be_too_slow(
+    digits: ImageDataset, entrants: list[Entrant], learned: Supernet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that are left are far behind it, and all the same they race on."""
+    monkeypatch.setattr(racing, "HEAT_IMAGES", 300)
+    monkeypatch.setattr(racing, "DECISIVE", 0.0)
+    clock = Ticks()
+    slow_down(monkeypatch, learned, clock, seconds=20.0)
+    dead = [Entrant(id, dead_supernet(), RECIPE) for id in ("x", "y", "z")]
+    result = run(digits, [entrants[2], *dead, entrants[4]], budget=Budget(seconds=600), timer=clock)
+    rows = {row["id"]: row for row in result.race}
+    assert result.source in {"x", "y", "z", "scratch"} and rows["learned"]["out"] == "slow"
+    assert result.best_head is not None and result.best_head.source == "learned"
