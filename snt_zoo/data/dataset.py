@@ -69,6 +69,11 @@ class Split:
         indices = indices.to("cpu", torch.int64)
         return Split(SubsetStore(self, indices), self.labels[indices])
 
+    def thinned(self, most: int) -> Split:
+        """The split itself, or every second, third, … of its images, so that there are at most so many."""
+        step = -(-len(self) // most)
+        return self if step <= 1 else self.subset(torch.arange(0, len(self), step))
+
     def fits(self, size: int) -> bool:
         """Whether the split at ``size`` pixels a side is small enough to be held in memory."""
         return len(self) * 3 * size * size <= IN_MEMORY_LIMIT

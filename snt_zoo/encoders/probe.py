@@ -122,8 +122,7 @@ class GrowingProbe:
         self.data = data
         self.drawn = drawn
         self.timer = timer
-        step = max(1, -(-len(data.val) // max_val))
-        self.val = data.val.subset(torch.arange(0, len(data.val), step))
+        self.val = data.val.thinned(max_val)
         self._val_features: Tensor | None = None
         self._features, self._labels = [drawn.features], [drawn.labels]
         self._others = _others(data.train, drawn, seed)

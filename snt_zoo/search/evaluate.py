@@ -204,8 +204,7 @@ def recalibrate(
     momenta = [norm.momentum for norm in norms]
     training = network.training
     device = next(network.parameters()).device
-    step = max(1, -(-len(split) // max_images))
-    part = split.subset(torch.arange(0, len(split), step))
+    part = split.thinned(max_images)
 
     def measure(batch_size: int) -> None:
         for index, (images, _) in enumerate(network_batches(network, part, batch_size)):

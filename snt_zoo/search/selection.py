@@ -57,9 +57,7 @@ def select(searcher: Searcher) -> tuple[Genotype, dict[str, Any]]:
         return supernet.genotype(), {"method": "alpha"}
     if recipe.selection == "handicap":
         return _handicapped(supernet, recipe.selection_ratio)
-    step = max(1, -(-len(searcher.alpha_split) // recipe.selection_images))
-    images = searcher.alpha_split.subset(torch.arange(0, len(searcher.alpha_split), step))
-    return _Perturbation(searcher, images).run()
+    return _Perturbation(searcher, searcher.alpha_split.thinned(recipe.selection_images)).run()
 
 
 @torch.no_grad()

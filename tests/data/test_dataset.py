@@ -66,6 +66,15 @@ def test_a_subset_takes_what_is_in_memory() -> None:
     assert store.reads == [8, 16]
 
 
+def test_a_thinned_split_has_evenly_spaced_images() -> None:
+    split = array_split(12)
+    assert split.thinned(12) is split and split.thinned(100) is split
+    for most, step in ((11, 2), (6, 2), (5, 3), (1, 12)):
+        thinned = split.thinned(most)
+        assert len(thinned) <= most and torch.equal(thinned.tensor(8), split.tensor(8)[::step])
+        assert torch.equal(thinned.labels, split.labels[::step])
+
+
 @pytest.mark.parametrize("size", [4, 8, 13, 50])
 @pytest.mark.parametrize("shape", [(20, 12), (20, 12, 3)])
 def test_arrays_are_resized_like_pillow(size: int, shape: tuple[int, ...]) -> None:

@@ -39,9 +39,7 @@ class LogME(DatasetDistance):
 
     def measure(self, target: Target, sources: Sequence[Source]) -> list[Measured]:
         assert target.data is not None  # `needs_images` is checked before
-        train = target.data.train
-        step = max(1, -(-len(train) // self.max_images))
-        part = train.subset(torch.arange(0, len(train), step))
+        part = target.data.train.thinned(self.max_images)
         scores: dict[str, float] = {}
         for source in sources:
             if source.id not in scores:  # a supernet of several datasets is asked once
