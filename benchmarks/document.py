@@ -12,6 +12,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+RESULTS = Path(__file__).parent / "results"
+"""Where what is reported is kept."""
+
 _PACKAGES = ("snt-zoo", "torch", "torchvision", "faiss-cpu", "pot", "numpy")
 
 

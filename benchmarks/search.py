@@ -24,7 +24,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any, TypeVar
 
-from benchmarks.document import document, write
+from benchmarks.document import RESULTS, document, write
 from benchmarks.json_lines import read_rows
 
 # None is in the starter zoo: a script, icons, photographs, defects of solar cells, and handwriting.
@@ -54,7 +54,6 @@ FOLLOWING = {"resnet": "gdas", "gdas+half-macs": "gdas", "gdas+handicap+half-mac
 HALVED = ("gdas+half-macs", "gdas+handicap+half-macs")
 ARMS: tuple[str, ...] = (*SEARCHED, *CONTROLS, *FOLLOWING)
 CHANNELS, STEM_STRIDE = 16, 2  # as the starter zoo and `--from scratch`
-RESULTS = Path(__file__).parent / "results"
 
 Key = tuple[str, str, int]
 Row = dict[str, Any]

@@ -25,7 +25,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
-from benchmarks.document import document, write
+from benchmarks.document import RESULTS, document, write
 
 # Named before any was run: two glyph, two icon, three photograph and one handwriting task.
 TASKS = (
@@ -40,7 +40,6 @@ TASKS = (
 )
 ARMS = ("scratch", "match", "random")
 SEEDS = (0, 1, 2)
-RESULTS = Path(__file__).parent / "results"
 
 
 def measure(task: str, arm: str, seed: int, data: Path, budget: float, threads: int) -> dict[str, Any]:

@@ -28,11 +28,10 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
-from benchmarks.document import document, write
+from benchmarks.document import RESULTS, document, write
 from benchmarks.json_lines import read_rows
 from benchmarks.transfer_plan import PARTS, TARGETS, Budgets, Job, plan
 
-RESULTS = Path(__file__).parent / "results"
 COMMAND = "python -m benchmarks.transfer --data DIR --workers 2"
 Row = dict[str, Any]
 

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from snt_zoo.adapting import DEFAULT_BUDGET, STARTER_NETWORK, Adapting
 from snt_zoo.bundling import Pretrained, Provenance, pretrain_bundle
+from snt_zoo.closeness import any_close, with_heads
 from snt_zoo.comparison import Comparison, compare
 from snt_zoo.data import ImageDataset
 from snt_zoo.encoders.backbone import DEFAULT_BACKBONE
@@ -107,7 +108,8 @@ class Zoo(Adapting):
             distance: what ranks, or its name; see `snt_zoo.encoders.distances`. The answer's `ranked_by` says
                 which it was, and at which level.
             backbone: makes the sketch; the registry's supernets must have been sketched by the same.
-            probe: whether to say what a linear probe on the sketch's images comes to; needs images.
+            probe: whether to say what a linear probe on the sketch's images comes to, what new heads of the
+                nearest supernets do, and so whether any is close; needs images.
             on_stage: called with the name of each stage as it begins.
 
         Raises:
@@ -146,7 +148,17 @@ class Zoo(Adapting):
             return found
         tell("probe")
         fitted = fit_probe(images, drawn, max_images=len(drawn.indices), max_val=PROBE_VAL)
-        return replace(found, probe=fitted, seconds={**found.seconds, "probe": fitted.seconds})
+        tell("heads")
+        start = time.perf_counter()
+        matches = with_heads(found.matches, self.registry, images, drawn, max_val=PROBE_VAL)
+        heads = time.perf_counter() - start
+        return replace(
+            found,
+            matches=matches,
+            close=any_close(matches, fitted, images=min(len(images.val), PROBE_VAL)),
+            probe=fitted,
+            seconds={**found.seconds, "probe": fitted.seconds, "heads": heads},
+        )
 
     def distance(
         self,

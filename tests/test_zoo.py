@@ -81,15 +81,18 @@ def test_a_sketch_finds_itself_at_no_distance(zoo: Zoo) -> None:
 def test_a_query_gives_the_documented_json(zoo: Zoo, digits: ImageDataset) -> None:
     found = json.loads(json.dumps(zoo.query(digits, k=2).to_json(), allow_nan=False))
     assert set(found) == {"matches", "close", "ranked_by", "seconds", "probe"}
-    assert found["close"] is None
+    assert found["close"] is (
+        max(match["head_accuracy"] for match in found["matches"]) > found["probe"]["val_accuracy"] - 0.05
+    )
     assert found["ranked_by"] == {"distance": "class-ot", "level": "class"}
-    assert set(found["seconds"]) == {"sketch", "shortlist", "rerank", "probe"}
+    assert set(found["seconds"]) == {"sketch", "shortlist", "rerank", "probe", "heads"}
     assert found["probe"]["images"] <= 512 and 0.8 < found["probe"]["val_accuracy"] <= 1
     assert found["probe"]["seconds"] == found["seconds"]["probe"]
     assert zoo.query(zoo.sketch(digits)).to_json()["probe"] is None  # a sketch has no images
-    assert zoo.query(digits, probe=False).probe is None
+    without = zoo.query(digits, probe=False)
+    assert without.probe is None and without.close is None and without[0].head_accuracy is None
     assert len(found["matches"]) == 2
-    expected = "id space sources score distance predicted_accuracy params macs class_matches"
+    expected = "id space sources score distance predicted_accuracy head_accuracy params macs class_matches"
     for match in found["matches"]:
         assert list(match) == expected.split()
         assert match["predicted_accuracy"] is None

@@ -27,13 +27,14 @@ _PAIRS = 3  # nearest pairs of classes that the table shows
 
 def show_matches(document: Mapping[str, Any]) -> None:
     """Print the answer of a query for people."""
-    columns = ("rank", True), ("id", False), ("sources", False), ("distance", True)
+    columns = ("rank", True), ("id", False), ("sources", False), ("distance", True), ("new head", True)
     rows = [
         (
             str(rank),
             match["id"] + (f"\non the Hub: {match['repo']}" if match.get("remote") else ""),
             ", ".join(match["sources"]),
             f"{match['distance']:.3f}",
+            "" if match["head_accuracy"] is None else percent(match["head_accuracy"]),
             format_size(match["params"]),
             format_size(match["macs"]),
             "\n".join(
@@ -45,13 +46,16 @@ def show_matches(document: Mapping[str, Any]) -> None:
     ]
     numbers = ("params", True), ("MACs", True)
     table([*columns, *numbers, ("nearest classes: yours ~ theirs", False)], rows)
-    if document["close"] is False:
-        click.echo("none of these is close to your data: a search from scratch may do as well")
     click.echo(f"ranked by: {document['ranked_by']['distance']} ({document['ranked_by']['level']})")
     if probe := document["probe"]:
         click.echo(
             f"probe: {percent(probe['val_accuracy'])} on validation, a linear classifier on the backbone's "
             f"features ({probe['images']:,} images): what a finetuned network has to beat"
+        )
+    if document["close"] is False:
+        click.echo(
+            "none of these is close to your data: with new heads the nearest are behind that, and it may be "
+            "hard to beat; `snt-zoo finetune --from auto` tries, and hands back what is better"
         )
     stages = ", ".join(f"{stage} {seconds:.2f} s" for stage, seconds in document["seconds"].items())
     click.echo(f"time: {stages}")

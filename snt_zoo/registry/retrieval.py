@@ -72,6 +72,8 @@ class Match:
         score: what ranks the matches, from 0 to 1, larger is nearer: 1 / (1 + distance).
         distance: between the target and the nearest of the sources; by default Optimal Transport of classes.
         predicted_accuracy: None until a predictor is there.
+        head_accuracy: on validation images of the target, from 0 to 1, with a new head and not trained any
+            further (`snt_zoo.closeness`); None where none was fitted.
         params: weights of the network that the supernet's genotype derives to.
         macs: its multiply-accumulates for one image.
         class_matches: for each class of the target its counterpart, nearest first.
@@ -89,6 +91,7 @@ class Match:
     params: int
     macs: int
     class_matches: tuple[ClassPair, ...]
+    head_accuracy: float | None = None
     repo: str | None = None
     commit: str | None = None
 
@@ -106,6 +109,7 @@ class Match:
             "score": self.score,
             "distance": self.distance,
             "predicted_accuracy": self.predicted_accuracy,
+            "head_accuracy": self.head_accuracy,
             "params": self.params,
             "macs": self.macs,
             "class_matches": [pair._asdict() for pair in self.class_matches],
@@ -118,7 +122,8 @@ class QueryResult(Sequence[Match]):
 
     Args:
         matches: at least one.
-        close: whether anything is close at all; None until abstention is calibrated.
+        close: whether anything is close at all: with a new head one of the nearest is no worse than the probe
+            (`snt_zoo.closeness`); None where that was not measured.
         seconds: time of each stage.
         ranked_by: the distance that was used.
         probe: what a linear classifier on the backbone's features comes to, for comparison; None where there

@@ -65,6 +65,11 @@ def begin_on(network: Supernet, train: Split, val: Split, *, norms: Norms | None
     return Beginning(measured, "measured")
 
 
+def quick_norms(network: Supernet) -> Norms:
+    """Whose norms to begin with where trying both takes too long: docs/decisions.md, 51."""
+    return "published" if network.space.may_be_pretrained else "measured"
+
+
 def fit_heads(network: Supernet, split: Split) -> None:
     """`fit_head` for each dataset of several, with batch norms measured on its own images.
 
@@ -76,7 +81,7 @@ def fit_heads(network: Supernet, split: Split) -> None:
     for size, part in zip(network.config.heads, split_by_head(split, network.config.heads), strict=True):
         with statistics_kept(network):
             recalibrate(network, part)
-            x, labels = features(network, _bounded(part))
+            x, labels = features(network, part.thinned(MAX_IMAGES))
         weight, bias = logistic_regression(x, labels - start, size, l2=L2)
         with torch.no_grad():
             network.head.weight[start : start + size].copy_(weight)
@@ -91,16 +96,11 @@ def fit_head(network: Supernet, split: Split) -> None:
         network: changed in place (the head only).
         split: training images.
     """
-    x, labels = features(network, _bounded(split))
+    x, labels = features(network, split.thinned(MAX_IMAGES))
     weight, bias = logistic_regression(x, labels, network.config.num_classes, l2=L2)
     with torch.no_grad():
         network.head.weight.copy_(weight)
         network.head.bias.copy_(bias)
-
-
-def _bounded(split: Split) -> Split:
-    step = max(1, -(-len(split) // MAX_IMAGES))
-    return split.subset(torch.arange(0, len(split), step))
 
 
 def logistic_regression(

@@ -14,7 +14,7 @@ from snt_zoo.search.bilevel import make_searcher, starting_point
 from snt_zoo.search.constraints import Limits
 from snt_zoo.search.evaluate import evaluate, recalibrate
 from snt_zoo.search.guards import ENTROPY_FLOOR, soften
-from snt_zoo.search.head import Norms, begin_on, fit_head
+from snt_zoo.search.head import Norms, begin_on, fit_head, quick_norms
 from snt_zoo.search.recipe import Recipe
 from snt_zoo.search.run import Run
 from snt_zoo.search.stage import StageTraining
@@ -79,8 +79,8 @@ class Racer:
 
     @property
     def norms(self) -> Norms:
-        """Whose batch norms it begins with; a run without a race tries both: docs/decisions.md, 51."""
-        return "published" if self.supernet.space.may_be_pretrained else "measured"
+        """Whose batch norms it begins with; a run without a race tries both."""
+        return quick_norms(self.supernet)
 
     def head_passes(self, train: Split, val: Split) -> int:
         """Forward passes of images that fitting a head takes."""

@@ -30,7 +30,7 @@ def test_pretrain_answers_the_contract(pretrained: tuple[Path, Any]) -> None:
 def test_query_answers_the_contract(photos: Path, home: Path, pretrained: Any) -> None:
     found = answer("query", photos, "--home", home)
     assert set(found) == {"matches", "close", "seconds", "ranked_by", "probe"}
-    assert set(found["seconds"]) == {"read", "sketch", "shortlist", "rerank", "probe"}
+    assert set(found["seconds"]) == {"read", "sketch", "shortlist", "rerank", "probe", "heads"}
     assert set(found["probe"]) == {"val_accuracy", "images", "seconds"}
     (match,) = found["matches"]
     assert set(match) == {
@@ -40,6 +40,7 @@ def test_query_answers_the_contract(photos: Path, home: Path, pretrained: Any) -
         "score",
         "distance",
         "predicted_accuracy",
+        "head_accuracy",
         "params",
         "macs",
         "class_matches",

@@ -1,0 +1,58 @@
+"""What a query says of how close the nearest supernets are."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from snt_zoo import Zoo
+from snt_zoo.closeness import NEAREST, any_close, with_heads
+from snt_zoo.data import ImageDataset, Split
+from snt_zoo.encoders.sketch import draw
+from snt_zoo.search.evaluate import evaluate
+from snt_zoo.search.head import begin_on
+
+
+@pytest.fixture(scope="module")
+def zoo(tmp_path_factory: pytest.TempPathFactory) -> Zoo:
+    return Zoo.open(tmp_path_factory.mktemp("home"))
+
+
+def test_heads_are_fitted_to_the_nearest_that_are_here(
+    zoo: Zoo, digits: ImageDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = draw(digits)
+    found = zoo.query(digits, k=NEAREST + 2, probe=False)
+    remote = replace(found[0], id="away", repo="somebody/away")
+    gone = replace(found[1], id=found[1].id[:-1] + "z")  # removed since it was found
+    seen: list[tuple[Split, Split]] = []
+
+    def fitted(network: Any, train: Split, val: Split, **options: Any) -> Any:
+        seen.append((train, val))
+        beginning = begin_on(network, train, val, **options)
+        assert beginning.accuracy == evaluate(network, val)
+        return beginning
+
+    monkeypatch.setattr("snt_zoo.closeness.begin_on", fitted)
+    told = with_heads([remote, gone, *found[2:]], zoo.registry, digits, drawn, max_val=100)
+    fitted_to = [match.id for match in told if match.head_accuracy is not None]
+    assert fitted_to == [match.id for match in found[2:]][: NEAREST - 1]
+    assert [match.id for match in told] == ["away", gone.id, *(match.id for match in found[2:])]
+    for train, val in seen:
+        assert len(val) <= 100 and train.labels.equal(drawn.labels)
+
+
+def test_close_is_what_is_no_worse_than_the_probe(zoo: Zoo, digits: ImageDataset) -> None:
+    found = zoo.query(digits, k=2)
+    assert found.probe is not None
+    probe = replace(found.probe, val_accuracy=0.8)  # of 100 images: a standard error of 0.04
+    for heads, close in (
+        ((0.5, 0.77), True),
+        ((0.75, 0.75), False),
+        ((None, 0.9), True),
+        ((None, None), None),
+    ):
+        matches = [replace(m, head_accuracy=h) for m, h in zip(found, heads, strict=True)]
+        assert any_close(matches, probe, images=100) is close
