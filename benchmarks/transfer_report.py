@@ -60,6 +60,7 @@ def _against_scratch(rows: Sequence[Row]) -> dict[str, Any]:
             "auto_derived": _mean(a["derived"]["test"] for _, a in both),
             "time_ratios": [round(r, 2) for r in ratios],
             "time_ratios_derived": [round(r, 2) for r in alone],
+            "time_ratios_to_a_point": [round(ratio(s, a, short=0.01), 2) for s, a in both],
             "returned": [a["returned"] for _, a in both],
             "from": [a["from"] for _, a in both],
         }
@@ -68,6 +69,7 @@ def _against_scratch(rows: Sequence[Row]) -> dict[str, Any]:
     return {
         "time_ratio_geomean": _geomean(by_target, "time_ratios"),
         "time_ratio_geomean_derived": _geomean(by_target, "time_ratios_derived"),
+        "time_ratio_geomean_to_a_point": _geomean(by_target, "time_ratios_to_a_point"),
         "share_not_worse": _share(gain >= 0 for gain in gains.values()),
         "share_not_worse_derived": _share(gain >= 0 for gain in derived.values()),
         "share_within_one_point": _share(gain >= -0.01 for gain in gains.values()),
@@ -77,9 +79,14 @@ def _against_scratch(rows: Sequence[Row]) -> dict[str, Any]:
     }
 
 
-def goal(scratch: Row) -> tuple[float, float]:
-    """The best validation accuracy of a search from scratch, and the seconds at which it first has it."""
-    best = max(value for _, _, value, _ in scratch["curve"])
+def goal(scratch: Row, *, short: float = 0.0) -> tuple[float, float]:
+    """The best validation accuracy of a search from scratch, and the seconds at which it first has it.
+
+    Args:
+        scratch: its row.
+        short: by how much less is asked for.
+    """
+    best = max(value for _, _, value, _ in scratch["curve"]) - short
     return best, next(seconds for _, seconds, value, _ in scratch["curve"] if value >= best)
 
 
@@ -100,9 +107,9 @@ def reached(row: Row, accuracy: float, *, floor: bool = True) -> float | None:
     return None
 
 
-def ratio(scratch: Row, other: Row, *, floor: bool = True) -> float:
-    """How many times sooner a run has the best validation accuracy of a search from scratch."""
-    best, theirs = goal(scratch)
+def ratio(scratch: Row, other: Row, *, floor: bool = True, short: float = 0.0) -> float:
+    """How many times sooner a run has the best validation accuracy of a search from scratch; see `goal`."""
+    best, theirs = goal(scratch, short=short)
     mine = reached(other, best, floor=floor)
     return theirs / (LATE * other["budget"] if mine is None else max(mine, 0.01))
 

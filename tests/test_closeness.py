@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks.closeness import summarise
 from snt_zoo import Zoo
 from snt_zoo.closeness import NEAREST, any_close, with_heads
 from snt_zoo.data import ImageDataset, Split
@@ -56,3 +57,30 @@ def test_close_is_what_is_no_worse_than_the_probe(zoo: Zoo, digits: ImageDataset
     ):
         matches = [replace(m, head_accuracy=h) for m, h in zip(found, heads, strict=True)]
         assert any_close(matches, probe, images=100) is close
+
+
+def test_the_benchmark_counts_what_runs_handed_back() -> None:
+    def row(name: str, distance: float, close: bool, *returned: str) -> dict[str, Any]:
+        return {
+            "dataset": name,
+            "domain": "glyph" if close else "photo",
+            "distance": distance,
+            "close": close,
+            "returned": list(returned),
+        }
+
+    found = summarise(
+        [
+            row("a", 0.3, True, "derived", "derived", "probe"),
+            row("b", 0.7, True),
+            row("c", 0.5, False, "probe", "probe", "derived"),
+            row("d", 0.6, False, "derived"),
+        ]
+    )
+    assert found["datasets"] == 4 and found["close"] == 2
+    assert found["auc_of_distance"] == 0.5  # a lies before both that are not close, b before neither
+    assert found["close_by_domain"] == {"glyph": "2 of 2", "photo": "0 of 2"}
+    assert found["handed_back"] == {
+        "close": {"probe": [], "network": ["a"]},
+        "not close": {"probe": ["c"], "network": ["d"]},
+    }

@@ -71,6 +71,9 @@ def test_time_to_the_accuracy_of_a_search_from_scratch() -> None:
     assert reached(auto, 0.7) == 10.0 and reached(auto, 0.71) is None
     assert ratio(scratch, auto) == pytest.approx(4.0)
     assert ratio(scratch, row(curve=curve[:3])) == pytest.approx(40 / 120)  # never: twice the budget
+    # To 0.2 short of it scratch takes 20 seconds, and auto has that with its probe.
+    assert goal(scratch, short=0.2) == (pytest.approx(0.5), 20.0)
+    assert ratio(scratch, auto, short=0.2) == pytest.approx(10.0)
     assert best_so_far(auto, [0.0, 2.0, 3.5, 60.0]) == [0.0, 0.6, 0.6, 0.7]
 
 
