@@ -101,9 +101,10 @@ def race(
         ranked = _heat([racer for racer in racers if racer.transferred], len(guards), data, run, end)
         ranked = _fit_heads(ranked, data.train, data.val, run, end)
         heads = [(racer, racer.accuracy) for racer in racers if racer.rungs]
-        finalists = _better_half(ranked, data, run) + guards
+        worth = _worth_training(ranked, data, run)
+        finalists = _half(worth) + guards
         pause = _pause(finalists, run, end)
-        winner = _most_worth(ranked or guards, data, run)
+        winner = _most_worth(worth or guards, data, run)
         if pause is not None:
             winner = _second_rung(finalists, data, run, pause)
         _tell_out([*ranked, *guards], winner, data, run, "rung 0")
@@ -149,7 +150,7 @@ def _heat(racers: Sequence[Racer], guards: int, data: ImageDataset, run: Run, en
     kept = [racer for racer in worth[:HEAT_KEPT] if racer.accuracy >= bar]
     head = max(racer.pace * racer.head_passes(data.train, data.val) for racer in kept)
     if _seconds_each(len(_half(kept)) + guards, head, run, end - len(kept) * head) is None:
-        kept = [_most_worth(ranked, data, run)]
+        kept = [_most_worth(worth, data, run)]
     _tell_out(ranked, kept[0], data, run, "heat", kept)
     return kept
 
@@ -224,10 +225,7 @@ def _now(run: Run) -> float:
 
 def _end(run: Run) -> float:
     """When the race shall be over; never where epochs are counted."""
-    if run.budget.seconds is None:
-        return float("inf")
-    now = _now(run)
-    return now + RACE_SHARE * max(run.budget.seconds - now, 0.0)
+    return math.inf if run.budget.seconds is None else _now(run) + RACE_SHARE * _left(run)
 
 
 def _worth_training(ranked: Sequence[Racer], data: ImageDataset, run: Run) -> list[Racer]:
@@ -236,27 +234,24 @@ def _worth_training(ranked: Sequence[Racer], data: ImageDataset, run: Run) -> li
     A large source often has the best head, and could be trained for a few passes only, where a small one
     gains more by training: it stays if its errors are few against the best small one's.
     """
-    quick = [racer for racer in ranked if _passes(racer, data, run) >= MANY_PASSES]
-    slow = [racer for racer in ranked if LEAST_PASSES <= _passes(racer, data, run) < MANY_PASSES]
+    left = _left(run)
+    passes = {racer: _passes(racer, data, left) for racer in ranked}
+    quick = [racer for racer in ranked if passes[racer] >= MANY_PASSES]
+    slow = [racer for racer in ranked if LEAST_PASSES <= passes[racer] < MANY_PASSES]
     if not quick:
         return slow or list(ranked)
     bar = 1 - DECISIVE * (1 - quick[0].accuracy)
     return [racer for racer in ranked if racer in quick or (racer in slow and racer.accuracy >= bar)]
 
 
-def _most_worth(ranked: Sequence[Racer], data: ImageDataset, run: Run) -> Racer:
-    """The source to train where only one can be."""
-    worth = _worth_training(ranked, data, run)
+def _most_worth(worth: Sequence[Racer], data: ImageDataset, run: Run) -> Racer:
+    """Of those that are worth training the one where only one can be."""
     best = worth[0]
     if run.budget.seconds is None:
         return best
     bar = best.accuracy - _standard_error(best, data)
     quicker = (r for r in worth[1:] if r.pace <= QUICKER * best.pace and r.accuracy >= bar)
     return next(quicker, best)
-
-
-def _better_half(ranked: Sequence[Racer], data: ImageDataset, run: Run) -> list[Racer]:
-    return _half(_worth_training(ranked, data, run)) if ranked else []
 
 
 def _half(ranked: Sequence[Racer]) -> list[Racer]:
@@ -272,10 +267,11 @@ def _tell_out(
     kept: Sequence[Racer] = (),
 ) -> None:
     """Say of each that is out why that is: it has no head, was slow, or its head was `behind`."""
+    left = _left(run)
     for racer in ranked:
         if racer is winner or racer in kept or racer.out is not None:
             continue
-        slow = racer.accuracy >= winner.accuracy and _passes(racer, data, run) < MANY_PASSES
+        slow = racer.accuracy >= winner.accuracy and _passes(racer, data, left) < MANY_PASSES
         racer.out = "time" if not racer.rungs else "slow" if slow else behind
 
 
@@ -285,11 +281,13 @@ def _standard_error(racer: Racer, data: ImageDataset) -> float:
     return math.sqrt(accuracy * (1 - accuracy) / max(len(data.val), 1))
 
 
-def _passes(racer: Racer, data: ImageDataset, run: Run) -> float:
-    """How often a source could be trained on every image in what is left of the budget."""
-    if run.budget.seconds is None:
-        return math.inf
-    left = max(run.budget.seconds - _now(run), 0.0)
+def _left(run: Run) -> float:
+    """Seconds of the budget; without end where epochs are counted."""
+    return math.inf if run.budget.seconds is None else max(run.budget.seconds - _now(run), 0.0)
+
+
+def _passes(racer: Racer, data: ImageDataset, left: float) -> float:
+    """How often a source could be trained on every image in so many seconds."""
     return left / max(PASS_COST * racer.pace * len(data.train), 1e-9)
 
 
