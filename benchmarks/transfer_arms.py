@@ -15,6 +15,7 @@ import torch
 
 from benchmarks.search_arms import residual
 from benchmarks.transfer_plan import Job
+from snt_zoo.adapting import GENERALIST
 from snt_zoo.data import ImageDataset, open_dataset
 from snt_zoo.encoders.probe import fit_probe
 from snt_zoo.encoders.sketch import draw
@@ -34,7 +35,6 @@ ABLATION_SEARCH = 0.1
 
 RESIDUAL_PARAMS = 120_000  # about those of the derived networks of the starter zoo
 MOBILENET_RATE = 0.01  # of SGD on all weights of a network that was pretrained; a usual one
-GENERALIST = "generalist"
 
 
 def measure(job: Job, data: Path, home: Path) -> dict[str, Any]:

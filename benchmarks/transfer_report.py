@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from benchmarks.transfer_plan import FEW, METHODS, TARGETS
+from snt_zoo.adapting import CANDIDATES, GENERALIST, GENERALISTS
 
 Row = Mapping[str, Any]
 LATE = 2.0
@@ -153,7 +154,7 @@ def _choices(matrix: Sequence[Row], retrieval: Sequence[Row]) -> dict[str, Any]:
             "mean": statistics.fmean(scores),
             "worst": min(known.values(), key=lambda row: row["val"])["test"],
         }
-        general = [row for name, row in known.items() if "generalist" in name]
+        general = [row for name, row in known.items() if GENERALIST in name]
         if general:
             found["best generalist"] = max(general, key=lambda row: row["val"])["test"]
         for method in METHODS:
@@ -164,8 +165,10 @@ def _choices(matrix: Sequence[Row], retrieval: Sequence[Row]) -> dict[str, Any]:
             picked = [known[name] for name in order[:3]]
             found[method] = picked[0]["test"]
             found[f"{method}@3"] = max(picked, key=lambda row: row["val"])["test"]
-        heads = max(known.values(), key=head_accuracy)
-        found["race of all heads"] = heads["test"]
+        found["heads of all"] = max(known.values(), key=head_accuracy)["test"]
+        order = [name for name in orders[target, "class-ot"] if name in known]
+        racers = order[:CANDIDATES] + [name for name in order if GENERALIST in name][:GENERALISTS]
+        found["heads of those that race"] = max((known[n] for n in racers), key=head_accuracy)["test"]
         rows[target] = {name: round(value, 4) for name, value in found.items()}
     names = dict.fromkeys(name for row in rows.values() for name in row)
     regrets = {
@@ -175,6 +178,7 @@ def _choices(matrix: Sequence[Row], retrieval: Sequence[Row]) -> dict[str, Any]:
     }
     return {
         "regret_to_oracle": regrets["class-ot"],
+        "race_regret": regrets["heads of those that race"],
         "random_regret": regrets["random"],
         "regrets": regrets,
         "head_rank_correlation": _mean(_spearman_of_heads(tests[target]) for target in complete),

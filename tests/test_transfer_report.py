@@ -93,7 +93,7 @@ def test_gains_weigh_targets_alike() -> None:
     assert found["mean_gain_20_per_class"] is None and found["ablation"] == {} and found["imagenet"] == {}
 
 
-def test_regrets_are_to_the_source_that_validation_chooses() -> None:
+def test_regrets_are_to_the_source_that_validation_chooses(monkeypatch: pytest.MonkeyPatch) -> None:
     # On both targets: validation likes x best; its test accuracy is 0.8, that of y 0.9, that of z 0.1.
     scores = {"x": (0.9, 0.8), "y": (0.8, 0.9), "z": (0.2, 0.1)}
     rows = []
@@ -112,7 +112,15 @@ def test_regrets_are_to_the_source_that_validation_chooses() -> None:
     assert found["regrets"]["otdd"] == 0.0 and found["regrets"]["class-ot@3"] == 0.0
     assert found["random_regret"] == pytest.approx(0.8 - statistics.fmean((0.8, 0.9, 0.1)))
     assert found["regrets"]["static"] == 0.0  # x is best on the other target
-    assert found["regrets"]["race of all heads"] == pytest.approx(0.7)
+    assert found["regrets"]["heads of all"] == found["race_regret"] == pytest.approx(0.7)
+    # A race is among the best matches, and generalists that lie further.
+    monkeypatch.setattr("benchmarks.transfer_report.CANDIDATES", 2)
+    assert summarise(rows)["race_regret"] == pytest.approx(0.7)
+    monkeypatch.setattr("benchmarks.transfer_report.CANDIDATES", 1)
+    reordered = [r | {"ranking": ["y", "z", "x"]} if r.get("arm") == "class-ot" else r for r in rows]
+    assert summarise(reordered)["race_regret"] == pytest.approx(-0.1)
+    monkeypatch.setattr("benchmarks.transfer_report.GENERALIST", "x")
+    assert summarise(reordered)["race_regret"] == 0.0
     assert found["regrets"]["worst"] == pytest.approx(0.7)
     assert found["regrets"]["best"] == pytest.approx(-0.1)
 
