@@ -7,7 +7,7 @@ weights and its architecture to the task.
     zoo = snt_zoo.Zoo.open()
     data = snt_zoo.open_dataset("photos/")
     matches = zoo.query(data, k=5)
-    result = zoo.finetune(matches[0], data, budget="10m")
+    result = zoo.finetune("auto", data, budget="10m")
     result.save("out/")
 
 Names are imported when they are first used, so that `import snt_zoo` costs nothing.

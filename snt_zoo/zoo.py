@@ -52,7 +52,7 @@ class Zoo(Adapting):
         >>> import snt_zoo
         >>> zoo = snt_zoo.Zoo.open()  # doctest: +SKIP
         >>> data = snt_zoo.open_dataset("photos/")  # doctest: +SKIP
-        >>> result = zoo.finetune(zoo.query(data)[0], data, budget="10m")  # doctest: +SKIP
+        >>> result = zoo.finetune("auto", data, budget="10m")  # doctest: +SKIP
     """
 
     @classmethod
