@@ -83,6 +83,7 @@ def _costs(rows: Sequence[Row], path: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
     from matplotlib.lines import Line2D
+    from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
     points: dict[tuple[str, str], list[tuple[float, float, float]]] = defaultdict(list)
     for row in rows:
@@ -102,6 +103,9 @@ def _costs(rows: Sequence[Row], path: Path) -> None:
             test = statistics.fmean(point[2] for point in found)
             axis.scatter(cost, test, color=COLOURS[arm], marker=marks[domain], s=36, alpha=0.85)
         axis.set_xscale("log")
+        axis.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axis.xaxis.set_major_formatter(EngFormatter(sep=""))
+        axis.xaxis.set_minor_formatter(NullFormatter())
         axis.set_xlabel(f"{name} of the network that is handed back", fontsize=9)
         axis.grid(alpha=0.3)
     axes[0].set_ylabel("test accuracy, mean of a domain", fontsize=9)

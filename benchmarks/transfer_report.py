@@ -250,7 +250,10 @@ def _by_arm(rows: Sequence[Row]) -> dict[str, Any]:
 
 
 def _imagenet(rivals: Sequence[Row], main: Sequence[Row]) -> dict[str, Any]:
-    """What one would do without a zoo beside ours: accuracy, parameters and MACs."""
+    """What one would do without a zoo beside ours: accuracy, parameters and MACs.
+
+    Of arms that were run on every target of `main`.
+    """
     groups: dict[str, list[Row]] = defaultdict(list)
     for row in rivals:
         groups[row["arm"]].append(row)
@@ -258,10 +261,9 @@ def _imagenet(rivals: Sequence[Row], main: Sequence[Row]) -> dict[str, Any]:
         groups[row["arm"]].append(row)
         if row["arm"] == "auto":
             groups["auto, derived"].append({**row, **row["derived"]})
-    targets = (
-        set.intersection(*({row["target"] for row in of} for of in groups.values())) if groups else set()
-    )
-    if not rivals or not targets:
+    targets = sorted({row["target"] for row in main})
+    groups = {arm: of for arm, of in groups.items() if {row["target"] for row in of} >= set(targets)}
+    if not any(row["arm"] in groups for row in rivals):
         return {}
     found: dict[str, Any] = {}
     for arm, of in groups.items():

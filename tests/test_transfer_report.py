@@ -125,6 +125,23 @@ def test_regrets_are_to_the_source_that_validation_chooses(monkeypatch: pytest.M
     assert found["regrets"]["best"] == pytest.approx(-0.1)
 
 
+def test_rivals_are_compared_where_each_was_run() -> None:
+    rows = [row(target=target, test=0.6, params=10, macs=100) for target in TARGETS[:2]]
+    rows += [row(part="rivals", arm="probe", target=target, test=0.4, macs=900) for target in TARGETS[:2]]
+    rows += [row(part="rivals", arm="probe", target=TARGETS[0], seed=1, test=0.6, macs=900)]
+    rows += [row(part="rivals", arm="residual", target=TARGETS[0], test=1.0)]
+    found = summarise(rows)["imagenet"]
+    assert set(found) == {"targets", "auto", "auto, derived", "probe"}  # the other was not run on all
+    assert found["targets"] == 2 and found["auto"]["test"] == 0.6 and found["auto, derived"]["macs"] == 50
+    assert found["probe"] == {
+        "test": 0.45,  # both targets count alike
+        "params": 10,
+        "macs": 900,
+        "seeds": 1,
+        "by_domain": {"glyph": 0.45},
+    }
+
+
 def test_the_best_of_three_that_are_drawn() -> None:
     scores = [0.1, 0.4, 0.2, 0.9, 0.5]
     exact = statistics.fmean(max(three) for three in itertools.combinations(scores, 3))
