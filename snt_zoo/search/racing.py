@@ -175,17 +175,28 @@ def _fit_heads(
 def _second_rung(
     racers: Sequence[Racer], data: ImageDataset, run: Run, pause: Callable[[Run, int], bool]
 ) -> Racer:
-    """Train what is left for an equal time; the best."""
+    """Train what is left for an equal time; the best.
+
+    A search after a transfer may be over sooner: one from scratch, which comes last, has no more time then.
+    """
     failure: DivergenceError | None = None
+    longest = 0.0
+
+    def stop(own: Run, done: int) -> bool:
+        over = run.budget.seconds is not None and 0 < longest <= _now(own)
+        return over or pause(own, done)
+
     for racer in racers:
         began = run.clock.seconds()
         try:
-            racer.accuracy = racer.train(data, run, pause)
+            racer.accuracy = racer.train(data, run, pause if racer.transferred else stop)
         except DivergenceError as error:
             racer.out, failure = "diverged", error
             continue
         if not racer.transferred:
             racer.state = copied(racer.supernet)
+        elif racer.snapshot is not None:
+            longest = max(longest, racer.snapshot[1]["taken"])
         _tell(racer, run, began, "training")
     left = sorted((racer for racer in racers if racer.out is None), key=lambda racer: -racer.accuracy)
     if failure is not None and not left:

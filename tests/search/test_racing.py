@@ -375,3 +375,15 @@ def test_the_best_of_a_heat_may_be_too_slow(
     rows = {row["id"]: row for row in result.race}
     assert result.source in {"x", "y", "z", "scratch"} and rows["learned"]["out"] == "slow"
     assert result.best_head is not None and result.best_head.source == "learned"
+
+
+def test_the_guard_is_trained_no_longer_than_the_others(
+    few_digits: ImageDataset, entrants: list[Entrant], learned: Supernet
+) -> None:
+    """A search after a transfer is over once it has had its share of the budget."""
+    brief = replace(entrants[2], recipe=replace(RECIPE, search_share=0.05))
+    result = run(few_digits, [brief, entrants[4]], budget=Budget(seconds=2000), timer=Ticks())
+    rungs = {row["id"]: {rung["rung"]: rung["seconds"] for rung in row["rungs"]} for row in result.race}
+    assert set(rungs["scratch"]) == {"training"}
+    # Its share is a hundred seconds; the race would have given each two hundred and more.
+    assert 0 < rungs["scratch"]["training"] <= rungs["learned"]["training"] + 60 < 200
