@@ -135,7 +135,9 @@ def main() -> None:
     from benchmarks.transfer_tables import insert
 
     rows = read_rows(arguments.rows)
-    made = document(COMMAND, rows, summarise(rows))
+    # Curves, races and rankings stay in the file of rows alone.
+    plain = [{k: v for k, v in row.items() if not isinstance(v, dict | list)} for row in rows]
+    made = document(COMMAND, plain, summarise(rows))
     write(arguments.out, made)
     if arguments.report:
         draw(rows, arguments.docs)
