@@ -62,7 +62,7 @@ class Racer:
         rungs: validation accuracy and own seconds at each, and at the heat.
         softened: what the guard `entropy-floor` did.
         state: of the supernet when its head was fitted.
-        snapshot: of the stage that it was trained in, with its name.
+        snapshot: of its search stage, once it was trained.
         out: why it is no longer in the race.
         pace: seconds of a forward pass of one image.
     """
@@ -136,7 +136,7 @@ class Racer:
         if accuracy >= training.state.best:
             training.state.best, training.state.best_state = accuracy, copied(fitted)
         tensors, meta = training.snapshot()
-        self.snapshot = tensors, {**meta, "taken": taken, "stage": "search"}
+        self.snapshot = tensors, {**meta, "taken": taken}
         return training.state.best
 
     def report(self, *, won: bool) -> dict[str, Any]:

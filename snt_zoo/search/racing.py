@@ -346,4 +346,4 @@ def _finish(
     if snapshot is not None:
         tensors, meta = snapshot
         state: Mapping[str, Any] = meta["state"] | {"start": start}
-        run.hand_over(meta["stage"], tensors, {"state": dict(state)})
+        run.hand_over("search", tensors, {"state": dict(state)})
