@@ -80,6 +80,12 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder of npz files")
     parser.add_argument("--out", type=Path, default=RESULTS / "closeness.json")
     arguments = parser.parse_args()
+    known = read_sources()
+    paths = [path for path in sorted(arguments.data.glob("*.npz")) if path.stem in known]
+    if not paths:
+        parser.error(
+            f"{arguments.data} has no npz file of a dataset in zoo/sources.json: name the collection's folder"
+        )
     torch.set_num_threads(1)
     returned: dict[str, list[str]] = defaultdict(list)
     for row in read_rows(RESULTS / "transfer.jsonl"):
@@ -88,7 +94,7 @@ def main() -> None:
     rows = []
     with tempfile.TemporaryDirectory() as home:
         zoo = Zoo.open(home)
-        for path in sorted(arguments.data.glob("*.npz")):
+        for path in paths:
             rows.append(ask(zoo, path, returned[path.stem]))
             print(rows[-1], file=sys.stderr, flush=True)
     made = document("python -m benchmarks.closeness --data DIR", rows, summarise(rows))
