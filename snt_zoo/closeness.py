@@ -16,7 +16,7 @@ import torch
 from snt_zoo.data import ImageDataset
 from snt_zoo.encoders.probe import Probe
 from snt_zoo.encoders.sketch import Drawn
-from snt_zoo.errors import NotInRegistryError
+from snt_zoo.errors import BundleError, NotInRegistryError
 from snt_zoo.registry.registry import Registry
 from snt_zoo.registry.retrieval import Match
 from snt_zoo.search.head import begin_on, quick_norms
@@ -45,7 +45,7 @@ def with_heads(
             return match
         try:
             source = registry.get(match.id).supernet
-        except NotInRegistryError:  # removed since it was found
+        except (NotInRegistryError, BundleError):  # removed since it was found, or spoilt (`verify` says so)
             return match
         network = source.with_head(data.num_classes, generator=torch.Generator().manual_seed(0))
         found = begin_on(network, train, val, norms=quick_norms(network))

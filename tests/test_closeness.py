@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -43,6 +44,18 @@ def test_heads_are_fitted_to_the_nearest_that_are_here(
     assert [match.id for match in told] == ["away", gone.id, *(match.id for match in found[2:])]
     for train, val in seen:
         assert len(val) <= 100 and train.labels.equal(drawn.labels)
+
+
+def test_spoilt_weights_do_not_end_a_query(digits: ImageDataset, tmp_path: Path) -> None:
+    zoo = Zoo.open(tmp_path)
+    first = zoo.query(digits, k=2)
+    model = zoo.show(first[0].id).path / "model.safetensors"
+    content = model.read_bytes()
+    model.unlink()
+    model.write_bytes(content[:-4] + bytes(reversed(content[-4:])))
+    again = Zoo.open(tmp_path).query(digits, k=2)
+    assert [match.id for match in again] == [match.id for match in first]
+    assert again[0].head_accuracy is None and again[1].head_accuracy == first[1].head_accuracy
 
 
 def test_close_is_what_is_no_worse_than_the_probe(zoo: Zoo, digits: ImageDataset) -> None:
