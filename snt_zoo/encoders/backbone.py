@@ -22,6 +22,9 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from snt_zoo.data import Normalisation
 from snt_zoo.errors import UnknownComponentError
+from snt_zoo.search.derived import DerivedModel
+from snt_zoo.search.elastic import supernet_from_mobilenet_v2
+from snt_zoo.search.supernet import NetworkConfig
 
 DEFAULT_BACKBONE = "mobilenet_v2"
 MOBILENET_SIZE = 96
@@ -108,17 +111,14 @@ def get_backbone(name: str = DEFAULT_BACKBONE) -> Backbone:
 
 @register_backbone("mobilenet_v2")
 def _mobilenet_v2() -> Backbone:
-    """MobileNetV2 (Sandler et al. 2018, arXiv 1801.04381) at 96 pixels, float16 on disk, 4.5 MB."""
-    from torchvision.models import mobilenet_v2
+    """MobileNetV2 (Sandler et al. 2018, arXiv 1801.04381) at 96 pixels, float16 on disk, 4.5 MB.
 
-    with torch.device("meta"):
-        trunk = mobilenet_v2().features
-    trunk.to_empty(device="cpu")
-    missing, unexpected = trunk.load_state_dict(mobilenet_v2_weights(), strict=False)
-    # The counters of batches are not in the file; nothing in eval mode reads them.
-    assert not unexpected and all(name.endswith("num_batches_tracked") for name in missing)
-    network = nn.Sequential(trunk, nn.AdaptiveAvgPool2d(1), nn.Flatten())
-    return Backbone("mobilenet_v2", _frozen(_folded(network)), 1280, MOBILENET_SIZE, IMAGENET)
+    As the path of a `mobile` supernet: torchvision's, which is the same, takes seconds to import.
+    """
+    config = NetworkConfig("mobile", input_size=MOBILENET_SIZE, normalisation=IMAGENET)
+    supernet = supernet_from_mobilenet_v2(mobilenet_v2_weights(), config, generator=torch.Generator())
+    network = _folded(DerivedModel.inherit(supernet).trunk)
+    return Backbone("mobilenet_v2", _frozen(network), 1280, MOBILENET_SIZE, IMAGENET)
 
 
 def mobilenet_v2_weights() -> dict[str, Tensor]:
@@ -152,13 +152,16 @@ def _from_timm(name: str) -> Backbone:
 
 
 def _folded(network: nn.Module) -> nn.Module:
-    """Batch norms that follow a convolution as part of it: the same features, 1.4 times faster on a CPU."""
+    """Batch norms as part of the convolutions before them: the same features, 1.4 times faster on a CPU.
+
+    A module's convolutions and norms must be called in the order in which they are registered.
+    """
     network.eval()
     for block in network.modules():
-        if isinstance(block, nn.Sequential):
-            for place, (first, second) in enumerate(itertools.pairwise(list(block))):
-                if isinstance(first, nn.Conv2d) and isinstance(second, nn.BatchNorm2d):
-                    block[place], block[place + 1] = fuse_conv_bn_eval(first, second), nn.Identity()
+        for (place, conv), (after, norm) in itertools.pairwise(list(block.named_children())):
+            if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                setattr(block, place, fuse_conv_bn_eval(conv, norm))
+                setattr(block, after, nn.Identity())
     return network
 
 

@@ -77,9 +77,9 @@ class ElasticBlock(nn.Module):
     def _path(self, x: Tensor, expansion: int, kernel: int) -> Tensor:
         n = expansion * self.plan.c_in
         x = functional.conv2d(x, self.expand.weight[:n])
-        x = functional.relu6(self.expand_norm(x))
+        x = functional.relu6(self.expand_norm(x), inplace=True)
         x = _depthwise(x, self.kernel(kernel)[:n], self.plan.stride)
-        x = functional.relu6(self.depthwise_norm(x, KERNELS.index(kernel)))
+        x = functional.relu6(self.depthwise_norm(x, KERNELS.index(kernel)), inplace=True)
         x = functional.conv2d(x, self.project.weight[:, :n])
         out: Tensor = self.project_norm(x, operation_index(expansion, kernel))
         return out
@@ -87,7 +87,7 @@ class ElasticBlock(nn.Module):
     def _mixed(self, x: Tensor, weights: Tensor) -> Tensor:
         if not self.plan.keeps_shape:
             weights = without_skip(weights)
-        wide = functional.relu6(self.expand_norm(self.expand(x)))
+        wide = functional.relu6(self.expand_norm(self.expand(x)), inplace=True)
         by_kernel = []
         for index, size in enumerate(KERNELS):
             convolved = _depthwise(wide, self.kernel(size), self.plan.stride)
@@ -155,9 +155,6 @@ class Depthwise(nn.Conv2d):
     def __init__(self, channels: int, kernel: int, stride: int) -> None:
         super().__init__(channels, channels, kernel, stride, kernel // 2, groups=channels, bias=False)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return _depthwise(x, self.weight, self.stride[0])
-
 
 class InvertedResidual(nn.Module):
     """A plain inverted residual block (Sandler et al. 2018, arXiv 1801.04381, section 3.3).
@@ -181,7 +178,7 @@ class InvertedResidual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``batch x c_in x h x w`` to ``batch x c_out x h' x w'``."""
-        out: Tensor = functional.relu6(self.expand_norm(self.expand(x)))
-        out = functional.relu6(self.depthwise_norm(self.depthwise(out)))
+        out: Tensor = functional.relu6(self.expand_norm(self.expand(x)), inplace=True)
+        out = functional.relu6(self.depthwise_norm(self.depthwise(out)), inplace=True)
         out = self.project_norm(self.project(out))
         return x + out if self.plan.keeps_shape else out
