@@ -22,8 +22,6 @@ from snt_zoo.search.derived import DerivedModel
 from snt_zoo.search.evaluate import recalibrate
 from snt_zoo.search.supernet import Supernet
 
-MAX_IMAGES = 1024  # on which batch norms are measured after each epoch
-
 
 class WeightAverage:
     """The average of a network's weights.
@@ -82,7 +80,7 @@ class WeightAverage:
             average.bound = network.bound
         for old, new in zip(average.buffers(), network.buffers(), strict=True):
             old.copy_(new)  # those of other paths: the nearest that there is
-        recalibrate(average, split, max_images=MAX_IMAGES, mixture=mixture)
+        recalibrate(average, split, mixture=mixture)
         self._measured_at = self.steps
         return average
 

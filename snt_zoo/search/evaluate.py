@@ -21,6 +21,9 @@ from snt_zoo.search.supernet import IN_CHANNELS, NetworkConfig, Supernet
 Network = Supernet | DerivedModel
 EVALUATION_BATCH = 256
 
+NORM_IMAGES = 256
+"""Training images on which batch norms are measured. More of them changed nothing: docs/decisions.md, 54."""
+
 
 def evaluation_batch(network: Network) -> int:
     """Images that go through a network at once where no gradients are kept.
@@ -117,7 +120,7 @@ def evaluate_heads(
             found.append(float("nan"))
             continue
         with statistics_kept(network):
-            recalibrate(network, train, max_images=EVALUATION_BATCH, mixture=mixture)
+            recalibrate(network, train, mixture=mixture)
             found.append(evaluate(network, part, mixture=mixture))
     return found
 
@@ -184,7 +187,7 @@ def recalibrate(
     network: Network,
     split: Split,
     *,
-    max_images: int = 2048,
+    max_images: int = NORM_IMAGES,
     mixture: Mapping[str, Tensor] | None = None,
 ) -> None:
     """Measure the batch-norm statistics anew on a split's images, without changing a weight.

@@ -216,7 +216,7 @@ def finetune(
                 initial = begin_on(supernet, data.train, data.val).accuracy
                 found = {"head": initial, "floor": floor}
                 if budget.seconds is not None:
-                    taken = run.team.largest(run.clock.seconds() - began)[0] / 2  # norms, then features
+                    taken = run.team.largest(run.clock.seconds() - began)[0]  # of a pass, or a bit more
                     found["share"] = worthwhile(recipe.search_share, budget.seconds, taken)
                 run.record("head", initial, entropy=supernet.entropy())
                 run.finish("head", found, supernet.state_dict())

@@ -164,9 +164,16 @@ class WeightLearner:
         return [] if self.recipe.mixed_batches else list(stream.parts)
 
     def set_rate(self, progress: float) -> None:
-        """The learning rate at some progress: half a cosine from the peak to zero."""
+        """The learning rate at some progress: half a cosine from the peak to zero, after a linear rise.
+
+        The rise (Goyal et al. 2017, arXiv 1706.02677, section 2.2) spares weights that know something the
+        first steps behind a head that is new to them.
+        """
+        rate = self.peak_lr * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
+        if progress < self.recipe.rate_warmup:
+            rate *= progress / self.recipe.rate_warmup
         for group in self.optimizer.param_groups:
-            group["lr"] = self.peak_lr * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
+            group["lr"] = rate
 
     def update(self) -> None:
         """Clip the gradients that lie at the parameters and move the weights by them."""

@@ -12,7 +12,7 @@ from torch import Tensor
 from snt_zoo.data import ImageDataset, Split
 from snt_zoo.search.bilevel import make_searcher, starting_point
 from snt_zoo.search.constraints import Limits
-from snt_zoo.search.evaluate import evaluate, recalibrate
+from snt_zoo.search.evaluate import NORM_IMAGES, evaluate, recalibrate
 from snt_zoo.search.guards import ENTROPY_FLOOR, soften
 from snt_zoo.search.head import Norms, begin_on, fit_head, quick_norms
 from snt_zoo.search.recipe import Recipe
@@ -22,6 +22,9 @@ from snt_zoo.search.supernet import NetworkConfig, Supernet
 
 PASS_COST = 4.0
 """What an image costs in training, in forward passes of it: measured at 3.4 (`nb201`) and 4.3 (`mobile`)."""
+
+SEARCH_PASSES = 5
+"""Over the training images that a search after a transfer must be able to make; else there is none."""
 
 Snapshot = tuple[dict[str, Tensor], dict[str, Any]]
 
@@ -84,7 +87,8 @@ class Racer:
 
     def head_passes(self, train: Split, val: Split) -> int:
         """Forward passes of images that fitting a head takes."""
-        return (2 if self.norms == "measured" else 1) * len(train) + len(val)
+        measured = min(len(train), NORM_IMAGES) if self.norms == "measured" else 0
+        return measured + len(train) + len(val)
 
     @property
     def transferred(self) -> bool:
@@ -145,17 +149,17 @@ class Racer:
 
 
 def worthwhile(share: float, seconds: float, image_pass: float) -> float:
-    """The share of a search after a transfer: none where it would not see every image once.
+    """The share of a search after a transfer: none where it is too short to gain on the head.
 
-    In runs of under a minute the supernet ended below the head that was fitted before it: docs/decisions.md,
-    46.
+    In runs of a minute the supernet ended below the head that was fitted before it: docs/decisions.md, 46
+    and 54.
 
     Args:
         share: of the budget, as the recipe has it.
         seconds: of the budget.
         image_pass: seconds of a forward pass of all training images.
     """
-    return share if share * seconds >= PASS_COST * image_pass else 0.0
+    return share if share * seconds >= SEARCH_PASSES * PASS_COST * image_pass else 0.0
 
 
 def copied(network: torch.nn.Module) -> dict[str, Tensor]:

@@ -13,7 +13,8 @@ class Recipe:
     Args:
         searcher: name of the searcher (`snt_zoo.search.searchers`, `docs/searchers.md`).
         batch_size: images in a step.
-        weight_lr: peak rate of SGD on the weights; falls to zero on a cosine over the run.
+        weight_lr: peak rate of SGD on the weights; falls to zero on a cosine over the stage.
+        rate_warmup: share of a stage over which the rate rises in a line from zero to the cosine.
         momentum: of SGD (Nesterov).
         weight_decay: L2 on the weights.
         clip: largest norm of the weights' gradient.
@@ -57,6 +58,7 @@ class Recipe:
     searcher: str = "gdas"  # docs/decisions.md, 3: four times cheaper a step, no discretisation gap
     batch_size: int = 64  # Liu et al. 2019 (DARTS), section A.1.1
     weight_lr: float = 0.1  # docs/decisions.md, 4; DARTS has 0.025 for runs a hundred times longer
+    rate_warmup: float = 0.0
     momentum: float = 0.9  # DARTS
     weight_decay: float = 3e-4  # DARTS
     clip: float = 5.0  # DARTS, their code
@@ -96,8 +98,15 @@ class Recipe:
     @classmethod
     def for_transfer(cls) -> Recipe:
         """For a supernet that comes with weights and alphas: small steps, and soon derived."""
-        # The last two: docs/decisions.md, 46.
-        return cls(weight_lr=0.02, warmup_share=0.0, selection="alpha", search_share=0.02, average=0.99)
+        # The last two: docs/decisions.md, 46; the rise of the rate: 54.
+        return cls(
+            weight_lr=0.02,
+            rate_warmup=0.1,
+            warmup_share=0.0,
+            selection="alpha",
+            search_share=0.02,
+            average=0.99,
+        )
 
     def choosing(
         self,
