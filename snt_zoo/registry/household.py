@@ -133,4 +133,8 @@ class Household:
             return read(record)
         except BundleError:
             # Removed while it was read? Then that is the reason; and if it was added again, it is whole.
-            return read(self.show(id))
+            record = self.show(id)
+            try:
+                return read(record)
+            except BundleError as error:
+                raise type(error)(f"{record.id}: {error}") from error

@@ -309,7 +309,7 @@ def test_damage_in_the_store_is_found(registry: Registry) -> None:
     raw = bytearray((one.path / "model.safetensors").read_bytes())
     raw[-1] ^= 1
     (one.path / "model.safetensors").write_bytes(raw)
-    with pytest.raises(IntegrityError, match=r"model\.safetensors"):
+    with pytest.raises(IntegrityError, match=rf"{one.id}: model\.safetensors"):
         registry.get(one.id)
     shutil.rmtree(two.path)
     for call in (registry.get, registry.sketches):
