@@ -57,7 +57,11 @@ its head stays, as something to hand back, and another source is trained."""
 MANY_PASSES = 10
 """A source that can make fewer is slow: see `_worth_training`."""
 
-DECISIVE = 0.5
+MANY_STEPS = 500
+"""A source that can make fewer is slow, too, if another can make twice as many: docs/decisions.md, 56; so
+too the next."""
+
+DECISIVE = 0.25
 """A slow source is trained if its head has at most so much of the best quick one's errors."""
 
 QUICKER = 0.5
@@ -246,13 +250,20 @@ def _worth_training(ranked: Sequence[Racer], data: ImageDataset, run: Run) -> li
     gains more by training: it stays if its errors are few against the best small one's.
     """
     left = _left(run)
-    passes = {racer: _passes(racer, data, left) for racer in ranked}
-    quick = [racer for racer in ranked if passes[racer] >= MANY_PASSES]
-    slow = [racer for racer in ranked if LEAST_PASSES <= passes[racer] < MANY_PASSES]
+    quick = _quick(ranked, data, left)
+    slow = [r for r in ranked if r not in quick and _passes(r, data, left) >= LEAST_PASSES]
     if not quick:
         return slow or list(ranked)
     bar = 1 - DECISIVE * (1 - quick[0].accuracy)
     return [racer for racer in ranked if racer in quick or (racer in slow and racer.accuracy >= bar)]
+
+
+def _quick(ranked: Sequence[Racer], data: ImageDataset, left: float) -> list[Racer]:
+    """Those that can make many passes and many steps in so many seconds."""
+    passes = {racer: _passes(racer, data, left) for racer in ranked}
+    steps = {r: passes[r] * len(data.train) / r.entrant.recipe.batch_size for r in ranked}
+    many = min(MANY_STEPS, max(steps.values(), default=0.0) / 2)
+    return [racer for racer in ranked if passes[racer] >= MANY_PASSES and steps[racer] >= many]
 
 
 def _most_worth(worth: Sequence[Racer], data: ImageDataset, run: Run) -> Racer:
@@ -278,11 +289,11 @@ def _tell_out(
     kept: Sequence[Racer] = (),
 ) -> None:
     """Say of each that is out why that is: it has no head, was slow, or its head was `behind`."""
-    left = _left(run)
+    quick = _quick([racer for racer in ranked if racer.rungs], data, _left(run))
     for racer in ranked:
         if racer is winner or racer in kept or racer.out is not None:
             continue
-        slow = racer.accuracy >= winner.accuracy and _passes(racer, data, left) < MANY_PASSES
+        slow = racer.accuracy >= winner.accuracy and racer not in quick
         racer.out = "time" if not racer.rungs else "slow" if slow else behind
 
 

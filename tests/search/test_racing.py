@@ -318,6 +318,7 @@ def test_a_slow_source_is_trained_only_if_its_head_has_far_fewer_errors(
     racers = [Entrant("dead", dead_supernet(), RECIPE), entrants[2], entrants[4]]
     clock = Ticks()
     slow_down(monkeypatch, learned, clock, seconds=30.0)
+    monkeypatch.setattr(racing, "DECISIVE", 0.5)
     decided = run(few_digits, racers, budget=Budget(seconds=300), timer=clock)
     rows = {row["id"]: row for row in decided.race}
     assert decided.source == "learned" and rows["dead"]["out"] == "rung 0"
@@ -338,6 +339,9 @@ def test_of_heads_that_are_about_as_good_the_quicker_source_is_trained(
     racers = [entrants[2], Entrant("twin", twin, RECIPE), Entrant("dead", dead_supernet(), RECIPE)]
     clock = Ticks()
     slow_down(monkeypatch, learned, clock, seconds=8.0)
+    few = run(few_digits, racers, budget=Budget(seconds=400), timer=clock)
+    assert few.source == "twin" and few.race[0]["out"] == "slow"  # it could make but a hundred steps
+    monkeypatch.setattr(racing, "MANY_STEPS", 0)
     result = run(few_digits, racers, budget=Budget(seconds=400), timer=clock)
     heads = {row["id"]: row["rungs"][0]["val_accuracy"] for row in result.race}
     assert heads["learned"] >= heads["twin"] > heads["dead"]
