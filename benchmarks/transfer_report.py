@@ -34,7 +34,7 @@ def summarise(rows: Sequence[Row]) -> dict[str, Any]:
     few = {count: [r for r in parts["few"] if r["per_class"] == count] for count in FEW}
     found["mean_gain_20_per_class"] = _against_scratch(few[20]).get("mean_gain")
     found["few"] = {str(count): _against_scratch(of) for count, of in sorted(few.items()) if of}
-    found |= _choices(parts["matrix"], parts["retrieval"])
+    found |= _choices(parts["matrix"], parts["retrieval"], parts["main"])
     found["ablation"] = _by_arm(parts["ablation"])
     found["equal_epochs"] = _by_arm(parts["epochs"])
     found["imagenet"] = _imagenet(parts["rivals"], parts["main"])
@@ -132,8 +132,15 @@ def _difference(both: Sequence[tuple[Row, Row]], of: Callable[[Row], float]) -> 
 # ---- which source -------------------------------------------------------------------------------
 
 
-def _choices(matrix: Sequence[Row], retrieval: Sequence[Row]) -> dict[str, Any]:
-    """Accuracies of the sources that each way of choosing comes to, on a short budget."""
+def _choices(matrix: Sequence[Row], retrieval: Sequence[Row], main: Sequence[Row]) -> dict[str, Any]:
+    """Accuracies of the sources that each way of choosing comes to, on a short budget.
+
+    `race` are those that won the races of the part `main`, the mean over its seeds.
+    """
+    winners: dict[str, list[str]] = defaultdict(list)
+    for row in main:
+        if row["arm"] == "auto":
+            winners[row["target"]].append(row["from"].rpartition("-")[0])  # without the digest
     tests: dict[str, dict[str, Row]] = defaultdict(dict)
     for row in matrix:
         tests[row["target"]][row["source"]] = row
@@ -169,6 +176,8 @@ def _choices(matrix: Sequence[Row], retrieval: Sequence[Row]) -> dict[str, Any]:
         order = [name for name in orders[target, "class-ot"] if name in known]
         racers = order[:CANDIDATES] + [name for name in order if GENERALIST in name][:GENERALISTS]
         found["heads of those that race"] = max((known[n] for n in racers), key=head_accuracy)["test"]
+        if won := [known[name]["test"] for name in winners[target] if name in known]:
+            found["race"] = statistics.fmean(won)
         rows[target] = {name: round(value, 4) for name, value in found.items()}
     names = dict.fromkeys(name for row in rows.values() for name in row)
     regrets = {
@@ -178,7 +187,7 @@ def _choices(matrix: Sequence[Row], retrieval: Sequence[Row]) -> dict[str, Any]:
     }
     return {
         "regret_to_oracle": regrets["class-ot"],
-        "race_regret": regrets["heads of those that race"],
+        "race_regret": regrets.get("race"),
         "random_regret": regrets["random"],
         "regrets": regrets,
         "head_rank_correlation": _mean(_spearman_of_heads(tests[target]) for target in complete),
