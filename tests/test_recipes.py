@@ -38,8 +38,8 @@ def test_each_source_has_a_supernet_and_there_are_enough() -> None:
     assert {source["dataset"] for source in everything.sources} == alone
 
 
-def test_it_can_be_built_on_two_cores_in_about_75_minutes() -> None:
-    assert sum(recipe.expected_seconds for recipe in ALL) < 9500
+def test_it_can_be_built_on_two_cores_in_about_90_minutes() -> None:
+    assert sum(recipe.expected_seconds for recipe in ALL) < 10_800
     assert [recipe.expected_seconds for recipe in ALL] == sorted(
         (recipe.expected_seconds for recipe in ALL), reverse=True
     )

@@ -61,8 +61,11 @@ def test_accuracy_on_a_card_is_what_the_bundle_has() -> None:
 def test_held_out_images_of_a_source_find_its_supernet(zoo: Zoo, name: str) -> None:
     matches = zoo.query(open_dataset(SAMPLES / f"{name}.npz"), k=3)
     assert matches[0].sources == (name,)
-    assert [m.distance for m in matches] == sorted(m.distance for m in matches)
-    assert [m.score for m in matches] == sorted((m.score for m in matches), reverse=True)
+    # But for rounding, in which sketches of one dataset differ between releases.
+    assert [m.distance for m in matches] == pytest.approx(sorted(m.distance for m in matches), abs=1e-4)
+    assert [m.score for m in matches] == pytest.approx(
+        sorted((m.score for m in matches), reverse=True), abs=1e-4
+    )
     # Each class lies nearest to the one of its own name, for most classes.
     pairs = matches[0].class_matches
     assert len(pairs) == open_dataset(SAMPLES / f"{name}.npz").num_classes

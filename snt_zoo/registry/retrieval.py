@@ -7,7 +7,7 @@ unless another distance is asked for, and says which of the target's classes lie
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any, NamedTuple, NoReturn, Protocol, overload
@@ -28,6 +28,7 @@ from snt_zoo.search.supernet import Supernet
 
 DEFAULT_DISTANCE = "class-ot"
 SHORTLIST = 32  # supernets that are re-ranked; more where more answers are asked for
+EQUAL = 1e-4  # distances that differ by less, as a share of the range of those that were measured, are equal
 
 
 class Shelf(Protocol):
@@ -217,13 +218,30 @@ def retrieve(
     for source, one in zip(sources, measure(Target(target, data), sources), strict=True):
         if source.id not in best or one.distance < best[source.id][1].distance:
             best[source.id] = source, one
-    # A generalist is as near as the supernet of its nearest source alone, which was trained on nothing else.
     breadth = {id: len(candidate.sources) for id, candidate in candidates.items()}
-    ranking = sorted(best.values(), key=lambda pair: (pair[1].distance, breadth[pair[0].id], pair[0].id))[:k]
+    ranking = _ranked(best.values(), breadth)[:k]
     matches = tuple(_match(candidates[source.id], target, source, one) for source, one in ranking)
     ranked = time.perf_counter()
     times = dict(seconds or {}) | {"shortlist": listed - start, "rerank": ranked - listed}
     return QueryResult(matches, None, times, RankedBy(measure.name, ranking[0][1].level))
+
+
+def _ranked(
+    found: Iterable[tuple[Source, Measured]], breadth: Mapping[str, int]
+) -> list[tuple[Source, Measured]]:
+    """Nearest first; of equals those that were trained on the fewest sources.
+
+    A generalist is as near as the supernet of its nearest source alone, which was trained on nothing else;
+    but for rounding, where their sketches of that source were made by different releases.
+    """
+    ordered = sorted(found, key=lambda pair: pair[1].distance)
+    same = EQUAL * (ordered[-1][1].distance - ordered[0][1].distance)
+    groups: list[list[tuple[Source, Measured]]] = []
+    for pair in ordered:
+        if not groups or pair[1].distance - groups[-1][0][1].distance > same:
+            groups.append([])
+        groups[-1].append(pair)
+    return [pair for group in groups for pair in sorted(group, key=lambda p: (breadth[p[0].id], p[0].id))]
 
 
 def _explain(count: int) -> NoReturn:

@@ -81,14 +81,14 @@ def test_recalibration_measures_the_mean_of_the_batches(
     means = [stem(images).mean((0, 2, 3)) for images, _ in network_batches(net, split)]
     weights = [p.detach().clone() for p in net.parameters()]
     net.eval()
-    recalibrate(net, split)
+    recalibrate(net, split, max_images=512)
     found = net.trunk.stem[1].running_mean  # type: ignore[index]
     torch.testing.assert_close(found, torch.stack(means).mean(0), atol=1e-4, rtol=1e-3)
     assert not net.training
     assert all(torch.equal(a, b) for a, b in zip(weights, net.parameters(), strict=True))
     assert all(m.momentum == 0.1 for m in net.modules() if isinstance(m, torch.nn.BatchNorm2d))
     before = {k: v.clone() for k, v in net.state_dict().items()}
-    recalibrate(net, split)
+    recalibrate(net, split, max_images=512)
     for key, value in net.state_dict().items():
         if "tracked" not in key:
             torch.testing.assert_close(
