@@ -113,7 +113,7 @@ def get_backbone(name: str = DEFAULT_BACKBONE) -> Backbone:
 def _mobilenet_v2() -> Backbone:
     """MobileNetV2 (Sandler et al. 2018, arXiv 1801.04381) at 96 pixels, float16 on disk, 4.5 MB.
 
-    As the path of a `mobile` supernet: torchvision's, which is the same, takes seconds to import.
+    As the path of a `mobile` supernet: torchvision's, which is the same, takes a second to import.
     """
     config = NetworkConfig("mobile", input_size=MOBILENET_SIZE, normalisation=IMAGENET)
     supernet = supernet_from_mobilenet_v2(mobilenet_v2_weights(), config, generator=torch.Generator())

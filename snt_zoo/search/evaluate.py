@@ -22,7 +22,7 @@ Network = Supernet | DerivedModel
 EVALUATION_BATCH = 256
 
 NORM_IMAGES = 256
-"""Training images on which batch norms are measured. More of them changed nothing: docs/decisions.md, 54."""
+"""Training images on which batch norms are measured. More gained nothing: docs/decisions.md, 54."""
 
 
 def evaluation_batch(network: Network) -> int:

@@ -58,11 +58,10 @@ MANY_PASSES = 10
 """A source that can make fewer is slow: see `_worth_training`."""
 
 MANY_STEPS = 500
-"""A source that can make fewer is slow, too, if another can make twice as many: docs/decisions.md, 56; so
-too the next."""
+"""A source that can make fewer is slow, too, if another can make twice as many: docs/decisions.md, 56."""
 
 DECISIVE = 0.25
-"""A slow source is trained if its head has at most so much of the best quick one's errors."""
+"""A slow source is trained if its head has at most so much of the best quick one's errors; see there."""
 
 QUICKER = 0.5
 """Of two heads that are within a standard error that source is trained which takes so much of the other's
