@@ -166,7 +166,7 @@ def _handed_back(
 ) -> FinetuneResult:
     """The result with another network in place of the derived one."""
     params, macs = count_parameters(model), count_macs(model)
-    model.to(resolve_device(device))
+    model.placed(resolve_device(device))
     accuracy = {"val": evaluate(model, data.val), "test": evaluate(model, data.test)}
     told = (
         f"{ahead}: its network is handed back ({params:,} parameters, {macs:,} MACs). The derived network "
@@ -175,7 +175,7 @@ def _handed_back(
     )
     return replace(
         result,
-        model=model.cpu().eval(),
+        model=model.placed("cpu").eval(),
         genotype=model.genotype,
         accuracy=accuracy,
         params=params,

@@ -29,7 +29,7 @@ def _load(folder: Path, device: str) -> LoadedModel:
         from snt_zoo.search.device import resolve_device
 
         loaded = load_model(folder)
-        loaded.model.to(resolve_device(device))
+        loaded.model.placed(resolve_device(device))
     return loaded
 
 

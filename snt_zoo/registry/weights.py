@@ -126,7 +126,7 @@ def unpack(tensors: Mapping[str, Tensor], net: Supernet, dtype: DtypeName) -> Su
             raise NonFiniteError(f"{MODEL}: {name} holds NaN or infinity: the bundle cannot be used")
     state = {n: t.float() if t.is_floating_point() else t for n, t in tensors.items()}
     net.load_state_dict(state, assign=True)
-    return net.eval().to(memory_format=torch.channels_last)
+    return net.eval().placed("cpu")
 
 
 def as_stored(supernet: Supernet, dtype: DtypeName) -> Supernet:

@@ -22,9 +22,9 @@ class DerivedModel(nn.Module):
         super().__init__()
         self.config = config
         self.genotype = genotype
-        space = config.build_space()
-        self.trunk = space.build_derived_trunk(genotype, IN_CHANNELS)
-        self.head = nn.Linear(space.feature_dim, config.num_classes)
+        self.space = config.build_space()
+        self.trunk = self.space.build_derived_trunk(genotype, IN_CHANNELS)
+        self.head = nn.Linear(self.space.feature_dim, config.num_classes)
 
     @classmethod
     def create(cls, config: NetworkConfig, genotype: Genotype, *, generator: torch.Generator) -> DerivedModel:
@@ -33,7 +33,12 @@ class DerivedModel(nn.Module):
             net = cls(config, genotype)
         net.to_empty(device="cpu")
         initialise(net, generator=generator)
-        return net.to(memory_format=torch.channels_last)
+        return net.placed("cpu")
+
+    def placed(self, device: torch.device | str) -> DerivedModel:
+        """Itself, moved to a device, in the memory format that is fast there."""
+        where = torch.device(device)
+        return self.to(where, memory_format=self.space.memory_format(where))  # type: ignore[call-overload, no-any-return]
 
     @classmethod
     def inherit(cls, supernet: Supernet, genotype: Genotype | None = None) -> DerivedModel:
@@ -43,14 +48,15 @@ class DerivedModel(nn.Module):
         """
         genotype = supernet.genotype() if genotype is None else genotype
         net = cls.create(supernet.config, genotype, generator=torch.Generator())
-        net.to(next(supernet.parameters()))  # device and type
+        weight = next(supernet.parameters())
+        net.to(weight.dtype).placed(weight.device)
         supernet.trunk.inherit(net.trunk, genotype)
         net.head.load_state_dict(supernet.head.state_dict())
         return net
 
     def features(self, x: Tensor) -> Tensor:
         """``batch x 3 x size x size`` to ``batch x feature_dim``."""
-        out: Tensor = self.trunk(x)
+        out: Tensor = self.trunk(x.contiguous(memory_format=self.space.memory_format(x.device)))
         return out
 
     def forward(self, x: Tensor) -> Tensor:

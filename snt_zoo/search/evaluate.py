@@ -155,7 +155,7 @@ def predict(network: Network, images: Tensor) -> Tensor:
     device = next(network.parameters()).device
     with evaluation_mode(network):
         x = network.config.normalisation(images.to(device))
-        out: Tensor = network(x.contiguous(memory_format=torch.channels_last)).softmax(1).cpu()
+        out: Tensor = network(x).softmax(1).cpu()
     return out
 
 

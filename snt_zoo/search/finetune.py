@@ -259,10 +259,10 @@ def finetune(
     )
     steps["finetuned"] = run.fit("derived", training, share=1.0, epochs=epochs, initial=initial)
     seconds = run.clock.seconds()
-    model.cpu().eval()
+    model.placed("cpu").eval()
     return FinetuneResult(
         model=model,
-        supernet=supernet.cpu().eval(),
+        supernet=supernet.placed("cpu").eval(),
         genotype=genotype,
         accuracy={"val": steps["finetuned"], "test": evaluate(model, data.test)},
         steps=steps,

@@ -153,7 +153,7 @@ def _load_weights(model: DerivedModel, folder: Path) -> None:
             raise ModelFolderError(f"{path} holds NaN or infinity in {name}")
     model.to_empty(device="cpu")
     model.load_state_dict(tensors)
-    model.to(memory_format=torch.channels_last)
+    model.placed("cpu")
 
 
 def _check_names(path: Path, found: Spec, expected: Spec) -> None:

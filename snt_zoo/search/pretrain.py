@@ -125,7 +125,7 @@ def pretrain(
     limits = Limits() if limits is None else limits
     # A generator of its own: a resumed run draws nothing for weights that its checkpoint holds.
     supernet = starting_point(start, data.num_classes, recipe, seed, heads=data.heads)
-    supernet = supernet.to(resolve_device(device))
+    supernet = supernet.placed(resolve_device(device))
     supernet.bound = limits.bound(supernet.config)
     run = Run(
         budget=budget,
@@ -166,7 +166,7 @@ def pretrain(
     recalibrate(supernet, data.train)
     val, test, sources = accuracies(supernet, data)
     return PretrainResult(
-        supernet=supernet.cpu().eval(),
+        supernet=supernet.placed("cpu").eval(),
         val_accuracy=val,
         test_accuracy=test,
         sources=sources,
@@ -250,7 +250,7 @@ def _tried(
     """The augmentation that a short run without flips speaks for."""
     recipe = replace(recipe, augmentation="safe", patience=0)
     supernet = starting_point(start, data.num_classes, recipe, seed, heads=data.heads)
-    supernet = supernet.to(resolve_device(device))
+    supernet = supernet.placed(resolve_device(device))
     seconds = None if budget.seconds is None else max(1.0, TRIAL_SHARE * budget.seconds)
     epochs = None if budget.epochs is None else max(1, round(TRIAL_SHARE * budget.epochs))
     search(

@@ -51,7 +51,7 @@ class Entrant:
         """
         supernet = starting_point(self.source, data.num_classes, self.recipe, seed)
         supernet.bound = limits.bound(supernet.config)
-        return supernet.to(device)
+        return supernet.placed(device)
 
 
 @dataclass(eq=False)

@@ -130,7 +130,12 @@ class Supernet(nn.Module):
             net = cls(config)
         net.to_empty(device="cpu")
         initialise(net, generator=generator)
-        return net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+        return net.placed(device)
+
+    def placed(self, device: torch.device | str) -> Supernet:
+        """Itself, moved to a device, in the memory format that is fast there."""
+        where = torch.device(device)
+        return self.to(where, memory_format=self.space.memory_format(where))  # type: ignore[call-overload, no-any-return]
 
     def mixture(self) -> dict[str, Tensor]:
         """For each kind of cell the weights of its operations: ``edges x operations``.
@@ -170,6 +175,7 @@ class Supernet(nn.Module):
         """``batch x 3 x size x size`` to ``batch x feature_dim``; see `forward`."""
         if mixture is None and choice is None:
             choice = self.choice()
+        x = x.contiguous(memory_format=self.space.memory_format(x.device))
         out: Tensor = self.trunk(x, mixture, choice)
         return out
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
+import torch
 from torch import Tensor, nn
 
 from snt_zoo.errors import ConfigError, InfeasibleError, UnknownComponentError
@@ -89,6 +90,8 @@ class SearchSpace(abc.ABC):
     """Operations that no genotype keeps."""
     may_be_pretrained: ClassVar[bool] = False
     """Whether its supernets may hold a published network, whose batch-norm statistics are worth keeping."""
+    depthwise: ClassVar[bool] = False
+    """Whether its networks have depthwise convolutions; see `memory_format`."""
     pixels_at_once: ClassVar[int] = 256 * 32**2
     """Of the images that go through a network together on a CPU, where no gradients are kept."""
     skip: ClassVar[str | None] = "skip_connect"
@@ -103,6 +106,15 @@ class SearchSpace(abc.ABC):
                     f"search space {self.name}: {field} must be a whole number from {low} to {high}, "
                     f"got {value!r}; correct it in the config"
                 )
+
+    def memory_format(self, device: torch.device) -> torch.memory_format:
+        """How weights and images shall lie in memory.
+
+        In channels_last, but on a GPU for depthwise convolutions: cuDNN takes seconds to plan them for each
+        size of a batch (docs/decisions.md, 57).
+        """
+        planned = device.type not in ("cpu", "meta") and self.depthwise
+        return torch.contiguous_format if planned else torch.channels_last
 
     def hyperparameters(self) -> dict[str, int]:
         """The hyperparameters as plain data."""

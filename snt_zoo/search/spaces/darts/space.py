@@ -39,6 +39,7 @@ class Darts(SearchSpace):
 
     operations: ClassVar[tuple[str, ...]] = OPERATIONS
     never: ClassVar[tuple[str, ...]] = ("none",)
+    depthwise: ClassVar[bool] = True
     added_later: ClassVar[frozenset[str]] = frozenset({"partial_channels"})
     edges: ClassVar[Mapping[str, tuple[tuple[int, int], ...]]] = {"normal": EDGES, "reduce": EDGES}
     bounds: ClassVar[Mapping[str, tuple[int, int]]] = {
