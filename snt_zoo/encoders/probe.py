@@ -9,7 +9,6 @@ the sketch keeps are projected to 64 dimensions, which costs a probe much).
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +19,7 @@ from torch import Tensor
 from snt_zoo.data import ImageDataset, Split
 from snt_zoo.encoders.backbone import Backbone
 from snt_zoo.encoders.sketch import Drawn
+from snt_zoo.search.logistic import LogisticRegressions
 
 MAX_IMAGES = 5000
 """Training and validation images, each, that a probe looks at by default."""
@@ -29,7 +29,6 @@ STRENGTHS = (0.3, 0.1, 0.03, 0.01)
 
 _ITERATIONS = 100
 _TOLERANCE = 1e-3
-_UNSEEN = -50.0  # the bias of a class without a training image: finite, and never the largest
 _CHUNK = 128
 _FEATURES_SHARE = 0.7  # of a limit in seconds; the rest is for the regressions
 
@@ -163,7 +162,11 @@ class GrowingProbe:
             self._labels.append(part.labels)
         x, y = torch.cat(self._features), torch.cat(self._labels)
         best = (-1.0, 0.0, torch.empty(0), torch.empty(0))
-        for strength, weight, bias in _Path(x, y, self.data.num_classes):
+        regressions = LogisticRegressions(
+            x, y, self.data.num_classes, iterations=_ITERATIONS, tolerance=_TOLERANCE
+        )
+        for strength in STRENGTHS:
+            weight, bias = regressions.fit(strength)
             found = torch.nn.functional.linear(self._val_features, weight, bias).argmax(1)
             accuracy = int((found == self.val.labels).sum()) / max(len(self.val), 1)
             if accuracy > best[0]:
@@ -173,56 +176,6 @@ class GrowingProbe:
         accuracy, strength, weight, bias = best
         self._seconds += self.timer() - start
         return Probe(self.drawn.backbone.id, weight, bias, accuracy, strength, len(x), self._seconds)
-
-
-class _Path:
-    """Logistic regressions of falling strength, each begun where the one before ended.
-
-    Iterates over strength, weight ``num_classes x dim`` and bias ``num_classes``.
-
-    Args:
-        x: features, float32 ``n x dim``; standardised inside.
-        y: labels, int64 ``n``, of at least two classes.
-        num_classes: K; some may have no image.
-    """
-
-    def __init__(self, x: Tensor, y: Tensor, num_classes: int) -> None:
-        self.mean, self.std = x.mean(0), x.std(0, correction=0).clamp_min(1e-4)
-        self.z = ((x - self.mean) / self.std).numpy()
-        self.y = y.numpy()
-        self.num_classes = num_classes
-        self.strengths = iter(STRENGTHS)
-        self.model: Any = None
-
-    def __iter__(self) -> _Path:
-        return self
-
-    def __next__(self) -> tuple[float, Tensor, Tensor]:
-        from sklearn.exceptions import ConvergenceWarning
-        from sklearn.linear_model import LogisticRegression
-
-        strength = next(self.strengths)
-        if self.model is None:
-            self.model = LogisticRegression(max_iter=_ITERATIONS, tol=_TOLERANCE, warm_start=True)
-        with warnings.catch_warnings():
-            # Validation judges what the iterations came to.
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            self.model.set_params(C=1 / (strength * len(self.z))).fit(self.z, self.y)
-        return strength, *self._linear()
-
-    def _linear(self) -> tuple[Tensor, Tensor]:
-        rows = torch.from_numpy(self.model.coef_).float()
-        intercepts = torch.from_numpy(self.model.intercept_).float()
-        if len(rows) == 1:  # two classes: one row, of the second against the first
-            rows = torch.cat([torch.zeros_like(rows), rows])
-            intercepts = torch.cat([torch.zeros_like(intercepts), intercepts])
-        scaled = rows / self.std
-        weight = torch.zeros(self.num_classes, rows.shape[1])
-        bias = torch.full((self.num_classes,), _UNSEEN)
-        seen = torch.from_numpy(self.model.classes_)
-        weight[seen] = scaled
-        bias[seen] = intercepts - scaled @ self.mean
-        return weight, bias
 
 
 def _others(train: Split, drawn: Drawn, seed: int) -> Tensor:

@@ -15,12 +15,11 @@ from snt_zoo.search.evaluate import (
     count_parameters,
     evaluate,
     evaluation_batch,
-    features,
     network_batches,
     predict,
     recalibrate,
 )
-from snt_zoo.search.head import fit_head, logistic_regression
+from snt_zoo.search.head import fit_head
 from snt_zoo.search.supernet import NetworkConfig, Supernet
 from tests.conftest import TINY
 
@@ -118,24 +117,6 @@ def test_a_fitted_head_beats_chance_by_far_on_random_features(
     fit_head(net, digits.train)
     assert evaluate(net, digits.val) > 0.5
     assert all(torch.equal(v, trunk[k]) for k, v in net.trunk.state_dict().items())
-
-
-def test_logistic_regression_agrees_with_scikit_learn(
-    make_supernet: MakeSupernet, digits: ImageDataset
-) -> None:
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.preprocessing import StandardScaler
-
-    net = make_supernet(TINY["nas_bench_201"])
-    x, labels = features(net, digits.train)
-    weight, bias = logistic_regression(x, labels, 10, l2=1e-2, iterations=500)
-    scaler = StandardScaler().fit(x.double().numpy())
-    # scikit-learn sums the loss and scales it by C: C = 1 / (n · l2).
-    oracle = LogisticRegression(C=1 / (len(x) * 1e-2), max_iter=5000, tol=1e-8)
-    oracle.fit(scaler.transform(x.double().numpy()), labels.numpy())
-    expected = torch.from_numpy(oracle.predict_proba(scaler.transform(x.double().numpy())))
-    found = torch.nn.functional.linear(x, weight, bias).double().softmax(1)
-    assert float((found - expected).abs().max()) < 5e-3
 
 
 @pytest.mark.parametrize(
