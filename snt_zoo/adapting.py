@@ -33,9 +33,8 @@ DEFAULT_BUDGET = "10m"
 STARTER_NETWORK = NetworkConfig("nas_bench_201", {"channels": 16, "stem_stride": 2})
 """The network of the starter zoo and of a search from scratch; measured in docs/decisions.md."""
 
-CANDIDATES = 8
-"""Best matches that race: the heat costs a third of a second each, and four missed the good sources of
-letters on photographs (docs/transfer.md)."""
+CANDIDATES = 4
+"""Best matches that race, and generalists besides: more were no better (docs/decisions.md, 60)."""
 
 SCRATCH = "scratch"
 GENERALIST = "generalist"
@@ -121,6 +120,8 @@ class Adapting(Sharing):
             sources = self._candidates(sketch(data, drawn=drawn), candidates, exclude, hub)
         else:
             sources = [self._source(source)]
+        generalists = {record.id for record in self.registry.list(tag=GENERALIST)}
+        macs = {record.id: record.macs for record in self.registry.list()} if len(sources) > 1 else {}
         entrants = [
             Entrant(
                 id,
@@ -128,6 +129,8 @@ class Adapting(Sharing):
                 (recipe or default_recipe(start)).choosing(
                     searcher=searcher, selection=selection, guards=guards
                 ),
+                general=id in generalists,
+                macs=macs.get(id),
             )
             for id, start in sources
         ]

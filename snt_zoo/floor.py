@@ -70,14 +70,14 @@ class Floor:
         assert self._probe is not None
         return self._probe
 
-    def __call__(self, head: float | None) -> float | None:
+    def __call__(self, reached: float | None) -> float | None:
         """Fit it, or fit it to more; see `Rival`."""
+        first = self._probe is None
         if self._probe is None:
             self._probe = self.growing.fit(max_images=len(self.drawn.indices), seconds=self.seconds)
-            return self._probe.val_accuracy
-        # A head that is ahead now will be trained, and is out of reach: docs/decisions.md, 51.
-        if self.growing.complete or (head is not None and self._probe.val_accuracy < head):
-            return None
+        # A network that is ahead while its training goes on is out of reach: docs/decisions.md, 51 and 59.
+        if reached is None or self.growing.complete or self._probe.val_accuracy < reached:
+            return self._probe.val_accuracy if first else None
         left = None if self.seconds is None else max(self.seconds - self._probe.seconds, 0.0)
         grown = self.growing.fit(seconds=left)
         if grown.val_accuracy >= self._probe.val_accuracy:

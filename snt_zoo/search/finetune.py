@@ -43,8 +43,8 @@ from snt_zoo.search.supernet import NetworkConfig, Supernet
 
 Rival = Callable[[float | None], float | None]
 """Another network for the data, outside of the search: what its validation accuracy is now, or None where
-that has not changed. Asked at the start with None, and once heads are fitted with the accuracy of the best
-one (with None from scratch), so that it can tell whether it is worth more work."""
+that has not changed. Asked at the start with None, and halfway through the derived network's training with
+the best accuracy of that, so that it can tell whether it is worth more work."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,10 +188,14 @@ def finetune(
     )
     epochs = budget.epochs or 0
 
-    def ask_rival(head: float | None) -> None:
-        accuracy = None if rival is None else rival(head)
+    def ask_rival(reached: float | None) -> None:
+        accuracy = None if rival is None else rival(reached)
         if accuracy is not None:
             run.record("probe", accuracy)
+
+    def halfway(reached: float) -> None:
+        run.facts["halfway"] = reached
+        ask_rival(reached)
 
     if not run.history:
         ask_rival(None)
@@ -223,7 +227,6 @@ def finetune(
             else:
                 supernet.load_state_dict(own_state(run.kept))
                 initial = run.facts["head"]
-        ask_rival(initial)
         facts = search(
             supernet,
             data.train,
@@ -254,10 +257,15 @@ def finetune(
     if steps["inherited"] > initial:  # measured norms are not better as such: see `begin_on`
         model.load_state_dict(published)
         initial = steps["inherited"]
+    told = "halfway" in run.facts
     training = WeightLearner(
         model, data.train, recipe=recipe, generator=run.generator, peak_lr=recipe.derived_lr
     )
-    steps["finetuned"] = run.fit("derived", training, share=1.0, epochs=epochs, initial=initial)
+    steps["finetuned"] = run.fit(
+        "derived", training, share=1.0, epochs=epochs, initial=initial, halfway=halfway
+    )
+    if told and rival is not None:  # in a run that was interrupted since, whose rival knows nothing of it
+        rival(run.facts["halfway"])
     seconds = run.clock.seconds()
     model.placed("cpu").eval()
     return FinetuneResult(

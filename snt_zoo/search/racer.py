@@ -37,11 +37,16 @@ class Entrant:
         id: of a supernet, or `"scratch"`.
         source: a pretrained supernet, or the config of one to begin with fresh weights.
         recipe: that it is trained by, in the race and after it.
+        general: whether it was trained on many datasets at once.
+        macs: multiply-accumulates of its derived network for one image, where they are known: what its
+            head will take is guessed from that.
     """
 
     id: str
     source: Supernet | NetworkConfig
     recipe: Recipe
+    general: bool = False
+    macs: int | None = None
 
     def start(self, data: ImageDataset, limits: Limits, seed: int, device: torch.device) -> Supernet:
         """Its supernet with a fresh head.

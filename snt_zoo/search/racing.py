@@ -36,7 +36,7 @@ from snt_zoo.search.supernet import Supernet
 RACE_SHARE = 0.25
 """Of what is left of a budget in seconds when the race begins."""
 
-LEAST_HEADS = 20
+LEAST_HEADS = 60
 """Where sources could be trained for less than so many times what a head takes there is no rung 1:
 docs/decisions.md."""
 
@@ -48,7 +48,8 @@ HEAT_KEPT = 3
 of whole heads can afford in a budget of a minute."""
 
 HEAT_ERRORS = 2.0
-"""Standard errors of the best one's accuracy on validation: who is further behind is out."""
+"""Standard errors of the best one's accuracy on validation: who is further behind is out of the heat, and
+among those who are not generalists go first: docs/decisions.md, 60."""
 
 LEAST_PASSES = 2
 """Over the training images that a source must be able to make in what is left of a budget in seconds; else
@@ -62,6 +63,13 @@ MANY_STEPS = 500
 
 DECISIVE = 0.25
 """A slow source is trained if its head has at most so much of the best quick one's errors; see there."""
+
+HEAD_SHARE = 0.01
+"""Of what is left of a budget in seconds: no more is spent on the head of a source that is expected to be
+slow. In a minute none of them was trained (docs/decisions.md, 60), and the probe is a large network too."""
+
+_DEAR = 2.0
+"""A source with so many times the multiply-accumulates of the smallest one has its head fitted last."""
 
 QUICKER = 0.5
 """Of two heads that are within a standard error that source is trained which takes so much of the other's
@@ -102,7 +110,7 @@ def race(
         racers, rows = _line_up(entrants, data, limits, seed, device)
         guards = [racer for racer in racers if not racer.transferred]
         ranked = _heat([racer for racer in racers if racer.transferred], len(guards), data, run, end)
-        ranked = _fit_heads(ranked, data.train, data.val, run, end)
+        ranked = _fit_heads(ranked, data.train, data, run, end)
         heads = [(racer, racer.accuracy) for racer in racers if racer.rungs]
         worth = _worth_training(ranked, data, run)
         finalists = _half(worth) + guards
@@ -147,10 +155,9 @@ def _heat(racers: Sequence[Racer], guards: int, data: ImageDataset, run: Run, en
     generator = torch.Generator().manual_seed(run.seed)
     share = (HEAT_IMAGES / len(data.train),)
     part = data.train.subset(stratified_split(data.train.labels, share, generator=generator)[1])
-    ranked = _fit_heads(racers, part, data.val, run, end, rung="heat")
+    ranked = _fit_heads(racers, part, data, run, end, rung="heat")
     worth = _worth_training(ranked, data, run)
-    bar = worth[0].accuracy - HEAT_ERRORS * _standard_error(worth[0], data)
-    kept = [racer for racer in worth[:HEAT_KEPT] if racer.accuracy >= bar]
+    kept = [racer for racer in worth[:HEAT_KEPT] if racer.accuracy >= _bar(worth, data)]
     head = max(racer.pace * racer.head_passes(data.train, data.val) for racer in kept)
     if _seconds_each(len(_half(kept)) + guards, head, run, end - len(kept) * head) is None:
         kept = [_most_worth(worth, data, run)]
@@ -159,20 +166,39 @@ def _heat(racers: Sequence[Racer], guards: int, data: ImageDataset, run: Run, en
 
 
 def _fit_heads(
-    racers: Sequence[Racer], train: Split, val: Split, run: Run, end: float, *, rung: str = "head"
+    racers: Sequence[Racer], train: Split, data: ImageDataset, run: Run, end: float, *, rung: str = "head"
 ) -> list[Racer]:
-    """Fit the heads, as long as there is time; the best first."""
+    """Fit the heads, as long as there is time, those that are soonest fitted first; the best first."""
     seen: list[Racer] = []
-    for racer in racers:
+    dear = [racer for racer in racers if (racer.entrant.macs or 0) > _DEAR * _least_macs(racers)]
+    for racer in [*(racer for racer in racers if racer not in dear), *dear]:
         if seen and _now(run) >= end:
             racer.out = "time"
             continue
+        if seen and racer in dear and _too_dear(racer, seen, train, data, run):
+            racer.out = "slow"
+            continue
         began = run.clock.seconds()
-        racer.accuracy = racer.fit_head(train, val)
+        racer.accuracy = racer.fit_head(train, data.val)
         _tell(racer, run, began, rung)
-        racer.pace = racer.rungs[-1]["seconds"] / racer.head_passes(train, val)
+        racer.pace = racer.rungs[-1]["seconds"] / racer.head_passes(train, data.val)
         seen.append(racer)
     return sorted(seen, key=lambda racer: -racer.accuracy)
+
+
+def _least_macs(racers: Sequence[Racer]) -> float:
+    return min((racer.entrant.macs for racer in racers if racer.entrant.macs is not None), default=math.inf)
+
+
+def _too_dear(racer: Racer, seen: Sequence[Racer], train: Split, data: ImageDataset, run: Run) -> bool:
+    """Whether a source will be slow, and its head not worth its time; by what those that were seen took."""
+    known = [(other.pace, other.entrant.macs) for other in seen if other.entrant.macs]
+    if not known or racer.entrant.macs is None or run.budget.seconds is None:
+        return False
+    racer.pace = racer.entrant.macs * min(pace / macs for pace, macs in known)
+    left = _left(run)
+    dear = racer.pace * racer.head_passes(train, data.val) > HEAD_SHARE * left
+    return dear and racer not in _quick([*seen, racer], data, left)
 
 
 def _second_rung(
@@ -243,18 +269,34 @@ def _end(run: Run) -> float:
 
 
 def _worth_training(ranked: Sequence[Racer], data: ImageDataset, run: Run) -> list[Racer]:
-    """Those that can be trained in what is left of a budget in seconds, best head first.
+    """Those that can be trained in what is left of a budget in seconds, the most promising first.
 
-    A large source often has the best head, and could be trained for a few passes only, where a small one
-    gains more by training: it stays if its errors are few against the best small one's.
+    That is the best head, or that of a generalist which is not clearly behind. A large source often has the
+    best head, and could be trained for a few passes only, where a small one gains more by training: it stays
+    if its errors are few against the best small one's.
     """
     left = _left(run)
     quick = _quick(ranked, data, left)
     slow = [r for r in ranked if r not in quick and _passes(r, data, left) >= LEAST_PASSES]
     if not quick:
-        return slow or list(ranked)
+        return _generalists_first(slow or ranked, data)
     bar = 1 - DECISIVE * (1 - quick[0].accuracy)
-    return [racer for racer in ranked if racer in quick or (racer in slow and racer.accuracy >= bar)]
+    worth = [racer for racer in ranked if racer in quick or (racer in slow and racer.accuracy >= bar)]
+    return _generalists_first(worth, data)
+
+
+def _generalists_first(ranked: Sequence[Racer], data: ImageDataset) -> list[Racer]:
+    """Heads of generalists before the others, where they are not clearly behind the best."""
+    if not ranked:
+        return []
+    bar = _bar(ranked, data)
+    return sorted(ranked, key=lambda racer: not (racer.entrant.general and racer.accuracy >= bar))
+
+
+def _bar(racers: Sequence[Racer], data: ImageDataset) -> float:
+    """The accuracy under which a head is clearly behind the best one."""
+    best = max(racers, key=lambda racer: racer.accuracy)
+    return best.accuracy - HEAT_ERRORS * _standard_error(best, data)
 
 
 def _quick(ranked: Sequence[Racer], data: ImageDataset, left: float) -> list[Racer]:
@@ -287,13 +329,21 @@ def _tell_out(
     behind: str,
     kept: Sequence[Racer] = (),
 ) -> None:
-    """Say of each that is out why that is: it has no head, was slow, or its head was `behind`."""
+    """Say of each that is out why that is.
+
+    It has no head, was slow, not clearly ahead of a generalist, or its head was `behind`.
+    """
     quick = _quick([racer for racer in ranked if racer.rungs], data, _left(run))
     for racer in ranked:
         if racer is winner or racer in kept or racer.out is not None:
             continue
-        slow = racer.accuracy >= winner.accuracy and racer not in quick
-        racer.out = "time" if not racer.rungs else "slow" if slow else behind
+        if not racer.rungs:
+            racer.out = "time"
+        elif racer.accuracy >= winner.accuracy and racer not in quick:
+            racer.out = "slow"
+        else:
+            ahead = winner.entrant.general and racer.accuracy > winner.accuracy
+            racer.out = "generalist" if ahead else behind
 
 
 def _standard_error(racer: Racer, data: ImageDataset) -> float:

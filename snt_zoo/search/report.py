@@ -35,6 +35,7 @@ _OUT = {
     "rung 0": "behind with a new head",
     "rung 1": "behind after some training",
     "slow": "too slow to be trained in this budget",
+    "generalist": "not clearly ahead of a generalist",
     "time": "no time for it",
     "limits": "no network of its space is within the limits",
     "diverged": "its training diverged",

@@ -43,6 +43,7 @@ class Stage:
         best_state: the network that had it.
         unevaluated: mean loss of an epoch that is trained but not evaluated.
         best_at: epochs that were finished when it was found.
+        halfway: whether half of it is over, and who wanted to know has been told.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Stage:
     best_state: dict[str, Tensor] = field(default_factory=dict)
     unevaluated: float | None = None
     best_at: int = 0
+    halfway: bool = False
 
 
 class _PausedError(Exception):
@@ -87,7 +89,14 @@ class StageTraining:
         # Without a folder there is nothing to keep: a signal then does what it always does.
         self.stops = StopSignals(active=run.folder is not None, patient=run.team.size > 1)
 
-    def train(self, *, share: float, epochs: int, pause: Callable[[], bool] | None = None) -> float:
+    def train(
+        self,
+        *,
+        share: float,
+        epochs: int,
+        pause: Callable[[], bool] | None = None,
+        halfway: Callable[[float], None] | None = None,
+    ) -> float:
         """Train, and leave the network at its best epoch; see `Run.fit`.
 
         Args:
@@ -95,6 +104,7 @@ class StageTraining:
             epochs: as in `Run.fit`.
             pause: asked before every step: stop here, and leave the network as it stands. What comes after
                 goes on from `snapshot`.
+            halfway: as in `Run.fit`.
 
         Raises:
             Stopped: by a signal, after a checkpoint.
@@ -116,6 +126,11 @@ class StageTraining:
             self._between_steps()
             if pause is not None and pause():
                 raise _PausedError
+            now = progress()
+            if halfway is None or state.halfway or now < 0.5:
+                return now
+            state.halfway = True
+            halfway(state.best)
             return progress()
 
         with self.stops:

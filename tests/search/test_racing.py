@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -214,7 +215,10 @@ def slow_down(patch: pytest.MonkeyPatch, supernet: Supernet, clock: Ticks, *, se
     patch.setattr(racer, "begin_on", slowly)
 
 
-def test_a_race_keeps_to_its_share(few_digits: ImageDataset, entrants: list[Entrant]) -> None:
+def test_a_race_keeps_to_its_share(
+    few_digits: ImageDataset, entrants: list[Entrant], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(racing, "LEAST_HEADS", 20)
     result = run(few_digits, entrants, budget=Budget(seconds=400), timer=Ticks())
     races = [r for r in result.history if r.stage == "race"]
     assert len(races) == 7
@@ -267,23 +271,53 @@ def test_a_heat_leaves_those_that_are_not_clearly_behind(
     assert "on a few images" in page and "behind on a few images" in page
 
 
-def test_the_rival_is_asked_at_the_start_and_once_heads_are_fitted(
+def test_the_rival_is_asked_at_the_start_and_halfway_through_the_last_stage(
     few_digits: ImageDataset, entrants: list[Entrant], tmp_path: Path
 ) -> None:
     asked: list[float | None] = []
 
-    def rival(head: float | None) -> float | None:
-        asked.append(head)
-        return 0.25 if head is None else None
+    def rival(reached: float | None) -> float | None:
+        asked.append(reached)
+        return 0.25 if reached is None else None
 
-    result = run(few_digits, entrants[2:], budget=Budget(epochs=1), rival=rival)
-    first = max(r.val_accuracy for r in result.history if r.stage == "race" and r.who == result.source)
-    assert asked == [None, first]
+    result = run(few_digits, entrants[2:], budget=Budget(epochs=4), rival=rival)
+    before = [r.val_accuracy for r in result.history if r.stage == "derived"][:2]
+    assert asked == [None, max(*before, result.steps["recalibrated"], result.steps["inherited"])]
     assert [(r.stage, r.val_accuracy) for r in result.history if r.stage == "probe"] == [("probe", 0.25)]
     assert result.history[0].stage == "probe" and "linear probe" in report_html(result)
-    asked.clear()
-    finetune(few_digits, CONFIG, budget=Budget(epochs=1), device="cpu", rival=rival)
-    assert asked == [None, None]  # from scratch no head is fitted
+
+
+@pytest.mark.parametrize("epochs_before", [1, 3])
+def test_the_rival_of_a_run_that_goes_on_knows_what_it_was_asked(
+    few_digits: ImageDataset, tmp_path: Path, epochs_before: int
+) -> None:
+    """Killed before it was asked halfway, and after: it is asked the same in the end, and recorded once."""
+
+    def rival(asked: list[float | None]) -> Callable[[float | None], float]:
+        def answer(reached: float | None) -> float:
+            asked.append(reached)
+            return 0.25 if reached is None else 0.75
+
+        return answer
+
+    def kill(record: EpochRecord) -> None:
+        if [r.stage for r in records].count("derived") == epochs_before:
+            raise KilledError
+        records.append(record)
+
+    options: dict[str, Any] = {"budget": Budget(epochs=4), "device": "cpu", "folder": tmp_path}
+    whole: list[float | None] = []
+    expected = finetune(few_digits, CONFIG, **options, rival=rival(whole))
+    records: list[EpochRecord] = []
+    with pytest.raises(KilledError):
+        finetune(few_digits, CONFIG, **options, rival=rival([]), on_epoch=kill)
+    again: list[float | None] = []
+    resumed = finetune(few_digits, CONFIG, **options, rival=rival(again), resume=True)
+    assert again == whole[1:] and whole[0] is None
+    assert [(r.stage, r.val_accuracy) for r in resumed.history] == [
+        (r.stage, r.val_accuracy) for r in expected.history
+    ]
+    assert [r.stage for r in resumed.history].count("probe") == 2
 
 
 def test_who_is_too_slow_to_train_keeps_its_head(
@@ -352,6 +386,41 @@ def test_of_heads_that_are_about_as_good_the_quicker_source_is_trained(
         "twin": None,
         "dead": "rung 0",
     }
+
+
+def test_a_slow_source_gets_no_head_where_that_takes_too_much_of_the_budget(
+    few_digits: ImageDataset, entrants: list[Entrant], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    racers = [replace(entrants[0], macs=10_000), replace(entrants[2], macs=10), entrants[1]]
+    short = run(few_digits, racers, budget=Budget(seconds=200), timer=Ticks())
+    rows = {row["id"]: row for row in short.race}
+    assert rows["a"]["rungs"] == [] and rows["a"]["out"] == "slow"
+    assert rows["learned"]["rungs"] and rows["b"]["rungs"]  # of what has no number nothing is expected
+    # Where its head costs little, it has one, after the others; so it has where epochs are counted.
+    monkeypatch.setattr(racing, "HEAD_SHARE", 1e6)
+    for budget, clock in ((Budget(seconds=200), Ticks()), (Budget(epochs=1), Ticks())):
+        result = run(few_digits, racers, budget=budget, timer=clock)
+        heads = [r.who for r in result.history if r.stage == "race"][:3]
+        assert heads == ["learned", "b", "a"]
+        monkeypatch.undo()
+
+
+@pytest.mark.parametrize("errors", [0.0, 50.0])
+def test_of_heads_that_are_not_clearly_ahead_a_generalist_is_trained(
+    few_digits: ImageDataset, entrants: list[Entrant], monkeypatch: pytest.MonkeyPatch, errors: float
+) -> None:
+    monkeypatch.setattr(racing, "HEAT_ERRORS", errors)
+    monkeypatch.setattr(racing, "QUICKER", 0.0)
+    general = Entrant("general", dead_supernet(), RECIPE, general=True)
+    racers = [entrants[2], general, Entrant("dead", dead_supernet(), RECIPE)]
+    result = run(few_digits, racers, budget=Budget(seconds=100), timer=Ticks())
+    rows = {row["id"]: row for row in result.race}
+    heads = {id: row["rungs"][0]["val_accuracy"] for id, row in rows.items()}
+    assert heads["learned"] > heads["general"] == heads["dead"]
+    assert result.source == ("general" if errors else "learned")
+    assert rows["learned"]["out"] == ("generalist" if errors else None)
+    assert rows["dead"]["out"] == "rung 0"
+    assert ("not clearly ahead of a generalist" in report_html(result)) == (errors > 0)
 
 
 def test_a_heat_leaves_one_where_no_time_is_for_training(
