@@ -75,7 +75,7 @@ class Floor:
         first = self._probe is None
         if self._probe is None:
             self._probe = self.growing.fit(max_images=len(self.drawn.indices), seconds=self.seconds)
-        # A network that is ahead while its training goes on is out of reach: docs/decisions.md, 51 and 59.
+        # A network that is ahead while its training goes on is out of reach: docs/decisions.md, 51 and 61.
         if reached is None or self.growing.complete or self._probe.val_accuracy < reached:
             return self._probe.val_accuracy if first else None
         left = None if self.seconds is None else max(self.seconds - self._probe.seconds, 0.0)
