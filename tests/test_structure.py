@@ -11,7 +11,17 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "snt_zoo"
 TRAINING = {"learners", "searchers", "finetune", "pretrain", "run", "recipe", "checkpoint", "budget", "head"}
-TRAINING |= {"averaging", "bilevel", "conflict", "guards", "mirroring", "racing", "sandwich", "selection"}
+TRAINING |= {
+    "averaging",
+    "bilevel",
+    "conflict",
+    "guards",
+    "mirroring",
+    "racing",
+    "sandwich",
+    "selection",
+    "worth",
+}
 
 # A room may import itself, errors, and what stands here.
 ALLOWED = {

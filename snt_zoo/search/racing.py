@@ -12,7 +12,8 @@ that is fitted to the features of a supernet as it stands:
   is fitted to a copy of each. A search from scratch so far has a head that knows nothing, and would lose by
   that alone: here its features are what counts.
 
-The winner goes on from its own state, to the step: the race hands it over as a checkpoint that is resumed.
+Who is clearly behind, too slow or more promising than another is decided by `snt_zoo.search.worth`. The
+winner goes on from its own state, to the step: the race hands it over as a checkpoint that is resumed.
 """
 
 from __future__ import annotations
@@ -29,9 +30,10 @@ from snt_zoo.errors import DivergenceError, InfeasibleError
 from snt_zoo.search.best_head import BEST_HEAD, own_state
 from snt_zoo.search.checkpoint import nest
 from snt_zoo.search.constraints import Limits
-from snt_zoo.search.racer import PASS_COST, Entrant, Racer, copied, worthwhile
+from snt_zoo.search.racer import Entrant, Racer, copied, worthwhile
 from snt_zoo.search.run import Run
 from snt_zoo.search.supernet import Supernet
+from snt_zoo.search.worth import bar, large, most_worth, quick, too_dear, worth_training
 
 RACE_SHARE = 0.25
 """Of what is left of a budget in seconds when the race begins."""
@@ -46,34 +48,6 @@ HEAT_IMAGES = 512
 HEAT_KEPT = 3
 """Sources that the heat leaves in the race, and how many there must be more than for one: as many as a rung
 of whole heads can afford in a budget of a minute."""
-
-HEAT_ERRORS = 2.0
-"""Standard errors of the best one's accuracy on validation: who is further behind is out of the heat, and
-among those who are not generalists go first: docs/decisions.md, 60."""
-
-LEAST_PASSES = 2
-"""Over the training images that a source must be able to make in what is left of a budget in seconds; else
-its head stays, as something to hand back, and another source is trained."""
-
-MANY_PASSES = 10
-"""A source that can make fewer is slow: see `_worth_training`."""
-
-MANY_STEPS = 500
-"""A source that can make fewer is slow, too, if another can make twice as many: docs/decisions.md, 56."""
-
-DECISIVE = 0.25
-"""A slow source is trained if its head has at most so much of the best quick one's errors; see there."""
-
-HEAD_SHARE = 0.01
-"""Of what is left of a budget in seconds: no more is spent on the head of a source that is expected to be
-slow. In a minute none of them was trained (docs/decisions.md, 60), and the probe is a large network too."""
-
-_DEAR = 2.0
-"""A source with so many times the multiply-accumulates of the smallest one has its head fitted last."""
-
-QUICKER = 0.5
-"""Of two heads that are within a standard error that source is trained which takes so much of the other's
-time, if one does."""
 
 EPOCH_SHARE = 6
 """With a budget of N epochs the second rung has N / 6, at least one: for three sources half of N."""
@@ -112,10 +86,10 @@ def race(
         ranked = _heat([racer for racer in racers if racer.transferred], len(guards), data, run, end)
         ranked = _fit_heads(ranked, data.train, data, run, end)
         heads = [(racer, racer.accuracy) for racer in racers if racer.rungs]
-        worth = _worth_training(ranked, data, run)
+        worth = worth_training(ranked, data, _left(run))
         finalists = _half(worth) + guards
         pause = _pause(finalists, run, end)
-        winner = _most_worth(worth or guards, data, run)
+        winner = most_worth(worth or guards, data, _left(run))
         if pause is not None:
             winner = _second_rung(finalists, data, run, pause)
         _tell_out([*ranked, *guards], winner, data, run, "rung 0")
@@ -156,11 +130,11 @@ def _heat(racers: Sequence[Racer], guards: int, data: ImageDataset, run: Run, en
     share = (HEAT_IMAGES / len(data.train),)
     part = data.train.subset(stratified_split(data.train.labels, share, generator=generator)[1])
     ranked = _fit_heads(racers, part, data, run, end, rung="heat")
-    worth = _worth_training(ranked, data, run)
-    kept = [racer for racer in worth[:HEAT_KEPT] if racer.accuracy >= _bar(worth, data)]
+    worth = worth_training(ranked, data, _left(run))
+    kept = [racer for racer in worth[:HEAT_KEPT] if racer.accuracy >= bar(worth, data)]
     head = max(racer.pace * racer.head_passes(data.train, data.val) for racer in kept)
     if _seconds_each(len(_half(kept)) + guards, head, run, end - len(kept) * head) is None:
-        kept = [_most_worth(worth, data, run)]
+        kept = [most_worth(worth, data, _left(run))]
     _tell_out(ranked, kept[0], data, run, "heat", kept)
     return kept
 
@@ -170,12 +144,12 @@ def _fit_heads(
 ) -> list[Racer]:
     """Fit the heads, as long as there is time, those that are soonest fitted first; the best first."""
     seen: list[Racer] = []
-    dear = [racer for racer in racers if (racer.entrant.macs or 0) > _DEAR * _least_macs(racers)]
-    for racer in [*(racer for racer in racers if racer not in dear), *dear]:
+    last = large(racers)
+    for racer in sorted(racers, key=lambda racer: racer in last):
         if seen and _now(run) >= end:
             racer.out = "time"
             continue
-        if seen and racer in dear and _too_dear(racer, seen, train, data, run):
+        if seen and racer in last and too_dear(racer, seen, train, data, _left(run)):
             racer.out = "slow"
             continue
         began = run.clock.seconds()
@@ -184,21 +158,6 @@ def _fit_heads(
         racer.pace = racer.rungs[-1]["seconds"] / racer.head_passes(train, data.val)
         seen.append(racer)
     return sorted(seen, key=lambda racer: -racer.accuracy)
-
-
-def _least_macs(racers: Sequence[Racer]) -> float:
-    return min((racer.entrant.macs for racer in racers if racer.entrant.macs is not None), default=math.inf)
-
-
-def _too_dear(racer: Racer, seen: Sequence[Racer], train: Split, data: ImageDataset, run: Run) -> bool:
-    """Whether a source will be slow, and its head not worth its time; by what those that were seen took."""
-    known = [(other.pace, other.entrant.macs) for other in seen if other.entrant.macs]
-    if not known or racer.entrant.macs is None or run.budget.seconds is None:
-        return False
-    racer.pace = racer.entrant.macs * min(pace / macs for pace, macs in known)
-    left = _left(run)
-    dear = racer.pace * racer.head_passes(train, data.val) > HEAD_SHARE * left
-    return dear and racer not in _quick([*seen, racer], data, left)
 
 
 def _second_rung(
@@ -268,55 +227,6 @@ def _end(run: Run) -> float:
     return math.inf if run.budget.seconds is None else _now(run) + RACE_SHARE * _left(run)
 
 
-def _worth_training(ranked: Sequence[Racer], data: ImageDataset, run: Run) -> list[Racer]:
-    """Those that can be trained in what is left of a budget in seconds, the most promising first.
-
-    That is the best head, or that of a generalist which is not clearly behind. A large source often has the
-    best head, and could be trained for a few passes only, where a small one gains more by training: it stays
-    if its errors are few against the best small one's.
-    """
-    left = _left(run)
-    quick = _quick(ranked, data, left)
-    slow = [r for r in ranked if r not in quick and _passes(r, data, left) >= LEAST_PASSES]
-    if not quick:
-        return _generalists_first(slow or ranked, data)
-    bar = 1 - DECISIVE * (1 - quick[0].accuracy)
-    worth = [racer for racer in ranked if racer in quick or (racer in slow and racer.accuracy >= bar)]
-    return _generalists_first(worth, data)
-
-
-def _generalists_first(ranked: Sequence[Racer], data: ImageDataset) -> list[Racer]:
-    """Heads of generalists before the others, where they are not clearly behind the best."""
-    if not ranked:
-        return []
-    bar = _bar(ranked, data)
-    return sorted(ranked, key=lambda racer: not (racer.entrant.general and racer.accuracy >= bar))
-
-
-def _bar(racers: Sequence[Racer], data: ImageDataset) -> float:
-    """The accuracy under which a head is clearly behind the best one."""
-    best = max(racers, key=lambda racer: racer.accuracy)
-    return best.accuracy - HEAT_ERRORS * _standard_error(best, data)
-
-
-def _quick(ranked: Sequence[Racer], data: ImageDataset, left: float) -> list[Racer]:
-    """Those that can make many passes and many steps in so many seconds."""
-    passes = {racer: _passes(racer, data, left) for racer in ranked}
-    steps = {r: passes[r] * len(data.train) / r.entrant.recipe.batch_size for r in ranked}
-    many = min(MANY_STEPS, max(steps.values(), default=0.0) / 2)
-    return [racer for racer in ranked if passes[racer] >= MANY_PASSES and steps[racer] >= many]
-
-
-def _most_worth(worth: Sequence[Racer], data: ImageDataset, run: Run) -> Racer:
-    """Of those that are worth training the one where only one can be."""
-    best = worth[0]
-    if run.budget.seconds is None:
-        return best
-    bar = best.accuracy - _standard_error(best, data)
-    quicker = (r for r in worth[1:] if r.pace <= QUICKER * best.pace and r.accuracy >= bar)
-    return next(quicker, best)
-
-
 def _half(ranked: Sequence[Racer]) -> list[Racer]:
     return list(ranked[: max(1, len(ranked) // 2)])
 
@@ -333,33 +243,22 @@ def _tell_out(
 
     It has no head, was slow, not clearly ahead of a generalist, or its head was `behind`.
     """
-    quick = _quick([racer for racer in ranked if racer.rungs], data, _left(run))
+    fast = quick([racer for racer in ranked if racer.rungs], data, _left(run))
     for racer in ranked:
         if racer is winner or racer in kept or racer.out is not None:
             continue
         if not racer.rungs:
             racer.out = "time"
-        elif racer.accuracy >= winner.accuracy and racer not in quick:
+        elif racer.accuracy >= winner.accuracy and racer not in fast:
             racer.out = "slow"
         else:
             ahead = winner.entrant.general and racer.accuracy > winner.accuracy
             racer.out = "generalist" if ahead else behind
 
 
-def _standard_error(racer: Racer, data: ImageDataset) -> float:
-    """Of an accuracy on validation."""
-    accuracy = max(racer.accuracy, 0.0)
-    return math.sqrt(accuracy * (1 - accuracy) / max(len(data.val), 1))
-
-
 def _left(run: Run) -> float:
     """Seconds of the budget; without end where epochs are counted."""
     return math.inf if run.budget.seconds is None else max(run.budget.seconds - _now(run), 0.0)
-
-
-def _passes(racer: Racer, data: ImageDataset, left: float) -> float:
-    """How often a source could be trained on every image in so many seconds."""
-    return left / max(PASS_COST * racer.pace * len(data.train), 1e-9)
 
 
 def _tell(racer: Racer, run: Run, began: float, rung: str) -> None:

@@ -12,7 +12,7 @@ import torch
 
 from snt_zoo.data import ImageDataset, Split
 from snt_zoo.errors import InfeasibleError, ResumeError
-from snt_zoo.search import racer, racing
+from snt_zoo.search import racer, racing, worth
 from snt_zoo.search.budget import Budget
 from snt_zoo.search.checkpoint import CHECKPOINT
 from snt_zoo.search.constraints import Limits
@@ -263,7 +263,7 @@ def test_a_heat_leaves_those_that_are_not_clearly_behind(
     best = max(heat.values())
     error = (best * (1 - best) / len(digits.val)) ** 0.5
     near = sorted(
-        (id for id in heat if heat[id] >= best - racing.HEAT_ERRORS * error), key=lambda i: -heat[i]
+        (id for id in heat if heat[id] >= best - worth.CLEAR_ERRORS * error), key=lambda i: -heat[i]
     )
     assert set(kept) == set(near[:2]) and {rows[id]["out"] for id in set(heat) - set(kept)} == {"heat"}
     assert result.source in {*kept, "scratch"}
@@ -352,13 +352,13 @@ def test_a_slow_source_is_trained_only_if_its_head_has_far_fewer_errors(
     racers = [Entrant("dead", dead_supernet(), RECIPE), entrants[2], entrants[4]]
     clock = Ticks()
     slow_down(monkeypatch, learned, clock, seconds=30.0)
-    monkeypatch.setattr(racing, "DECISIVE", 0.5)
+    monkeypatch.setattr(worth, "DECISIVE", 0.5)
     decided = run(few_digits, racers, budget=Budget(seconds=300), timer=clock)
     rows = {row["id"]: row for row in decided.race}
     assert decided.source == "learned" and rows["dead"]["out"] == "rung 0"
     assert rows["scratch"]["out"] == "time" and decided.best_head is None
     clock.now = 0.0
-    monkeypatch.setattr(racing, "DECISIVE", 0.1)
+    monkeypatch.setattr(worth, "DECISIVE", 0.1)
     doubtful = run(few_digits, racers, budget=Budget(seconds=300), timer=clock)
     assert doubtful.source == "dead" and doubtful.race[1]["out"] == "slow"
 
@@ -375,7 +375,7 @@ def test_of_heads_that_are_about_as_good_the_quicker_source_is_trained(
     slow_down(monkeypatch, learned, clock, seconds=8.0)
     few = run(few_digits, racers, budget=Budget(seconds=400), timer=clock)
     assert few.source == "twin" and few.race[0]["out"] == "slow"  # it could make but a hundred steps
-    monkeypatch.setattr(racing, "MANY_STEPS", 0)
+    monkeypatch.setattr(worth, "MANY_STEPS", 0)
     result = run(few_digits, racers, budget=Budget(seconds=400), timer=clock)
     heads = {row["id"]: row["rungs"][0]["val_accuracy"] for row in result.race}
     assert heads["learned"] >= heads["twin"] > heads["dead"]
@@ -397,7 +397,7 @@ def test_a_slow_source_gets_no_head_where_that_takes_too_much_of_the_budget(
     assert rows["a"]["rungs"] == [] and rows["a"]["out"] == "slow"
     assert rows["learned"]["rungs"] and rows["b"]["rungs"]  # of what has no number nothing is expected
     # Where its head costs little, it has one, after the others; so it has where epochs are counted.
-    monkeypatch.setattr(racing, "HEAD_SHARE", 1e6)
+    monkeypatch.setattr(worth, "HEAD_SHARE", 1e6)
     for budget, clock in ((Budget(seconds=200), Ticks()), (Budget(epochs=1), Ticks())):
         result = run(few_digits, racers, budget=budget, timer=clock)
         heads = [r.who for r in result.history if r.stage == "race"][:3]
@@ -409,8 +409,8 @@ def test_a_slow_source_gets_no_head_where_that_takes_too_much_of_the_budget(
 def test_of_heads_that_are_not_clearly_ahead_a_generalist_is_trained(
     few_digits: ImageDataset, entrants: list[Entrant], monkeypatch: pytest.MonkeyPatch, errors: float
 ) -> None:
-    monkeypatch.setattr(racing, "HEAT_ERRORS", errors)
-    monkeypatch.setattr(racing, "QUICKER", 0.0)
+    monkeypatch.setattr(worth, "CLEAR_ERRORS", errors)
+    monkeypatch.setattr(worth, "QUICKER", 0.0)
     general = Entrant("general", dead_supernet(), RECIPE, general=True)
     racers = [entrants[2], general, Entrant("dead", dead_supernet(), RECIPE)]
     result = run(few_digits, racers, budget=Budget(seconds=100), timer=Ticks())
@@ -440,7 +440,7 @@ def test_the_best_of_a_heat_may_be_too_slow(
 ) -> None:
     """Those that are left are far behind it, and all the same they race on."""
     monkeypatch.setattr(racing, "HEAT_IMAGES", 300)
-    monkeypatch.setattr(racing, "DECISIVE", 0.0)
+    monkeypatch.setattr(worth, "DECISIVE", 0.0)
     clock = Ticks()
     slow_down(monkeypatch, learned, clock, seconds=20.0)
     dead = [Entrant(id, dead_supernet(), RECIPE) for id in ("x", "y", "z")]
