@@ -120,8 +120,7 @@ class Adapting(Sharing):
             sources = self._candidates(sketch(data, drawn=drawn), candidates, exclude, hub)
         else:
             sources = [self._source(source)]
-        generalists = {record.id for record in self.registry.list(tag=GENERALIST)}
-        macs = {record.id: record.macs for record in self.registry.list()} if len(sources) > 1 else {}
+        records = self.registry.records([id for id, _ in sources])
         entrants = [
             Entrant(
                 id,
@@ -129,8 +128,8 @@ class Adapting(Sharing):
                 (recipe or default_recipe(start)).choosing(
                     searcher=searcher, selection=selection, guards=guards
                 ),
-                general=id in generalists,
-                macs=macs.get(id),
+                general=id in records and GENERALIST in records[id].tags,
+                macs=records[id].macs if id in records else None,
             )
             for id, start in sources
         ]
