@@ -12,6 +12,7 @@ from snt_zoo.data.splits import stratified_split
 from snt_zoo.search.conflict import check_conflict
 from snt_zoo.search.constraints import Limits, derived_size
 from snt_zoo.search.guards import get_guard
+from snt_zoo.search.head import Norms, preparation
 from snt_zoo.search.mirroring import AUTO
 from snt_zoo.search.recipe import Recipe
 from snt_zoo.search.run import Run
@@ -50,6 +51,7 @@ def search(
     epochs: int,
     seed: int,
     initial: float | None = None,
+    norms: Norms | None = None,
 ) -> dict[str, Any]:
     """Train weights and alphas; leave the supernet at its best epoch, with the alphas of its genotype.
 
@@ -63,12 +65,14 @@ def search(
         epochs: where the budget is in epochs.
         seed: parts the images.
         initial: validation accuracy on entry, which then competes.
+        norms: whose batch norms it has then (`snt_zoo.search.head`).
 
     Returns:
         As plain data: validation accuracy of the `supernet`, a report of the `search`, and `warnings`.
     """
     searcher = make_searcher(supernet, train, recipe=recipe, generator=run.generator, seed=seed)
-    accuracy = run.fit("search", searcher, share=share, epochs=epochs, initial=initial)
+    prepare = preparation(supernet, train, norms)
+    accuracy = run.fit("search", searcher, share=share, epochs=epochs, initial=initial, prepare=prepare)
     entropy = supernet.entropy()
     genotype, selection = supernet.genotype(), {"method": "source"}  # as it came, if nothing was searched
     if searcher.steps:

@@ -33,7 +33,7 @@ from snt_zoo.search.device import resolve_device
 from snt_zoo.search.evaluate import count_macs, count_parameters, evaluate, recalibrate
 from snt_zoo.search.genotype import Genotype
 from snt_zoo.search.guards import ENTROPY_FLOOR, soften
-from snt_zoo.search.head import begin_on
+from snt_zoo.search.head import begin_on, preparation
 from snt_zoo.search.learners import WeightLearner
 from snt_zoo.search.racer import Entrant, worthwhile
 from snt_zoo.search.racing import race
@@ -217,8 +217,8 @@ def finetune(
                 if ENTROPY_FLOOR in recipe.guards:
                     floor = soften(supernet, recipe.entropy_floor)
                 began = run.clock.seconds()
-                initial = begin_on(supernet, data.train, data.val).accuracy
-                found = {"head": initial, "floor": floor}
+                initial, norms = begin_on(supernet, data.train, data.val)
+                found = {"head": initial, "floor": floor, "norms": norms}
                 if budget.seconds is not None:
                     taken = run.team.largest(run.clock.seconds() - began)[0]  # of a pass, or a bit more
                     found["share"] = worthwhile(recipe.search_share, budget.seconds, taken)
@@ -237,6 +237,7 @@ def finetune(
             epochs=epochs,
             seed=seed,
             initial=initial,
+            norms=run.facts.get("norms"),
         )
         if ENTROPY_FLOOR in recipe.guards:
             fresh = {"applied": False, "why": "the alphas are fresh"}
@@ -257,12 +258,19 @@ def finetune(
     if steps["inherited"] > initial:  # measured norms are not better as such: see `begin_on`
         model.load_state_dict(published)
         initial = steps["inherited"]
+    keeps = initial > steps["recalibrated"] and supernet.space.may_be_pretrained
     told = "halfway" in run.facts
     training = WeightLearner(
         model, data.train, recipe=recipe, generator=run.generator, peak_lr=recipe.derived_lr
     )
     steps["finetuned"] = run.fit(
-        "derived", training, share=1.0, epochs=epochs, initial=initial, halfway=halfway
+        "derived",
+        training,
+        share=1.0,
+        epochs=epochs,
+        initial=initial,
+        prepare=preparation(model, data.train, "published" if keeps else "measured"),
+        halfway=halfway,
     )
     if told and rival is not None:  # in a run that was interrupted since, whose rival knows nothing of it
         rival(run.facts["halfway"])

@@ -7,12 +7,14 @@ solved on them to the end.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
 from snt_zoo.data import Split
+from snt_zoo.search.derived import DerivedModel
 from snt_zoo.search.evaluate import evaluate, features, recalibrate
 from snt_zoo.search.heads import split_by_head, statistics_kept
 from snt_zoo.search.logistic import LogisticRegressions
@@ -69,6 +71,28 @@ def begin_on(network: Supernet, train: Split, val: Split, *, norms: Norms | None
     return Beginning(measured, "measured")
 
 
+def preparation(
+    network: Supernet | DerivedModel, train: Split, norms: Norms | None
+) -> Callable[[], None] | None:
+    """What a network needs before it is trained by statistics of batches; see `Run.fit`.
+
+    A head for published norms is none for what training makes of the features: where these are far from the
+    task's, the first steps diverged (docs/decisions.md, 62). So norms are then measured, and a head is fitted
+    to that.
+
+    Args:
+        network: that will be changed in place (norms and head).
+        train: training images.
+        norms: whose it has now.
+    """
+
+    def measure() -> None:
+        recalibrate(network, train)
+        fit_head(network, train)
+
+    return measure if norms == "published" else None
+
+
 def quick_norms(network: Supernet) -> Norms:
     """Whose norms to begin with where trying both takes too long: docs/decisions.md, 51."""
     return "published" if network.space.may_be_pretrained else "measured"
@@ -93,7 +117,7 @@ def fit_heads(network: Supernet, split: Split) -> None:
         start += size
 
 
-def fit_head(network: Supernet, split: Split) -> None:
+def fit_head(network: Supernet | DerivedModel, split: Split) -> None:
     """Set the network's head to the regularised maximum-likelihood one for its features.
 
     Args:

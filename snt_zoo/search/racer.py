@@ -14,7 +14,7 @@ from snt_zoo.search.bilevel import make_searcher, starting_point
 from snt_zoo.search.constraints import Limits
 from snt_zoo.search.evaluate import NORM_IMAGES, evaluate, recalibrate
 from snt_zoo.search.guards import ENTROPY_FLOOR, soften
-from snt_zoo.search.head import Norms, begin_on, fit_head, quick_norms
+from snt_zoo.search.head import Norms, begin_on, fit_head, preparation, quick_norms
 from snt_zoo.search.recipe import Recipe
 from snt_zoo.search.run import Run
 from snt_zoo.search.stage import StageTraining
@@ -133,12 +133,13 @@ class Racer:
             share=recipe.search_share,
             epochs=run.budget.epochs or 0,
             pause=lambda: pause(own, training.state.done),
+            prepare=preparation(self.supernet, data.train, self.norms if self.transferred else None),
         )
         taken = own.clock.seconds()
         fitted = Supernet.create(self.supernet.config, generator=torch.Generator())
         fitted.load_state_dict(self.supernet.state_dict())
         fitted.bound = self.supernet.bound
-        fitted.to(next(self.supernet.parameters()).device)
+        fitted.placed(next(self.supernet.parameters()).device)
         recalibrate(fitted, data.train)
         fit_head(fitted, data.train)
         accuracy = evaluate(fitted, data.val)

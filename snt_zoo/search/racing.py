@@ -286,6 +286,7 @@ def _finish(
         "winner": winner.entrant.id,
         "head": winner.accuracy if winner.transferred else None,
         "floor": winner.softened,
+        "norms": winner.norms if winner.transferred else None,
         "share": winner.entrant.recipe.search_share,
     }
     if run.budget.seconds is not None:

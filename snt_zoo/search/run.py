@@ -163,6 +163,7 @@ class Run:
         share: float,
         epochs: int,
         initial: float | None = None,
+        prepare: Callable[[], None] | None = None,
         halfway: Callable[[float], None] | None = None,
     ) -> float:
         """Train until the stage's part of the budget is spent; leave the network at its best epoch.
@@ -175,6 +176,8 @@ class Run:
             epochs: its length where the budget is in epochs.
             initial: validation accuracy of the network as it is on entry, which then competes as the
                 first candidate.
+            prepare: called before the first step, if there is one, when that candidate is kept: what it makes
+                of the network is what is trained.
             halfway: called once, with the best validation accuracy so far, when half of the stage is over;
                 what it takes is the stage's time.
 
@@ -182,7 +185,7 @@ class Run:
             The best validation accuracy, from 0 to 1.
         """
         training = StageTraining(self, stage, learner, initial=initial)
-        return training.train(share=share, epochs=epochs, halfway=halfway)
+        return training.train(share=share, epochs=epochs, prepare=prepare, halfway=halfway)
 
     def resumed(self, stage: str) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
         """Tensors and data that the stage left in the checkpoint, once, if the run was resumed in it."""

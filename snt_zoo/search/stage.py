@@ -43,6 +43,7 @@ class Stage:
         best_state: the network that had it.
         unevaluated: mean loss of an epoch that is trained but not evaluated.
         best_at: epochs that were finished when it was found.
+        prepared: whether the network is as it shall be trained.
         halfway: whether half of it is over, and who wanted to know has been told.
     """
 
@@ -53,6 +54,7 @@ class Stage:
     best_state: dict[str, Tensor] = field(default_factory=dict)
     unevaluated: float | None = None
     best_at: int = 0
+    prepared: bool = False
     halfway: bool = False
 
 
@@ -95,6 +97,7 @@ class StageTraining:
         share: float,
         epochs: int,
         pause: Callable[[], bool] | None = None,
+        prepare: Callable[[], None] | None = None,
         halfway: Callable[[float], None] | None = None,
     ) -> float:
         """Train, and leave the network at its best epoch; see `Run.fit`.
@@ -104,6 +107,7 @@ class StageTraining:
             epochs: as in `Run.fit`.
             pause: asked before every step: stop here, and leave the network as it stands. What comes after
                 goes on from `snapshot`.
+            prepare: as in `Run.fit`.
             halfway: as in `Run.fit`.
 
         Raises:
@@ -137,6 +141,10 @@ class StageTraining:
             try:
                 while state.unevaluated is not None or self._goes_on(progress()) or not state.best_state:
                     began, steps = self.run.clock.seconds(), learner.steps
+                    if not state.prepared:
+                        state.prepared = True
+                        if prepare is not None:
+                            prepare()
                     if state.unevaluated is None:
                         state.unevaluated = learner.epoch(before_step, steps=length)
                         team.check(self.network)

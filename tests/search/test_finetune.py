@@ -11,13 +11,17 @@ from typing import Any
 import pytest
 import torch
 
-from snt_zoo.data import ImageDataset
+from snt_zoo.data import ImageDataset, Split
 from snt_zoo.errors import ResumeError
+from snt_zoo.search import finetune as finetuning
 from snt_zoo.search.bilevel import bilevel_parts
 from snt_zoo.search.budget import Budget
 from snt_zoo.search.checkpoint import CHECKPOINT
+from snt_zoo.search.derived import DerivedModel
 from snt_zoo.search.evaluate import evaluate
 from snt_zoo.search.finetune import FinetuneResult, finetune
+from snt_zoo.search.head import preparation
+from snt_zoo.search.learners import WeightLearner
 from snt_zoo.search.pretrain import pretrain
 from snt_zoo.search.racer import worthwhile
 from snt_zoo.search.recipe import Recipe
@@ -204,3 +208,35 @@ def test_a_search_that_would_see_every_image_but_a_few_times_is_left_out(
         **options,
     )
     assert "search" in {record.stage for record in long.history}
+
+
+def test_training_from_published_norms_begins_with_norms_and_a_head_of_its_own(
+    few_digits: ImageDataset, make_supernet: Callable[..., Supernet], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And the network as it came is kept, as what training must beat."""
+
+    def spoil(network: DerivedModel, split: Split) -> None:
+        for module in network.modules():
+            if isinstance(module, torch.nn.BatchNorm2d) and module.running_mean is not None:
+                module.running_mean.add_(3.0)
+
+    prepared: list[float] = []
+
+    def prepare(network: DerivedModel, train: Split, norms: str) -> Callable[[], None]:
+        measure = preparation(network, train, "published")
+        assert norms == "published" and measure is not None
+        return lambda: prepared.append((measure(), evaluate(network, few_digits.val))[1])
+
+    def stand_still(self: WeightLearner, images: Any, labels: Any, progress: float) -> torch.Tensor:
+        return self.tally.state()["total"] * 0
+
+    monkeypatch.setattr(finetuning, "recalibrate", spoil)
+    monkeypatch.setattr(finetuning, "preparation", prepare)
+    monkeypatch.setattr(WeightLearner, "step", stand_still)
+    source = make_supernet(TINY["mobile"])
+    result = finetune(few_digits, source, budget=Budget(epochs=2), device="cpu")
+    assert result.steps["inherited"] > result.steps["recalibrated"]
+    trained = [record.val_accuracy for record in result.history if record.stage == "derived"]
+    assert len(prepared) == 1 and trained == prepared * 2  # it stood still
+    assert result.steps["finetuned"] == max(prepared[0], result.steps["inherited"])
+    assert evaluate(result.model, few_digits.val) == result.steps["finetuned"]
