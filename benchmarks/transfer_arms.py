@@ -204,7 +204,7 @@ def _rival(job: Job, target: ImageDataset) -> dict[str, Any]:
             spent=time.process_time() - began,
             timer=time.process_time,
         )
-        recipe = Recipe(rate_warmup=Recipe.for_transfer().rate_warmup)
+        recipe = Recipe()
         learner = WeightLearner(
             model, target.train, recipe=recipe, generator=run.generator, peak_lr=MOBILENET_RATE
         )
