@@ -30,8 +30,8 @@ from snt_zoo.search.supernet import Supernet
 from snt_zoo.zoo import Zoo
 from zoo.sources import left_out, read_sources
 
-ABLATION_SEARCH = 0.1
-"""Share of the search in the part `ablation`: what is adapted there is the question."""
+ABLATION = replace(Recipe.for_transfer(), search_share=0.1, search_passes=0)
+"""In the part `ablation` there is a search, however few passes it makes: what is adapted is the question."""
 
 RESIDUAL_PARAMS = 120_000  # about those of the derived networks of the starter zoo
 MOBILENET_RATE = 0.01  # of SGD on all weights of a network that was pretrained; a usual one
@@ -106,10 +106,9 @@ def _adapted(job: Job, target: ImageDataset, zoo: Zoo) -> dict[str, Any]:
         match = next(m for m in zoo.query(target, k=100, exclude=exclude, probe=False) if m.id in names)
     else:
         match = zoo.query(target, k=1, exclude=exclude, probe=False)[0]
-    if job.arm in ("both", "generalist"):
-        recipe = replace(Recipe.for_transfer(), search_share=ABLATION_SEARCH)
-        return _row(zoo.finetune(match, target, recipe=recipe, **options))
-    if job.arm == "no search":
+    if job.arm == "both":
+        return _row(zoo.finetune(match, target, recipe=ABLATION, **options))
+    if job.arm in ("no search", "generalist"):
         recipe = replace(Recipe.for_transfer(), search_share=0.0)
         return _row(zoo.finetune(match, target, recipe=recipe, **options))
     return _row(_partly(job, target, zoo.registry.get(match.id).supernet, match.id))
@@ -124,7 +123,7 @@ def _partly(job: Job, target: ImageDataset, source: Supernet, id: str) -> Finetu
         if job.arm == "weights":
             for alpha in source.alphas.values():
                 alpha.zero_()
-            start, recipe = source, replace(Recipe.for_transfer(), search_share=ABLATION_SEARCH)
+            start, recipe = source, ABLATION
         else:
             fresh.alphas.load_state_dict(source.alphas.state_dict())
             # As from scratch: the recipe for transfer is made for weights that know something.

@@ -22,7 +22,7 @@ from snt_zoo.registry.retrieval import Match
 from snt_zoo.search.head import begin_on, quick_norms
 
 NEAREST = 3
-"""Matches to which a head is fitted, at a third of a second each (a large one takes a second)."""
+"""Matches to which a head is fitted, at a fifth of a second each (a large one takes longer)."""
 
 
 def with_heads(

@@ -221,7 +221,7 @@ def finetune(
                 found = {"head": initial, "floor": floor, "norms": norms}
                 if budget.seconds is not None:
                     taken = run.team.largest(run.clock.seconds() - began)[0]  # of a pass, or a bit more
-                    found["share"] = worthwhile(recipe.search_share, budget.seconds, taken)
+                    found["share"] = worthwhile(recipe, budget.seconds, taken)
                 run.record("head", initial, entropy=supernet.entropy())
                 run.finish("head", found, supernet.state_dict())
             else:

@@ -23,9 +23,6 @@ from snt_zoo.search.supernet import NetworkConfig, Supernet
 PASS_COST = 4.0
 """What an image costs in training, in forward passes of it: measured at 3.4 (`nb201`) and 4.3 (`mobile`)."""
 
-SEARCH_PASSES = 5
-"""Over the training images that a search after a transfer must be able to make; else there is none."""
-
 Snapshot = tuple[dict[str, Tensor], dict[str, Any]]
 
 
@@ -154,18 +151,19 @@ class Racer:
         return {"id": self.entrant.id, "rungs": self.rungs, "won": won, "out": None if won else self.out}
 
 
-def worthwhile(share: float, seconds: float, image_pass: float) -> float:
+def worthwhile(recipe: Recipe, seconds: float, image_pass: float) -> float:
     """The share of a search after a transfer: none where it is too short to gain on the head.
 
     In runs of a minute the supernet ended below the head that was fitted before it: docs/decisions.md, 46
     and 54.
 
     Args:
-        share: of the budget, as the recipe has it.
+        recipe: that has the share, and the fewest passes.
         seconds: of the budget.
         image_pass: seconds of a forward pass of all training images.
     """
-    return share if share * seconds >= SEARCH_PASSES * PASS_COST * image_pass else 0.0
+    least = recipe.search_passes * PASS_COST * image_pass
+    return recipe.search_share if recipe.search_share * seconds >= least else 0.0
 
 
 def copied(network: torch.nn.Module) -> dict[str, Tensor]:

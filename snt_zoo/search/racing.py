@@ -294,7 +294,7 @@ def _finish(
         gone = start / run.budget.seconds
         share = winner.entrant.recipe.search_share
         if winner.transferred and snapshot is None:
-            share = worthwhile(share, run.budget.seconds, winner.pace * images)
+            share = worthwhile(winner.entrant.recipe, run.budget.seconds, winner.pace * images)
         facts["share"] = min(gone + share, (gone + 1) / 2) if share else 0.0
     kept = dict(winner.state)
     if heads:

@@ -26,6 +26,8 @@ class Recipe:
         alpha_every: steps of the weights to one of the alphas.
         warmup_share: share of the search in which only weights are trained.
         search_share: share of the budget that goes to the supernet; the derived network has the rest.
+        search_passes: over the training images that a search after a transfer must be able to make in that
+            share of a budget in seconds; else there is none.
         derived_lr: peak rate of SGD on the derived network.
         augmentation: name of a preset of `snt_zoo.data.Augmentation`; of several datasets one for all, or
             one for each with spaces between. Pretraining also takes `auto` (`snt_zoo.search.mirroring`).
@@ -70,6 +72,7 @@ class Recipe:
     alpha_every: int = 1  # DARTS
     warmup_share: float = 0.15
     search_share: float = 0.15  # docs/decisions.md, 45, as is the selection
+    search_passes: int = 5  # docs/decisions.md, 54
     derived_lr: float = 0.1
     augmentation: str = "safe"  # no flips: letters and arrows are not what their mirror images are
     average: float = 0.0

@@ -193,7 +193,9 @@ def test_an_interrupted_pretraining_goes_on_with_the_same_bits(
 def test_a_search_that_would_see_every_image_but_a_few_times_is_left_out(
     few_digits: ImageDataset, make_supernet: Callable[..., Supernet]
 ) -> None:
-    assert worthwhile(0.1, 600.0, 2.5) == 0.1 and worthwhile(0.1, 600.0, 3.5) == 0.0
+    recipe = Recipe(search_share=0.1)
+    assert worthwhile(recipe, 600.0, 2.5) == 0.1 and worthwhile(recipe, 600.0, 3.5) == 0.0
+    assert worthwhile(replace(recipe, search_passes=0), 600.0, 3.5) == 0.1
     source = make_supernet(TINY["nas_bench_201"])
     ticks = itertools.count()
     options: dict[str, Any] = {"device": "cpu", "timer": lambda: float(next(ticks))}
