@@ -19,39 +19,12 @@ from snt_zoo.search.constraints import Limits
 from snt_zoo.search.evaluate import evaluate, recalibrate
 from snt_zoo.search.finetune import FinetuneResult, finetune
 from snt_zoo.search.head import Beginning, Norms, fit_head
-from snt_zoo.search.pretrain import pretrain
 from snt_zoo.search.racer import Entrant
 from snt_zoo.search.racing import RACE_SHARE
-from snt_zoo.search.recipe import Recipe
 from snt_zoo.search.report import report_html, report_json
 from snt_zoo.search.run import EpochRecord
 from snt_zoo.search.supernet import Supernet
-from tests.conftest import TINY
-
-CONFIG = TINY["nas_bench_201"]
-RECIPE = Recipe(batch_size=64, warmup_share=0.0, search_share=0.5)
-
-
-class KilledError(Exception):
-    """Stands for a kill in the middle of a run."""
-
-
-@pytest.fixture(scope="module")
-def learned(digits: ImageDataset) -> Supernet:
-    """Trained on digits: it cannot but serve them better than fresh weights do."""
-    return pretrain(digits, CONFIG, budget=Budget(epochs=3), recipe=Recipe(), device="cpu").supernet
-
-
-@pytest.fixture(scope="module")
-def entrants(learned: Supernet) -> list[Entrant]:
-    fresh = [Supernet.create(CONFIG, generator=torch.Generator().manual_seed(seed)) for seed in (1, 2, 3)]
-    sources = {"a": fresh[0], "b": fresh[1], "learned": learned, "c": fresh[2], "scratch": CONFIG}
-    return [Entrant(id, source, RECIPE) for id, source in sources.items()]
-
-
-def run(data: ImageDataset, entrants: list[Entrant], **options: Any) -> FinetuneResult:
-    options = {"budget": Budget(epochs=2)} | options
-    return finetune(data, entrants, device="cpu", **options)
+from tests.search.racers import CONFIG, RECIPE, KilledError, Ticks, dead_supernet, run
 
 
 @pytest.fixture(scope="module")
@@ -184,37 +157,6 @@ def test_a_source_that_knows_nothing_loses_to_the_guard(
     assert result.search["guards"]["entropy-floor"] == {"applied": False, "why": "the alphas are fresh"}
 
 
-def dead_supernet() -> Supernet:
-    dead = Supernet.create(CONFIG, generator=torch.Generator())
-    with torch.no_grad():
-        for parameter in dead.trunk.parameters():
-            parameter.zero_()
-    return dead
-
-
-class Ticks:
-    """A clock that goes on by a second whenever it is looked at."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        self.now += 1.0
-        return self.now
-
-
-def slow_down(patch: pytest.MonkeyPatch, supernet: Supernet, clock: Ticks, *, seconds: float) -> None:
-    """Fitting a head to this supernet takes so many seconds more."""
-    begin_on = racer.begin_on
-
-    def slowly(network: Supernet, *arguments: Any, **options: Any) -> Beginning:
-        if torch.equal(next(network.trunk.parameters()), next(supernet.trunk.parameters())):
-            clock.now += seconds
-        return begin_on(network, *arguments, **options)
-
-    patch.setattr(racer, "begin_on", slowly)
-
-
 def test_a_race_keeps_to_its_share(
     few_digits: ImageDataset, entrants: list[Entrant], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -320,109 +262,6 @@ def test_the_rival_of_a_run_that_goes_on_knows_what_it_was_asked(
     assert [r.stage for r in resumed.history].count("probe") == 2
 
 
-def test_who_is_too_slow_to_train_keeps_its_head(
-    few_digits: ImageDataset, entrants: list[Entrant], learned: Supernet, tmp_path: Path
-) -> None:
-    """The best one takes so long for a head that it could not be trained: another is, and both are kept."""
-    racers = [Entrant("dead", dead_supernet(), RECIPE), entrants[2], entrants[4]]
-    clock = Ticks()
-
-    def kill(record: EpochRecord) -> None:
-        if record.stage == "derived":
-            raise KilledError
-
-    options: dict[str, Any] = {"budget": Budget(seconds=300), "timer": clock, "folder": tmp_path}
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(KilledError):
-        slow_down(patch, learned, clock, seconds=100.0)
-        run(few_digits, racers, on_epoch=kill, **options)
-    result = run(few_digits, racers, resume=True, **options)  # it is still known after an interruption
-    rows = {row["id"]: row for row in result.race}
-    assert rows["learned"]["out"] == "slow" and result.source == "dead"
-    assert result.best_head is not None and result.best_head.source == "learned"
-    assert result.best_head.val_accuracy == rows["learned"]["rungs"][0]["val_accuracy"]
-    assert evaluate(result.best_head.model, few_digits.val) == result.best_head.val_accuracy
-    assert "too slow to be trained" in report_html(result)
-    # With epochs to count there is nothing to be too slow for.
-    assert not any(row["out"] == "slow" for row in run(few_digits, racers, budget=Budget(epochs=1)).race)
-
-
-def test_a_slow_source_is_trained_only_if_its_head_has_far_fewer_errors(
-    few_digits: ImageDataset, entrants: list[Entrant], learned: Supernet, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    racers = [Entrant("dead", dead_supernet(), RECIPE), entrants[2], entrants[4]]
-    clock = Ticks()
-    slow_down(monkeypatch, learned, clock, seconds=30.0)
-    monkeypatch.setattr(worth, "DECISIVE", 0.5)
-    decided = run(few_digits, racers, budget=Budget(seconds=300), timer=clock)
-    rows = {row["id"]: row for row in decided.race}
-    assert decided.source == "learned" and rows["dead"]["out"] == "rung 0"
-    assert rows["scratch"]["out"] == "time" and decided.best_head is None
-    clock.now = 0.0
-    monkeypatch.setattr(worth, "DECISIVE", 0.1)
-    doubtful = run(few_digits, racers, budget=Budget(seconds=300), timer=clock)
-    assert doubtful.source == "dead" and doubtful.race[1]["out"] == "slow"
-
-
-def test_of_heads_that_are_about_as_good_the_quicker_source_is_trained(
-    few_digits: ImageDataset, entrants: list[Entrant], learned: Supernet, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    twin = Supernet.create(CONFIG, generator=torch.Generator())
-    twin.load_state_dict(learned.with_head(10, generator=torch.Generator()).state_dict())
-    with torch.no_grad():
-        next(iter(twin.trunk.parameters())).mul_(1.0001)  # so that it can be told apart
-    racers = [entrants[2], Entrant("twin", twin, RECIPE), Entrant("dead", dead_supernet(), RECIPE)]
-    clock = Ticks()
-    slow_down(monkeypatch, learned, clock, seconds=8.0)
-    few = run(few_digits, racers, budget=Budget(seconds=400), timer=clock)
-    assert few.source == "twin" and few.race[0]["out"] == "slow"  # it could make but a hundred steps
-    monkeypatch.setattr(worth, "MANY_STEPS", 0)
-    result = run(few_digits, racers, budget=Budget(seconds=400), timer=clock)
-    heads = {row["id"]: row["rungs"][0]["val_accuracy"] for row in result.race}
-    assert heads["learned"] >= heads["twin"] > heads["dead"]
-    assert result.source == "twin"
-    # The other is not slow: it was behind by its time.
-    assert {row["id"]: row["out"] for row in result.race} == {
-        "learned": "rung 0",
-        "twin": None,
-        "dead": "rung 0",
-    }
-
-
-def test_a_slow_source_gets_no_head_where_that_takes_too_much_of_the_budget(
-    few_digits: ImageDataset, entrants: list[Entrant], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    racers = [replace(entrants[0], macs=10_000), replace(entrants[2], macs=10), entrants[1]]
-    short = run(few_digits, racers, budget=Budget(seconds=200), timer=Ticks())
-    rows = {row["id"]: row for row in short.race}
-    assert rows["a"]["rungs"] == [] and rows["a"]["out"] == "slow"
-    assert rows["learned"]["rungs"] and rows["b"]["rungs"]  # of what has no number nothing is expected
-    # Where its head costs little, it has one, after the others; so it has where epochs are counted.
-    monkeypatch.setattr(worth, "HEAD_SHARE", 1e6)
-    for budget, clock in ((Budget(seconds=200), Ticks()), (Budget(epochs=1), Ticks())):
-        result = run(few_digits, racers, budget=budget, timer=clock)
-        heads = [r.who for r in result.history if r.stage == "race"][:3]
-        assert heads == ["learned", "b", "a"]
-        monkeypatch.undo()
-
-
-@pytest.mark.parametrize("errors", [0.0, 50.0])
-def test_of_heads_that_are_not_clearly_ahead_a_generalist_is_trained(
-    few_digits: ImageDataset, entrants: list[Entrant], monkeypatch: pytest.MonkeyPatch, errors: float
-) -> None:
-    monkeypatch.setattr(worth, "CLEAR_ERRORS", errors)
-    monkeypatch.setattr(worth, "QUICKER", 0.0)
-    general = Entrant("general", dead_supernet(), RECIPE, general=True)
-    racers = [entrants[2], general, Entrant("dead", dead_supernet(), RECIPE)]
-    result = run(few_digits, racers, budget=Budget(seconds=100), timer=Ticks())
-    rows = {row["id"]: row for row in result.race}
-    heads = {id: row["rungs"][0]["val_accuracy"] for id, row in rows.items()}
-    assert heads["learned"] > heads["general"] == heads["dead"]
-    assert result.source == ("general" if errors else "learned")
-    assert rows["learned"]["out"] == ("generalist" if errors else None)
-    assert rows["dead"]["out"] == "rung 0"
-    assert ("not clearly ahead of a generalist" in report_html(result)) == (errors > 0)
-
-
 def test_a_heat_leaves_one_where_no_time_is_for_training(
     digits: ImageDataset, entrants: list[Entrant], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -433,21 +272,6 @@ def test_a_heat_leaves_one_where_no_time_is_for_training(
     assert fitted == [result.source] and heat[result.source] == max(heat.values())
     assert {row["out"] for row in result.race if row["id"] in set(heat) - {result.source}} == {"heat"}
     assert result.race[-1]["id"] == "scratch" and result.race[-1]["out"] == "time"
-
-
-def test_the_best_of_a_heat_may_be_too_slow(
-    digits: ImageDataset, entrants: list[Entrant], learned: Supernet, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Those that are left are far behind it, and all the same they race on."""
-    monkeypatch.setattr(racing, "HEAT_IMAGES", 300)
-    monkeypatch.setattr(worth, "DECISIVE", 0.0)
-    clock = Ticks()
-    slow_down(monkeypatch, learned, clock, seconds=20.0)
-    dead = [Entrant(id, dead_supernet(), RECIPE) for id in ("x", "y", "z")]
-    result = run(digits, [entrants[2], *dead, entrants[4]], budget=Budget(seconds=600), timer=clock)
-    rows = {row["id"]: row for row in result.race}
-    assert result.source in {"x", "y", "z", "scratch"} and rows["learned"]["out"] == "slow"
-    assert result.best_head is not None and result.best_head.source == "learned"
 
 
 def test_the_guard_is_trained_no_longer_than_the_others(
