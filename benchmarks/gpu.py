@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from benchmarks.document import RESULTS, document, tell, write
 from snt_zoo.adapting import STARTER_NETWORK
 from snt_zoo.data import ImageDataset, open_dataset
+from snt_zoo.errors import DeviceError
 from snt_zoo.search.derived import DerivedModel
 from snt_zoo.search.device import mixed_precision, resolve_device
 from snt_zoo.search.learners import WeightLearner
@@ -134,7 +135,12 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="accepted for uniformity: JSON is all there is")
     parser.add_argument("--out", type=Path, default=RESULTS / "gpu.json")
     arguments = parser.parse_args()
-    device = resolve_device(arguments.device)
+    if arguments.steps < 2:
+        parser.error("--steps must be at least 2: the first is told apart from the others")
+    try:
+        device = resolve_device(arguments.device)
+    except DeviceError as error:
+        parser.error(str(error))
     data = open_dataset("sklearn:digits")
     rows = []
     for space, make in supernets().items():

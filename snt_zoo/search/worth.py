@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 from snt_zoo.data import ImageDataset, Split
 from snt_zoo.search.racer import PASS_COST, Racer
@@ -65,8 +66,8 @@ def most_worth(worth: Sequence[Racer], data: ImageDataset, left: float) -> Racer
     best = worth[0]
     if math.isinf(left):
         return best
-    bar = best.accuracy - _standard_error(best, data)
-    quicker = (r for r in worth[1:] if r.pace <= QUICKER * best.pace and r.accuracy >= bar)
+    least = best.accuracy - _standard_error(best, data)
+    quicker = (r for r in worth[1:] if r.pace <= QUICKER * best.pace and r.accuracy >= least)
     return next(quicker, best)
 
 
@@ -94,7 +95,7 @@ def too_dear(racer: Racer, seen: Sequence[Racer], train: Split, data: ImageDatas
     """Whether a source will be slow, and its head not worth its time; by what those that were seen took.
 
     Args:
-        racer: a `large` one, whose pace is guessed.
+        racer: a `large` one.
         seen: with heads, in any order.
         train: what the head would be fitted to.
         data: the target.
@@ -103,9 +104,9 @@ def too_dear(racer: Racer, seen: Sequence[Racer], train: Split, data: ImageDatas
     known = [(other.pace, other.entrant.macs) for other in seen if other.entrant.macs]
     if not known or racer.entrant.macs is None or math.isinf(left):
         return False
-    racer.pace = racer.entrant.macs * min(pace / macs for pace, macs in known)
-    dear = racer.pace * racer.head_passes(train, data.val) > HEAD_SHARE * left
-    return dear and racer not in quick([*seen, racer], data, left)
+    expected = replace(racer, pace=racer.entrant.macs * min(pace / macs for pace, macs in known))
+    dear = expected.pace * racer.head_passes(train, data.val) > HEAD_SHARE * left
+    return dear and expected not in quick([*seen, expected], data, left)
 
 
 def _generalists_first(ranked: Sequence[Racer], data: ImageDataset) -> list[Racer]:
