@@ -1,7 +1,8 @@
-"""Does a query know where nothing is close? `python -m benchmarks.closeness --data DIR [--out FILE]`
+"""Does a query know where nothing is close? `python -m benchmarks.closeness --data DIR --folds FOLDS`
 
-Every dataset in DIR is asked about, with the supernets of its relatives left out: the distance of the nearest
-supernet, what new heads of the nearest come to, what a linear probe does, and what the query says (`close`).
+Every dataset in DIR is asked about, with the supernets of its relatives left out (see `zoo.folds`): the
+distance of the nearest supernet, what new heads of the nearest come to, what a linear probe does, and what
+the query says (`close`).
 Where `benchmarks.transfer` has runs of a minute for a dataset, it is set beside what those handed back.
 """
 
@@ -20,9 +21,10 @@ import torch
 
 from benchmarks.document import RESULTS, document, write
 from benchmarks.json_lines import read_rows
+from benchmarks.leave_out import excluded, open_zoo
 from snt_zoo.data import open_dataset
 from snt_zoo.zoo import Zoo
-from zoo.sources import left_out, read_sources
+from zoo.sources import read_sources
 
 
 def ask(zoo: Zoo, path: Path, returned: Sequence[str]) -> dict[str, Any]:
@@ -33,9 +35,7 @@ def ask(zoo: Zoo, path: Path, returned: Sequence[str]) -> dict[str, Any]:
         path: of the dataset.
         returned: what `--from auto` handed back for it, a word for each run.
     """
-    there = {record.name for record in zoo.list()}
-    exclude = [name for name in left_out(path.stem) if name in there]
-    found = zoo.query(open_dataset(path), exclude=exclude)
+    found = zoo.query(open_dataset(path), exclude=excluded(zoo, path.stem))
     assert found.probe is not None
     return {
         "dataset": path.stem,
@@ -78,6 +78,7 @@ def main() -> None:
     """Ask about every dataset in a folder."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.closeness", description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder of npz files")
+    parser.add_argument("--folds", type=Path, required=True, help="folder of the folds' generalists")
     parser.add_argument("--out", type=Path, default=RESULTS / "closeness.json")
     arguments = parser.parse_args()
     known = read_sources()
@@ -93,11 +94,11 @@ def main() -> None:
             returned[row["target"]].append(row["returned"])
     rows = []
     with tempfile.TemporaryDirectory() as home:
-        zoo = Zoo.open(home)
+        zoo = open_zoo(Path(home), arguments.folds)
         for path in paths:
             rows.append(ask(zoo, path, returned[path.stem]))
             print(rows[-1], file=sys.stderr, flush=True)
-    made = document("python -m benchmarks.closeness --data DIR", rows, summarise(rows))
+    made = document("python -m benchmarks.closeness --data DIR --folds FOLDS", rows, summarise(rows))
     write(arguments.out, made)
     print(json.dumps(made["summary"], ensure_ascii=False))
 

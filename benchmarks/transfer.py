@@ -1,6 +1,7 @@
-"""Does transfer pay? `python -m benchmarks.transfer --data DIR --workers 2`, then `… --report`
+"""Does transfer pay? `python -m benchmarks.transfer --data DIR --folds FOLDS --workers 2`, then `… --report`
 
-Tasks of every domain, for each of which no supernet may answer that was trained on a relative of it:
+Tasks of every domain, for each of which no supernet may answer that was trained on a relative of it; for
+generalists that saw one, others stand in that did not (`zoo.folds` says how FOLDS is built):
 
 - `main`: a search from scratch and `--from auto` as a user gets it, three seeds, equal seconds.
 - `few`: the same with 20, 5 and 100 training images a class.
@@ -32,7 +33,7 @@ from benchmarks.document import RESULTS, document, write
 from benchmarks.json_lines import read_rows
 from benchmarks.transfer_plan import PARTS, TARGETS, Budgets, Job, plan
 
-COMMAND = "python -m benchmarks.transfer --data DIR --workers 2"
+COMMAND = "python -m benchmarks.transfer --data DIR --folds FOLDS --workers 2"
 Row = dict[str, Any]
 
 
@@ -96,6 +97,7 @@ def main() -> None:
     """Run what is missing; or make the tables, the plots and the document of what is there."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.transfer", description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder of npz files")
+    parser.add_argument("--folds", type=Path, help="folder of the folds' generalists; for all but --report")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="which, in this order")
     parser.add_argument("--arms", nargs="+", help="only these of the parts' arms")
     parser.add_argument("--workers", type=int, default=1, help="runs side by side")
@@ -107,11 +109,18 @@ def main() -> None:
     arguments = parser.parse_args()
     budgets = Budgets()
     if not arguments.report:
+        from benchmarks.leave_out import open_zoo
         from benchmarks.transfer_arms import names_of
-        from snt_zoo.zoo import Zoo
 
+        if arguments.folds is None:
+            parser.error(
+                "say where the folds' generalists are: --folds FOLDS (how to build them: zoo/folds.py)"
+            )
         with tempfile.TemporaryDirectory() as home:
-            sources = names_of(Zoo.open(home), TARGETS)
+            try:
+                sources = names_of(open_zoo(Path(home), arguments.folds), TARGETS)
+            except FileNotFoundError as error:
+                parser.error(str(error))
             wanted = [
                 job
                 for job in plan(arguments.parts, budgets, sources)

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from benchmarks.leave_out import excluded
 from benchmarks.search_arms import residual
 from benchmarks.transfer_plan import Job
 from snt_zoo.adapting import GENERALIST
@@ -28,7 +29,7 @@ from snt_zoo.search.recipe import Recipe
 from snt_zoo.search.run import Run
 from snt_zoo.search.supernet import Supernet
 from snt_zoo.zoo import Zoo
-from zoo.sources import left_out, read_sources
+from zoo.sources import read_sources
 
 ABLATION = replace(Recipe.for_transfer(), search_share=0.1, search_passes=0)
 """In the part `ablation` there is a search, however few passes it makes: what is adapted is the question."""
@@ -73,13 +74,8 @@ def cut(data: ImageDataset, per_class: int, seed: int) -> ImageDataset:
 
 def candidates(zoo: Zoo, target: str) -> list[str]:
     """Names of the supernets that may answer for a target."""
-    gone = set(left_out(target))
-    return sorted(record.name for record in zoo.list() if record.name not in gone)
-
-
-def _excluded(zoo: Zoo, target: str) -> list[str]:
-    there = {record.name for record in zoo.list()}
-    return [name for name in left_out(target) if name in there]
+    gone = set(excluded(zoo, target))
+    return sorted(record.name for record in zoo.list() if record.id not in gone)
 
 
 def _adapted(job: Job, target: ImageDataset, zoo: Zoo) -> dict[str, Any]:
@@ -90,7 +86,7 @@ def _adapted(job: Job, target: ImageDataset, zoo: Zoo) -> dict[str, Any]:
         "device": "cpu",
         "timer": time.process_time,
     }
-    exclude = _excluded(zoo, job.target)
+    exclude = excluded(zoo, job.target)
     if job.arm == "auto":
         return _row(zoo.finetune("auto", target, exclude=exclude, **options))
     if job.arm == "scratch":
@@ -171,7 +167,7 @@ def _row(result: FinetuneResult) -> dict[str, Any]:
 def _ranked(job: Job, target: ImageDataset, zoo: Zoo) -> dict[str, Any]:
     """Sources by one way to rank them, best first."""
     began = time.process_time()
-    found = zoo.query(target, k=100, distance=job.arm, exclude=_excluded(zoo, job.target), probe=False)
+    found = zoo.query(target, k=100, distance=job.arm, exclude=excluded(zoo, job.target), probe=False)
     names = {record.id: record.name for record in zoo.list()}
     return {
         "ranking": [names[match.id] for match in found],

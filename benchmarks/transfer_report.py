@@ -15,6 +15,7 @@ from typing import Any
 
 from benchmarks.transfer_plan import FEW, METHODS, TARGETS
 from snt_zoo.adapting import CANDIDATES, GENERALIST, GENERALISTS
+from zoo.folds import original
 
 Row = Mapping[str, Any]
 LATE = 2.0
@@ -201,14 +202,14 @@ def head_accuracy(row: Row) -> float:
 
 
 def _static(tests: Mapping[str, Mapping[str, Row]], target: str) -> list[str]:
-    """Sources by their mean rank on the other targets, on validation."""
+    """Sources by their mean rank on the other targets, on validation; a stand-in is what it stands in for."""
     ranks: dict[str, list[float]] = defaultdict(list)
     for other, known in tests.items():
         if other != target:
             order = sorted(known, key=lambda name: -known[name]["val"])
             for place, name in enumerate(order):
-                ranks[name].append(place / max(len(order) - 1, 1))
-    return sorted(tests[target], key=lambda name: statistics.fmean(ranks.get(name) or [1.0]))
+                ranks[original(name)].append(place / max(len(order) - 1, 1))
+    return sorted(tests[target], key=lambda name: statistics.fmean(ranks.get(original(name)) or [1.0]))
 
 
 def _best_of_three(scores: Sequence[float]) -> float:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -35,6 +34,9 @@ STARTER_NETWORK = NetworkConfig("nas_bench_201", {"channels": 16, "stem_stride":
 
 CANDIDATES = 4
 """Best matches that race, and generalists besides: more were no better (docs/decisions.md, 60)."""
+
+RANKED = 64
+"""Supernets that are ranked for a race: in a registry of fewer its generalists are among them."""
 
 SCRATCH = "scratch"
 GENERALIST = "generalist"
@@ -174,15 +176,26 @@ class Adapting(Sharing):
         shelf = self._seen() if hub else None
         self._check_excluded(exclude, shelf)
         where = Filter(exclude=tuple(exclude))
-        found = list(retrieve(self.registry, target, k=count, where=where, hub=shelf))
         if count == 1:
-            return [self._source(found[0])]
-        with contextlib.suppress(NoMatchError):
-            general = replace(where, tag=GENERALIST)
-            known = {match.id for match in found}
-            nearest = retrieve(self.registry, target, k=GENERALISTS, where=general, hub=shelf)
-            found += [match for match in nearest if match.id not in known]
+            return [self._source(retrieve(self.registry, target, k=1, where=where, hub=shelf)[0])]
+        ranking = retrieve(self.registry, target, k=max(count, RANKED), where=where, hub=shelf)
+        found = list(ranking[:count])
+        found += [m for m in self._generalists(target, ranking, where, shelf) if m not in found]
         return [*(self._source(match) for match in found), self._source(SCRATCH)]
+
+    def _generalists(
+        self, target: Sketch, ranking: Sequence[Match], where: Filter, shelf: HubCache | None
+    ) -> Sequence[Match]:
+        """The nearest ones: of the ranking if nothing is beyond it, else asked for."""
+        general = replace(where, tag=GENERALIST)
+        if len(ranking) < RANKED:
+            ids = self.registry.ids(general)
+            ids |= {one.id for one in (shelf.list() if shelf is not None else []) if general.fits(one)}
+            return [match for match in ranking if match.id in ids][:GENERALISTS]
+        try:
+            return retrieve(self.registry, target, k=GENERALISTS, where=general, hub=shelf)
+        except NoMatchError:
+            return []
 
     def _check_excluded(self, exclude: Collection[str], hub: HubCache | None = None) -> None:
         """A misspelt word would leave in what was to be left out, and nobody would see it."""

@@ -8,9 +8,12 @@ from typing import Any
 
 import pytest
 
+from benchmarks.transfer_plan import TARGETS
 from snt_zoo.search.bilevel import check_recipe
 from snt_zoo.search.spaces import get_space
-from zoo.build import ZooRecipe, build, read_recipes, summary
+from zoo.build import build, choose, summary
+from zoo.folds import FOLDS, fold_recipes, original, stand_ins
+from zoo.recipe import ZooRecipe, read_recipes
 from zoo.sources import RECIPES, left_out, read_sources, related, targets
 
 SAMPLES = Path(__file__).parent / "samples"
@@ -73,6 +76,25 @@ def test_relatives() -> None:
     assert left_out("natural8") == []
 
 
+def test_a_target_that_a_generalist_saw_has_one_that_did_not() -> None:
+    sources, recipes = read_sources(), {recipe.name: recipe for recipe in ALL}
+    folds = {recipe.name: recipe for recipe in fold_recipes()}
+    assert len({target for fold in FOLDS.values() for target in fold}) == sum(map(len, FOLDS.values()))
+    for target in TARGETS:
+        found = stand_ins(target)
+        gone = {n for n in left_out(target) if n.startswith("nb201-generalist")}
+        assert {original(name) for name in found} == gone and set(found) <= set(folds), target
+        for name in found:
+            reduced = folds[name]
+            names = [source["dataset"] for source in reduced.sources]
+            assert not any(related(sources[target], sources[name]) for name in names)
+            # As the zoo's in all but what was left out.
+            whole = recipes[original(name)]
+            assert len(names) > 1 and reduced.epochs == whole.epochs and reduced.tags == whole.tags
+            assert reduced.training == whole.training and reduced.expected_seconds < whole.expected_seconds
+    assert stand_ins("natural8") == [] and original("nb201-font-thai") == "nb201-font-thai"
+
+
 def test_a_recipe_is_built_once_and_told_in_the_table(tmp_path: Path) -> None:
     entry: dict[str, Any] = {"source": "somewhere", "licence": "MIT"}
     recipe = ZooRecipe(
@@ -97,4 +119,7 @@ def test_a_recipe_is_built_once_and_told_in_the_table(tmp_path: Path) -> None:
 
 def test_no_such_recipe() -> None:
     with pytest.raises(SystemExit, match="no recipe named nothing"):
-        read_recipes(["nothing"])
+        choose(ALL, ["nothing"])
+    assert choose(ALL, []) == ALL and [r.name for r in choose(ALL, ["nb201-textile-sim"])] == [
+        "nb201-textile-sim"
+    ]

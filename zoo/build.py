@@ -4,26 +4,26 @@ Every file in `zoo/recipes/` is one supernet: its sources (npz files in DIR), wh
 licence, the search space and the training. A bundle that is there already is left as it is, and an
 interrupted training goes on where it stopped, so the command can be stopped and started again. The
 longest trainings begin first, so that the workers end together.
+
+`--folds a b --out DIR` trains the generalists again without what a benchmark asks about: see `zoo.folds`.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import multiprocessing
 import os
 import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo.sources import RECIPES
+from zoo.folds import FOLDS, fold_recipes
+from zoo.recipe import ZooRecipe, read_recipes
 
 if TYPE_CHECKING:
-    from snt_zoo.search.recipe import Recipe
     from snt_zoo.search.run import EpochRecord
 
 STARTER = Path(__file__).parents[1] / "snt_zoo" / "starter"
@@ -31,59 +31,13 @@ LARGEST_ZOO = 48.0  # megabytes, ours: what a package may ask people to download
 PROGRESS_SECONDS = 20.0  # between two lines about one training
 
 
-@dataclass(frozen=True)
-class ZooRecipe:
-    """One supernet of the starter zoo, as a file in `zoo/recipes/` says it.
-
-    Args:
-        name: of the supernet.
-        description: a sentence for the card.
-        sources: dataset, where it comes from, its licence; of several each has a head of its own.
-        tags: words to find it by; a generalist has the tag `generalist`.
-        licence: of the supernet.
-        epochs: of training.
-        expected_seconds: processor time that the training takes, roughly; decides the order.
-        seed: of the training.
-        space: search space.
-        hyperparameters: of the space.
-        init: a starting point in place of fresh weights.
-        input_size: side of the images, where it is not the default.
-        training: fields of `Recipe` that differ from its defaults for pretraining.
-    """
-
-    name: str
-    description: str
-    sources: list[dict[str, str]]
-    tags: list[str]
-    licence: str
-    epochs: int
-    expected_seconds: int
-    seed: int = 0
-    space: str = "nas_bench_201"
-    hyperparameters: dict[str, int] = field(default_factory=dict)
-    init: str | None = None
-    input_size: int | None = None
-    training: dict[str, Any] = field(default_factory=dict)
-
-    def recipe(self) -> Recipe:
-        """How it is trained."""
-        from dataclasses import replace
-
-        from snt_zoo.search.pretrain import recipe_for
-
-        return replace(recipe_for(pretrained=self.init is not None), **self.training)
-
-
-def read_recipes(only: Sequence[str] = ()) -> list[ZooRecipe]:
-    """The recipes, longest first; all of them, or those named."""
-    recipes = [
-        ZooRecipe(**json.loads(path.read_text(encoding="utf-8"))) for path in sorted(RECIPES.glob("*.json"))
-    ]
+def choose(recipes: Sequence[ZooRecipe], only: Sequence[str]) -> list[ZooRecipe]:
+    """Those that are named; all if none is."""
     unknown = sorted(set(only) - {recipe.name for recipe in recipes})
     if unknown:
-        sys.exit(f"no recipe named {', '.join(unknown)}: see {RECIPES}")
-    chosen = [recipe for recipe in recipes if not only or recipe.name in only]
-    return sorted(chosen, key=lambda recipe: -recipe.expected_seconds)
+        names = ", ".join(sorted(recipe.name for recipe in recipes))
+        sys.exit(f"no recipe named {', '.join(unknown)}: there are {names}")
+    return [recipe for recipe in recipes if not only or recipe.name in only]
 
 
 def build(
@@ -184,11 +138,15 @@ def main() -> None:
     parser.add_argument("--only", action="append", default=[], help="a recipe's name; may be repeated")
     parser.add_argument("--out", type=Path, default=STARTER, help="where the bundles go")
     parser.add_argument("--workers", type=int, default=1, help="supernets trained side by side")
+    parser.add_argument("--folds", nargs="+", choices=FOLDS, help="a benchmark's generalists; with --out")
     parser.add_argument("--epochs", type=int, help="train no longer than that: for a trial, with --out")
     arguments = parser.parse_args()
     if arguments.epochs is not None and arguments.out == STARTER:
         parser.error("--epochs makes supernets that are not the zoo's: give --out too")
-    recipes = read_recipes(arguments.only)
+    if arguments.folds and arguments.out == STARTER:
+        parser.error("--folds makes supernets that are not the zoo's: give --out too")
+    everything = fold_recipes(arguments.folds) if arguments.folds else read_recipes()
+    recipes = choose(everything, arguments.only)
     threads = max(1, (os.cpu_count() or 1) // arguments.workers)
     rows = []
     # Not by fork: a process that has run OpenMP's threads cannot be forked safely.

@@ -30,7 +30,7 @@ class Source:
             punctuation are of the same typefaces; most are their own.
         family: what several parents were made from: `font_*` of all scripts share typefaces (not images),
             `icon_*` share icon sets (not icons).
-        concept: what its classes are where another dataset has the same ones, as digits; else None.
+        concepts: what its classes are where another dataset has the same ones, as digits.
         role: `source` if supernets of the zoo are trained on it, else `held out`.
         may_ship: whether its licence lets a supernet trained on it be shipped.
         target: whether it is fit to be the target of a benchmark: those whose test images resemble their
@@ -41,7 +41,7 @@ class Source:
     domain: str
     parent: str
     family: str
-    concept: str | None
+    concepts: list[str]
     role: Literal["source", "held out"]
     may_ship: bool
     target: bool
@@ -72,14 +72,14 @@ def related(one: Source, other: Source, *, level: Level = "parent") -> bool:
         return True
     if level == "dataset":
         return False
-    same = one.parent == other.parent or (one.concept is not None and one.concept == other.concept)
+    same = one.parent == other.parent or bool(set(one.concepts) & set(other.concepts))
     return same or (level == "family" and one.family == other.family)
 
 
 def left_out(target: str, *, level: Level = "parent") -> list[str]:
     """Names of the recipes whose supernets are left out for a target: one of their sources is a relative.
 
-    A generalist that saw a relative is left out with it; the generalists of other domains remain.
+    A generalist that saw a relative is left out with it; `zoo.folds` has others in its place.
     """
     sources = read_sources()
     found = []

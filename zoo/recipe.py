@@ -1,0 +1,68 @@
+"""What a file in `zoo/recipes/` says."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from zoo.sources import RECIPES
+
+if TYPE_CHECKING:
+    from snt_zoo.search.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class ZooRecipe:
+    """One supernet of the starter zoo, as a file in `zoo/recipes/` says it.
+
+    Args:
+        name: of the supernet.
+        description: a sentence for the card.
+        sources: dataset, where it comes from, its licence; of several each has a head of its own.
+        tags: words to find it by; a generalist has the tag `generalist`.
+        licence: of the supernet.
+        epochs: of training.
+        expected_seconds: processor time that the training takes, roughly; decides the order.
+        seed: of the training.
+        space: search space.
+        hyperparameters: of the space.
+        init: a starting point in place of fresh weights.
+        input_size: side of the images, where it is not the default.
+        training: fields of `Recipe` that differ from its defaults for pretraining.
+    """
+
+    name: str
+    description: str
+    sources: list[dict[str, str]]
+    tags: list[str]
+    licence: str
+    epochs: int
+    expected_seconds: int
+    seed: int = 0
+    space: str = "nas_bench_201"
+    hyperparameters: dict[str, int] = field(default_factory=dict)
+    init: str | None = None
+    input_size: int | None = None
+    training: dict[str, Any] = field(default_factory=dict)
+
+    def without(self, datasets: Collection[str], name: str) -> ZooRecipe:
+        """The same recipe, of another name, less some of its sources."""
+        kept = [source for source in self.sources if source["dataset"] not in datasets]
+        seconds = round(self.expected_seconds * len(kept) / len(self.sources))
+        return replace(self, name=name, sources=kept, expected_seconds=seconds)
+
+    def recipe(self) -> Recipe:
+        """How it is trained."""
+        from snt_zoo.search.pretrain import recipe_for
+
+        return replace(recipe_for(pretrained=self.init is not None), **self.training)
+
+
+def read_recipes() -> list[ZooRecipe]:
+    """All recipes, longest first."""
+    recipes = [
+        ZooRecipe(**json.loads(path.read_text(encoding="utf-8"))) for path in sorted(RECIPES.glob("*.json"))
+    ]
+    return sorted(recipes, key=lambda recipe: -recipe.expected_seconds)
