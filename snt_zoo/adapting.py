@@ -180,7 +180,8 @@ class Adapting(Sharing):
             return [self._source(retrieve(self.registry, target, k=1, where=where, hub=shelf)[0])]
         ranking = retrieve(self.registry, target, k=max(count, RANKED), where=where, hub=shelf)
         found = list(ranking[:count])
-        found += [m for m in self._generalists(target, ranking, where, shelf) if m not in found]
+        known = {match.id for match in found}
+        found += [m for m in self._generalists(target, ranking, where, shelf) if m.id not in known]
         return [*(self._source(match) for match in found), self._source(SCRATCH)]
 
     def _generalists(

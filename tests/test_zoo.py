@@ -165,7 +165,9 @@ def test_finetune_takes_a_match_an_id_auto_or_scratch(
         zoo.finetune("scratch", few_digits, epochs=1, budget="1m")
 
 
-def test_auto_races_the_best_matches_a_generalist_and_scratch(zoo: Zoo, few_digits: ImageDataset) -> None:
+def test_auto_races_the_best_matches_a_generalist_and_scratch(
+    zoo: Zoo, few_digits: ImageDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
     told: list[str] = []
     matches = [match.id for match in zoo.query(few_digits, k=100, probe=False)]
     general = {record.id for record in zoo.list(tag=GENERALIST)}
@@ -180,6 +182,10 @@ def test_auto_races_the_best_matches_a_generalist_and_scratch(zoo: Zoo, few_digi
     best = max(rung["val_accuracy"] for row in result.race for rung in row["rungs"])
     assert result.steps["supernet"] >= best
     assert json.loads(json.dumps(result.to_json()))["race"] == [dict(row) for row in result.race]
+    # In a registry of which a part is ranked the generalists are asked for.
+    monkeypatch.setattr("snt_zoo.adapting.RANKED", 2)
+    again = zoo.finetune("auto", few_digits, epochs=1, candidates=2, device="cpu", floor=False)
+    assert [row["id"] for row in again.race] == [*matches[:2], *expected, "scratch"]
 
 
 def test_pretrain_add_query_remove(tmp_path: Path, few_digits: ImageDataset) -> None:
