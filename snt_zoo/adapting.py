@@ -13,6 +13,7 @@ from snt_zoo.errors import NoMatchError, NotInRegistryError
 from snt_zoo.floor import FLOOR_SHARE, Floor, with_floor
 from snt_zoo.registry.filters import Filter
 from snt_zoo.registry.hub.cache import HubCache
+from snt_zoo.registry.records import Record
 from snt_zoo.registry.retrieval import Match, retrieve
 from snt_zoo.search.bilevel import check_recipe
 from snt_zoo.search.budget import Budget
@@ -130,7 +131,7 @@ class Adapting(Sharing):
                 (recipe or default_recipe(start)).choosing(
                     searcher=searcher, selection=selection, guards=guards
                 ),
-                general=id in records and GENERALIST in records[id].tags,
+                breadth=_breadth(records.get(id)),
                 macs=records[id].macs if id in records else None,
             )
             for id, start in sources
@@ -206,6 +207,10 @@ class Adapting(Sharing):
                 raise NotInRegistryError(
                     f"nothing to exclude: {word!r} is no tag, name or id in the registry; see `snt-zoo list`"
                 )
+
+
+def _breadth(record: Record | None) -> int:
+    return len(record.sources) if record is not None and GENERALIST in record.tags else 0
 
 
 def _floor(data: ImageDataset, drawn: Drawn, limit: Budget, seed: int, timer: Callable[[], float]) -> Floor:

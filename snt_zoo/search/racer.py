@@ -34,7 +34,7 @@ class Entrant:
         id: of a supernet, or `"scratch"`.
         source: a pretrained supernet, or the config of one to begin with fresh weights.
         recipe: that it is trained by, in the race and after it.
-        general: whether it was trained on many datasets at once.
+        breadth: of a generalist, on how many datasets it was trained; 0 for others.
         macs: multiply-accumulates of its derived network for one image, where they are known: what its
             head will take is guessed from that.
     """
@@ -42,8 +42,13 @@ class Entrant:
     id: str
     source: Supernet | NetworkConfig
     recipe: Recipe
-    general: bool = False
+    breadth: int = 0
     macs: int | None = None
+
+    @property
+    def general(self) -> bool:
+        """Whether it is a generalist."""
+        return self.breadth > 0
 
     def start(self, data: ImageDataset, limits: Limits, seed: int, device: torch.device) -> Supernet:
         """Its supernet with a fresh head.

@@ -1,6 +1,6 @@
 """Which sources of a race are worth their time, by their heads and by what is left of the budget.
 
-Every rule here was measured: docs/decisions.md, 49, 51, 56 and 60.
+Every rule here was measured: docs/decisions.md, 49, 51, 56, 60 and 64.
 """
 
 from __future__ import annotations
@@ -43,9 +43,10 @@ slow. In a minute none of them was trained, and the linear probe is a large netw
 def worth_training(ranked: Sequence[Racer], data: ImageDataset, left: float) -> list[Racer]:
     """Those that can be trained in what is left, the most promising first.
 
-    That is the best head, or that of a generalist which is not clearly behind. A large source often has the
-    best head, and could be trained for a few passes only, where a small one gains more by training: it stays
-    if its errors are few against the best small one's.
+    That is the best head, or that of a generalist which is not clearly behind; of several that of the one
+    which was trained on the most datasets. A large source often has the best head, and could be trained for a
+    few passes only, where a small one gains more by training: it stays if its errors are few against the best
+    small one's.
 
     Args:
         ranked: with heads, the best first.
@@ -110,11 +111,15 @@ def too_dear(racer: Racer, seen: Sequence[Racer], train: Split, data: ImageDatas
 
 
 def _generalists_first(ranked: Sequence[Racer], data: ImageDataset) -> list[Racer]:
-    """Heads of generalists before the others, where they are not clearly behind the best."""
+    """Generalists first, the broadest of them before others, where they are not clearly behind the best."""
     if not ranked:
         return []
     least = bar(ranked, data)
-    return sorted(ranked, key=lambda racer: not (racer.entrant.general and racer.accuracy >= least))
+
+    def order(racer: Racer) -> int:
+        return -racer.entrant.breadth if racer.entrant.general and racer.accuracy >= least else 0
+
+    return sorted(ranked, key=order)
 
 
 def _standard_error(racer: Racer, data: ImageDataset) -> float:

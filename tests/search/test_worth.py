@@ -111,7 +111,7 @@ def test_of_heads_that_are_not_clearly_ahead_a_generalist_is_trained(
 ) -> None:
     monkeypatch.setattr(worth, "CLEAR_ERRORS", errors)
     monkeypatch.setattr(worth, "QUICKER", 0.0)
-    general = Entrant("general", dead_supernet(), RECIPE, general=True)
+    general = Entrant("general", dead_supernet(), RECIPE, breadth=2)
     racers = [entrants[2], general, Entrant("dead", dead_supernet(), RECIPE)]
     result = run(few_digits, racers, budget=Budget(seconds=100), timer=Ticks())
     rows = {row["id"]: row for row in result.race}
@@ -121,6 +121,21 @@ def test_of_heads_that_are_not_clearly_ahead_a_generalist_is_trained(
     assert rows["learned"]["out"] == ("generalist" if errors else None)
     assert rows["dead"]["out"] == "rung 0"
     assert ("not clearly ahead of a generalist" in report_html(result)) == (errors > 0)
+
+
+@pytest.mark.parametrize("errors", [0.0, 50.0])
+def test_of_generalists_that_are_about_as_good_the_broadest_is_trained(
+    few_digits: ImageDataset, entrants: list[Entrant], monkeypatch: pytest.MonkeyPatch, errors: float
+) -> None:
+    monkeypatch.setattr(worth, "CLEAR_ERRORS", errors)
+    monkeypatch.setattr(worth, "QUICKER", 0.0)
+    racers = [
+        replace(entrants[2], breadth=5),
+        Entrant("broad", dead_supernet(), RECIPE, breadth=30),
+        Entrant("narrow", dead_supernet(), RECIPE, breadth=2),
+    ]
+    result = run(few_digits, racers, budget=Budget(seconds=100), timer=Ticks())
+    assert result.source == ("broad" if errors else "learned")
 
 
 def test_the_best_of_a_heat_may_be_too_slow(
