@@ -50,12 +50,12 @@ class Backbone:
     normalisation: Normalisation
 
     @torch.no_grad()
-    def features(self, images: Tensor, *, batch_size: int = 64) -> Tensor:
+    def features(self, images: Tensor, *, batch_size: int = 32) -> Tensor:
         """Features of a batch of images.
 
         Args:
             images: uint8, ``n x 3 x size x size``.
-            batch_size: images in one pass.
+            batch_size: images in one pass; the features do not depend on it (docs/decisions.md, 66).
 
         Returns:
             float32 on the CPU, ``n x dim``.
