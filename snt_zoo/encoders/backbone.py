@@ -55,7 +55,7 @@ class Backbone:
 
         Args:
             images: uint8, ``n x 3 x size x size``.
-            batch_size: images in one pass; the features do not depend on it (docs/decisions.md, 66).
+            batch_size: images in one pass: docs/decisions.md, 66.
 
         Returns:
             float32 on the CPU, ``n x dim``.
