@@ -94,7 +94,10 @@ def main() -> None:
             returned[row["target"]].append(row["returned"])
     rows = []
     with tempfile.TemporaryDirectory() as home:
-        zoo = open_zoo(Path(home), arguments.folds)
+        try:
+            zoo = open_zoo(Path(home), arguments.folds)
+        except FileNotFoundError as error:
+            parser.error(str(error))
         for path in paths:
             rows.append(ask(zoo, path, returned[path.stem]))
             print(rows[-1], file=sys.stderr, flush=True)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
+from benchmarks.leave_out import excluded, open_zoo
 from benchmarks.transfer_plan import TARGETS
 from snt_zoo.search.bilevel import check_recipe
 from snt_zoo.search.spaces import get_space
+from snt_zoo.zoo import Zoo
 from zoo.build import build, choose, summary
 from zoo.folds import FOLDS, fold_recipes, original, stand_ins
 from zoo.recipe import ZooRecipe, read_recipes
@@ -93,6 +96,20 @@ def test_a_target_that_a_generalist_saw_has_one_that_did_not() -> None:
             assert len(names) > 1 and reduced.epochs == whole.epochs and reduced.tags == whole.tags
             assert reduced.training == whole.training and reduced.expected_seconds < whole.expected_seconds
     assert stand_ins("natural8") == [] and original("nb201-font-thai") == "nb201-font-thai"
+
+
+def test_who_may_not_answer_is_told_by_id(tmp_path: Path) -> None:
+    """A name would leave out the stand-in as well, whose id begins with it."""
+    names = ["nb201-generalist-all", "nb201-generalist-icons", *(recipe.name for recipe in fold_recipes())]
+    records = [SimpleNamespace(name=name, id=f"{name}-0a1b2c3d") for name in names]
+    zoo = cast(Zoo, SimpleNamespace(list=lambda: records))
+    gone = excluded(zoo, "emoji_category")
+    kept = {name for name in names if not any(f"{name}-0a1b2c3d".startswith(id) for id in gone)}
+    stood_in = {"nb201-generalist-all-fold-a", "nb201-generalist-pictures-fold-a"}
+    assert kept == {"nb201-generalist-icons", *stood_in}
+    assert {id.removesuffix("-0a1b2c3d") for id in excluded(zoo, "natural8")} == set(names[2:])
+    with pytest.raises(FileNotFoundError, match=r"build it by python -m zoo\.build .* --folds a b"):
+        open_zoo(tmp_path / "home", tmp_path)
 
 
 def test_a_recipe_is_built_once_and_told_in_the_table(tmp_path: Path) -> None:

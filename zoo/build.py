@@ -147,6 +147,12 @@ def main() -> None:
         parser.error("--folds makes supernets that are not the zoo's: give --out too")
     everything = fold_recipes(arguments.folds) if arguments.folds else read_recipes()
     recipes = choose(everything, arguments.only)
+    names = sorted({source["dataset"] for recipe in recipes for source in recipe.sources})
+    missing = [name for name in names if not (arguments.data / f"{name}.npz").is_file()]
+    if missing:
+        parser.error(
+            f"{arguments.data} lacks {missing[0]}.npz ({len(missing)} of {len(names)}): name the folder"
+        )
     threads = max(1, (os.cpu_count() or 1) // arguments.workers)
     rows = []
     # Not by fork: a process that has run OpenMP's threads cannot be forked safely.
