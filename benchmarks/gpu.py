@@ -3,8 +3,8 @@
 Of each search space a step of the derived network and one of the searcher `gdas`, as finetuning makes them
 (batches of 64 of scikit-learn's digits, mixed precision where the device has it): the first step, the median,
 and the slowest of the later ones, among which is a batch of another size. On a GPU also how long the device
-works in a step, and a forward and backward pass as it is and as a CUDA graph. After every step it waits for
-the device, which finetuning does not.
+works in a step, and the median without the CUDA graphs of `snt_zoo.search.step_graph`, where there are any.
+After every step it waits for the device, which finetuning does not.
 """
 
 from __future__ import annotations
@@ -19,14 +19,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
 
 from benchmarks.document import RESULTS, document, tell, write
 from snt_zoo.adapting import STARTER_NETWORK
 from snt_zoo.data import ImageDataset, open_dataset
 from snt_zoo.errors import DeviceError
 from snt_zoo.search.derived import DerivedModel
-from snt_zoo.search.device import mixed_precision, resolve_device
+from snt_zoo.search.device import resolve_device
 from snt_zoo.search.learners import WeightLearner
 from snt_zoo.search.recipe import Recipe
 from snt_zoo.search.searchers import get_searcher
@@ -85,43 +84,6 @@ def device_time(learner: WeightLearner) -> float | None:
     return total / 1e3 / PROFILED
 
 
-def graph_times(network: DerivedModel, device: torch.device, steps: int) -> dict[str, float | None]:
-    """Milliseconds of a forward and backward pass, as it is and as a CUDA graph; None on a CPU."""
-    if device.type != "cuda":
-        return {"pass_ms": None, "graph_ms": None}
-
-    class Mixed(nn.Module):
-        def forward(self, x: Tensor) -> Tensor:
-            with torch.autocast("cuda", dtype=torch.bfloat16, cache_enabled=False):
-                out: Tensor = network(x)
-            return out
-
-    size = network.config.input_size
-    images = torch.randn(64, 3, size, size, device=device)
-    labels = torch.randint(network.config.num_classes, (64,), device=device)
-    parameters = list(network.parameters())
-
-    def once(model: Callable[[Tensor], Tensor]) -> float:
-        _wait(device)
-        start = time.perf_counter()
-        loss = nn.functional.cross_entropy(model(images).float(), labels)
-        torch.autograd.grad(loss, parameters)
-        _wait(device)
-        return 1e3 * (time.perf_counter() - start)
-
-    def plain(x: Tensor) -> Tensor:
-        with mixed_precision(device):
-            out: Tensor = network(x)
-        return out
-
-    once(plain)
-    eager = statistics.median(once(plain) for _ in range(steps))
-    module = Mixed()
-    module.network = network
-    graphed: Any = torch.cuda.make_graphed_callables(module, (images,))
-    return {"pass_ms": eager, "graph_ms": statistics.median(once(graphed) for _ in range(steps))}
-
-
 def _wait(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
@@ -155,8 +117,9 @@ def main() -> None:
                 "slowest_later_ms": max(later),
                 "device_ms": device_time(learner),
             }
-            if isinstance(learner.network, DerivedModel):
-                row |= graph_times(learner.network, device, arguments.steps)
+            if learner.graphs is not None:
+                learner.graphs = None
+                row["without_graphs_ms"] = statistics.median(step_times(learner, arguments.steps))
             tell(row)
             rows.append({k: round(v, 3) if isinstance(v, float) else v for k, v in row.items()})
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)

@@ -11,13 +11,14 @@ stochastic weight averaging does (Izmailov et al., UAI 2018, arXiv 1803.05407). 
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 
 import torch
 from torch import Tensor
-from torch.optim.swa_utils import AveragedModel
 
 from snt_zoo.data import Split
+from snt_zoo.search.checkpoint import nest, unnest
 from snt_zoo.search.derived import DerivedModel
 from snt_zoo.search.evaluate import recalibrate
 from snt_zoo.search.supernet import Supernet
@@ -34,30 +35,26 @@ class WeightAverage:
 
     def __init__(self, network: Supernet | DerivedModel, decay: float) -> None:
         self.decay = decay
-        self.model = AveragedModel(network, multi_avg_fn=self._rule)
+        self.network = copy.deepcopy(network)
+        """The averaged network. Its buffers are of no use until it is `measured`."""
         self.steps = 0
-        """How many went into it. Counted here: the model's counter would have to be read from a GPU."""
+        """How many went into it."""
         self._measured_at = -1
+        self._pairs: tuple[list[Tensor], list[Tensor]] | None = None
+        """The average's parameters and those of the network: to walk through the modules takes time."""
 
-    def _rule(
-        self,
-        averages: tuple[Tensor, ...] | list[Tensor],
-        current: tuple[Tensor, ...] | list[Tensor],
-        number: Tensor | int,
-    ) -> None:
-        early = (1 + self.steps) / (10 + self.steps)
-        torch._foreach_lerp_(list(averages), list(current), 1 - min(self.decay, early))
-
-    @property
-    def network(self) -> Supernet | DerivedModel:
-        """The averaged network."""
-        found = self.model.module
-        assert isinstance(found, (Supernet, DerivedModel))
-        return found
-
+    @torch.no_grad()
     def update(self, network: Supernet | DerivedModel) -> None:
-        """Take the weights of now into the average."""
-        self.model.update_parameters(network)
+        """Take the weights of now into the average; each time of the same network."""
+        # torch's AveragedModel does the same, and copies every buffer besides, in each step and one by one.
+        if self._pairs is None:
+            self._pairs = list(self.network.parameters()), list(network.parameters())
+        averages, current = self._pairs
+        if self.steps == 0:
+            torch._foreach_copy_(averages, current)
+        else:
+            early = (1 + self.steps) / (10 + self.steps)
+            torch._foreach_lerp_(averages, current, 1 - min(self.decay, early))
         self.steps += 1
 
     @torch.no_grad()
@@ -86,10 +83,10 @@ class WeightAverage:
 
     def state(self) -> dict[str, Tensor]:
         """Named tensors, for a checkpoint."""
-        return dict(self.model.state_dict())
+        return {"n_averaged": torch.tensor(self.steps), **nest("module", self.network.state_dict())}
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         """The inverse of `state`."""
-        self.model.load_state_dict(dict(state))
-        self.steps = int(self.model.n_averaged)
+        self.network.load_state_dict(unnest("module", state))
+        self.steps = int(state["n_averaged"])
         self._measured_at = -1

@@ -29,6 +29,7 @@ from snt_zoo.search.heads import cross_entropy, split_by_head
 from snt_zoo.search.memory import fitting_gradients
 from snt_zoo.search.mirroring import augmentation_names
 from snt_zoo.search.recipe import Recipe
+from snt_zoo.search.step_graph import StepGraphs
 from snt_zoo.search.supernet import Supernet
 from snt_zoo.search.tally import Tally
 
@@ -100,6 +101,7 @@ class WeightLearner:
         """Most images that go through the network at once; None for a whole batch."""
         self._calls = 0  # of `gradients` in the step that runs
         self._candidate = network
+        self.graphs = self._step_graphs()
 
     def epoch(self, progress: Progress, *, steps: int | None = None) -> float:
         """One pass over the training images, or so many steps, cut short when `progress` reaches 1.
@@ -126,7 +128,8 @@ class WeightLearner:
                 break
             self._calls = 0
             self.tally.add(self.step(*next(self.batches), done))
-            self.team.average_(self._statistics())
+            if self.team.size > 1:
+                self.team.average_(self._statistics())
             self.steps += 1
             if self.steps % CHECK_STEPS == 0:
                 self._mean_loss()
@@ -211,6 +214,11 @@ class WeightLearner:
         Raises:
             OutOfMemoryError: not even two images fit.
         """
+        if self.graphs is not None and self.micro_batch is None:
+            replayed = self.graphs.gradients(images, labels)
+            if replayed is not None:
+                loss, recorded = replayed
+                return loss, [*recorded]
         self._calls += 1
         seed = derive_seed(self.seed, "step", self.steps, self._calls)
 
@@ -240,6 +248,18 @@ class WeightLearner:
         """Mean loss of a weight step over some images; see `gradients`."""
         outputs = self.outputs(images)
         return cross_entropy(outputs, labels, self.heads, label_smoothing=self.recipe.label_smoothing)
+
+    def _step_graphs(self) -> StepGraphs | None:
+        """For one process on a CUDA GPU, of a network that is the same in every step."""
+        alone = self.device.type == "cuda" and self.team.size == 1
+        if not alone or not isinstance(self.network, DerivedModel) or self.heads:
+            return None
+
+        def loss(images: Tensor, labels: Tensor) -> Tensor:
+            with mixed_precision(self.device):
+                return self.loss(images, labels)
+
+        return StepGraphs(self.network, loss, self.parameters)
 
     def outputs(self, images: Tensor) -> Tensor:
         """Logits of a weight step, ``batch x num_classes``."""

@@ -6,6 +6,7 @@ import warnings
 from typing import Any
 
 import torch
+from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 _UNSEEN = -50.0  # the bias of a class without a training image: finite, and never the largest
@@ -60,7 +61,8 @@ class LogisticRegressions:
             return torch.zeros(1, self.z.shape[1]), torch.zeros(1)
         # Of two classes scikit-learn has one row: their difference, whose square is twice that of both.
         strength = l2 / 2 if classes == 2 else l2
-        with warnings.catch_warnings():
+        # Vectors as short as these are slower on many threads: docs/decisions.md, 67.
+        with threadpool_limits(1, user_api="blas"), warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
             self.model.set_params(C=1 / (strength * len(self.z))).fit(self.z, self.labels)
         rows = torch.from_numpy(self.model.coef_).float()

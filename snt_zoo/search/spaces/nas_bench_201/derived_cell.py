@@ -10,8 +10,8 @@ from snt_zoo.search.spaces.nas_bench_201.connection import Partial, receive
 from snt_zoo.search.spaces.nas_bench_201.layout import NODES, live
 
 
-class ReLUConvNorm(nn.Module):
-    """A convolution of the space."""
+class ConvNorm(nn.Module):
+    """A convolution of the space; the ReLU before it is the cell's, as edges share it."""
 
     def __init__(self, channels: int, kernel: int) -> None:
         super().__init__()
@@ -19,7 +19,7 @@ class ReLUConvNorm(nn.Module):
         self.norm = nn.BatchNorm2d(channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.norm(self.conv(torch.relu(x)))
+        out: Tensor = self.norm(self.conv(x))
         return out
 
 
@@ -35,9 +35,9 @@ class DerivedCell(nn.Module):
         for edge in self.edges:
             match edge.operation:
                 case "nor_conv_1x1":
-                    self.operations.append(ReLUConvNorm(width, 1))
+                    self.operations.append(ConvNorm(width, 1))
                 case "nor_conv_3x3":
-                    self.operations.append(ReLUConvNorm(width, 3))
+                    self.operations.append(ConvNorm(width, 3))
                 case "avg_pool_3x3":
                     self.operations.append(nn.AvgPool2d(3, 1, 1, count_include_pad=False))
                 case _:
@@ -46,9 +46,14 @@ class DerivedCell(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         received: dict[int, list[Tensor]] = {}
         states = {0: self.connection.split(x)}
+        active: dict[int, Tensor] = {}
         for edge, operation in zip(self.edges, self.operations, strict=True):
             if edge.source not in states:
                 states[edge.source] = self.connection.split(self.connection.join(received[edge.source]))
             state, rest = states[edge.source]
+            if isinstance(operation, ConvNorm):
+                if edge.source not in active:
+                    active[edge.source] = torch.relu(state)
+                state = active[edge.source]
             receive(received, edge.target, operation(state), rest)
         return self.connection.join(received[NODES - 1])

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from snt_zoo.search.genotype import Edge
 from snt_zoo.search.spaces.nas_bench_201.connection import Partial, average_pool, receive
-from snt_zoo.search.spaces.nas_bench_201.derived_cell import ReLUConvNorm
+from snt_zoo.search.spaces.nas_bench_201.derived_cell import ConvNorm
 from snt_zoo.search.spaces.nas_bench_201.layout import EDGES, NODES, OPERATIONS, cell_of, live
 
 
@@ -48,7 +48,7 @@ class FanOut(nn.Module):
             eps=norm.eps,
         )
 
-    def copy_to(self, plain: ReLUConvNorm, branch: int) -> None:
+    def copy_to(self, plain: ConvNorm, branch: int) -> None:
         """Give one edge's weights and statistics to its derived operation."""
         rows, source, target = self.rows(branch), self.norm, plain.norm
         plain.conv.weight.copy_(self.conv.weight[rows])

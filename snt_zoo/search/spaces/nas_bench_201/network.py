@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from snt_zoo.search.genotype import Edge, Genotype
 from snt_zoo.search.spaces.base import Choice, Owner, Rows, SupernetTrunk
-from snt_zoo.search.spaces.nas_bench_201.derived_cell import DerivedCell, ReLUConvNorm
+from snt_zoo.search.spaces.nas_bench_201.derived_cell import ConvNorm, DerivedCell
 from snt_zoo.search.spaces.nas_bench_201.layout import EDGES, OPERATIONS
 from snt_zoo.search.spaces.nas_bench_201.mixed_cell import MixedCell
 
@@ -95,7 +95,7 @@ class Skeleton(SupernetTrunk):
         for mixed, plain in zip(self.cells, derived.cells, strict=True):
             assert isinstance(mixed, MixedCell) and isinstance(plain, DerivedCell)
             for edge, operation in zip(plain.edges, plain.operations, strict=True):
-                if isinstance(operation, ReLUConvNorm):
+                if isinstance(operation, ConvNorm):
                     mixed.fan_out(edge).copy_to(operation, edge.target - edge.source - 1)
 
     def operation_parameters(self) -> Mapping[Owner, Sequence[Rows]]:
