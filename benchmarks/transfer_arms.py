@@ -15,7 +15,7 @@ import torch
 
 from benchmarks.leave_out import excluded
 from benchmarks.search_arms import residual
-from benchmarks.transfer_plan import Job
+from benchmarks.transfer_plan import AS_AUTO, Job
 from snt_zoo.adapting import GENERALIST
 from snt_zoo.data import ImageDataset, open_dataset
 from snt_zoo.encoders.probe import fit_probe
@@ -190,7 +190,7 @@ def _rival(job: Job, target: ImageDataset) -> dict[str, Any]:
     probe = fit_probe(target, draw(target), seed=job.seed, timer=time.process_time)
     model = probe_network(probe)
     curve: list[list[Any]] = [["probe", round(time.process_time() - began, 2), probe.val_accuracy, None]]
-    if job.arm == "mobilenet":
+    if job.arm in ("mobilenet", AS_AUTO):
         run = Run(
             budget=Budget(seconds=job.budget),
             seed=job.seed,
@@ -199,7 +199,7 @@ def _rival(job: Job, target: ImageDataset) -> dict[str, Any]:
             spent=time.process_time() - began,
             timer=time.process_time,
         )
-        recipe = Recipe()
+        recipe = Recipe.for_transfer() if job.arm == AS_AUTO else Recipe()
         learner = WeightLearner(
             model, target.train, recipe=recipe, generator=run.generator, peak_lr=MOBILENET_RATE
         )

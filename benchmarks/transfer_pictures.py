@@ -87,7 +87,7 @@ def _costs(rows: Sequence[Row], path: Path) -> None:
 
     points: dict[tuple[str, str], list[tuple[float, float, float]]] = defaultdict(list)
     for row in rows:
-        if row["part"] in ("main", "rivals"):
+        if row["part"] in ("main", "rivals") and row["arm"] in COLOURS:
             points[row["arm"], row["domain"]].append((row["macs"], row["params"], row["test"]))
             if row["arm"] == "auto":
                 derived = row["derived"]

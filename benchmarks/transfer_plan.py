@@ -33,6 +33,9 @@ FEW = (20, 5, 100)
 METHODS = ("class-ot", "otdd", "class-means", "frechet", "mean-feature", "logme", "static", "random")
 """What ranks the sources in the part `retrieval`."""
 
+AS_AUTO = "mobilenet, as auto"
+"""The whole MobileNetV2 trained as `auto` trains what it derives: the rate rises, weights are averaged."""
+
 
 @dataclass(frozen=True)
 class Job:
@@ -101,7 +104,7 @@ def plan(parts: Sequence[str], budgets: Budgets, sources: dict[str, list[str]]) 
         elif part == "rivals":
             for seed in SEEDS:
                 for target in TARGETS:
-                    for arm in ("probe", "mobilenet", "residual"):
+                    for arm in ("probe", "mobilenet", AS_AUTO, "residual"):
                         yield Job(part, target, arm, seed, budgets.main)
         elif part == "matrix":
             for target in TARGETS:

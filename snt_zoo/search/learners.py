@@ -39,6 +39,10 @@ Progress = Callable[[], float]
 # Reading a number from a GPU waits for all that it has been given to do.
 CHECK_STEPS = 50
 
+AHEAD = 3
+"""Epochs in a row in which the average was no worse than the weights themselves; from then on these are
+evaluated only every so many epochs."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -101,6 +105,7 @@ class WeightLearner:
         """Most images that go through the network at once; None for a whole batch."""
         self._calls = 0  # of `gradients` in the step that runs
         self._candidate = network
+        self._ahead = 0  # evaluations in a row in which the average was no worse
         self.graphs = self._step_graphs()
 
     def epoch(self, progress: Progress, *, steps: int | None = None) -> float:
@@ -270,18 +275,23 @@ class WeightLearner:
         """Accuracy of the `candidate`, from 0 to 1; of several heads the mean over them.
 
         The candidate is the network or its average with batch norms measured for it, whichever is better
-        here: far from its end a training leaves its average behind.
+        here: at first a training leaves its average behind. Later that is what is better as a rule, and the
+        network itself is looked at less often (`AHEAD`).
 
         Args:
             split: this process's share of the images; the accuracy is that of all shares.
         """
-        self._candidate, accuracy = self.network, self._accuracy(self.network, split)
-        if self.average is not None and self.average.steps:
-            average = self.average.measured(self.network, self.split, **self.evaluation())
-            averaged = self._accuracy(average, split)
-            if averaged >= accuracy:
-                self._candidate, accuracy = average, averaged
-        return accuracy
+        if self.average is None or not self.average.steps:
+            self._candidate = self.network
+            return self._accuracy(self.network, split)
+        average = self.average.measured(self.network, self.split, **self.evaluation())
+        averaged = self._accuracy(average, split)
+        skipped = self._ahead > AHEAD and self._ahead % AHEAD
+        accuracy = -1.0 if skipped else self._accuracy(self.network, split)
+        ahead = averaged >= accuracy
+        self._ahead = self._ahead + 1 if ahead else 0
+        self._candidate = average if ahead else self.network
+        return max(averaged, accuracy)
 
     def _accuracy(self, network: Supernet | DerivedModel, split: Split) -> float:
         options = self.evaluation()
@@ -408,6 +418,7 @@ class WeightLearner:
             **nest("streams", {name: torch.tensor(s.position) for name, s in self.streams.items()}),
             **nest("tally", self.tally.state()),
             **({} if self.average is None else nest("average", self.average.state())),
+            "ahead": torch.tensor(self._ahead),
             "counts": torch.tensor((self.steps, self.epoch_length, self.micro_batch or 0)),
         }
 
@@ -419,6 +430,7 @@ class WeightLearner:
         self.tally.load_state(unnest("tally", tensors))
         if self.average is not None:
             self.average.load_state(unnest("average", tensors))
+        self._ahead = int(tensors["ahead"])
         self.steps, self.epoch_length, micro_batch = tensors["counts"].tolist()
         self.micro_batch = micro_batch or None
 

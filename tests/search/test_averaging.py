@@ -66,6 +66,31 @@ def test_the_better_one_is_kept(
     assert (learner.candidate() is learner.network) == (own > averaged)  # of equals the average
 
 
+def test_a_network_whose_average_is_ahead_is_looked_at_less_often(
+    few_digits: ImageDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learner = make_searcher("gdas", CONFIG, few_digits, average=0.9)
+    assert learner.average is not None
+    learner.epoch(lambda: 0.0)
+    own, asked = iter([0.9, 0.1, 0.1, 0.1, 0.1, 0.1, 0.9, 0.1]), []
+
+    def answer(network: object, *_: object, **__: object) -> float:
+        asked.append(network is learner.network)
+        return next(own) if network is learner.network else 0.5
+
+    monkeypatch.setattr("snt_zoo.search.learners.evaluate", answer)
+    looked = []
+    for _ in range(12):
+        asked.clear()
+        learner.evaluate(few_digits.val)
+        looked.append(any(asked))
+    # Behind once, then ahead: every time at first, then every third; behind again, and it begins anew.
+    assert looked == [True] * 5 + [False, False, True, False, False, True, True]
+    fresh = make_searcher("gdas", CONFIG, few_digits, average=0.9)
+    fresh.load_state(learner.state())
+    assert fresh._ahead == learner._ahead == 1
+
+
 def test_what_is_kept_is_what_was_evaluated(few_digits: ImageDataset) -> None:
     recipe = Recipe(batch_size=64, average=0.9, warmup_share=0.0)
     made = pretrain(few_digits, CONFIG, budget=Budget(epochs=2), recipe=recipe, device="cpu")
