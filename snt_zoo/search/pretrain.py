@@ -11,6 +11,8 @@ that say which paths did well.
 from __future__ import annotations
 
 import copy
+import math
+import statistics
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -165,6 +167,7 @@ def pretrain(
     )
     recalibrate(supernet, data.train)
     val, test, sources = accuracies(supernet, data)
+    whole = path_accuracy(supernet, data, sampled=get_searcher(recipe.searcher).sampled, seed=seed)
     return PretrainResult(
         supernet=supernet.placed("cpu").eval(),
         val_accuracy=val,
@@ -177,8 +180,8 @@ def pretrain(
         seed=seed,
         search=facts["search"]
         | ({"augmentation": run.facts["evidence"]} if asked.augmentation == AUTO else {}),
-        paths=path_accuracy(supernet, data, sampled=get_searcher(recipe.searcher).sampled, seed=seed),
-        warnings=tuple(facts["warnings"]),
+        paths=whole,
+        warnings=(*facts["warnings"], *_guesses(val, whole.val, data)),
     )
 
 
@@ -202,6 +205,17 @@ def accuracies(supernet: Supernet, data: ImageDataset) -> tuple[float, float, tu
         mean_over_heads([source.test for source in sources]),
         sources,
     )
+
+
+def _guesses(accuracy: float, whole: float, data: ImageDataset) -> list[str]:
+    """A warning where the path of the genotype does no better than guessing, by two standard errors."""
+    chance = statistics.fmean(1 / classes for classes in data.heads or (data.num_classes,))
+    if accuracy > chance + 2 * math.sqrt(chance * (1 - chance) / max(len(data.val), 1)):
+        return []
+    return [
+        f"along the path of its genotype the supernet does no better than guessing ({accuracy:.1%} of the "
+        f"validation images; as a whole {whole:.1%}): train it longer or at a lower rate before others use it"
+    ]
 
 
 def path_accuracy(supernet: Supernet, data: ImageDataset, *, sampled: bool, seed: int) -> SourceAccuracy:
