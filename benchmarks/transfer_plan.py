@@ -27,8 +27,6 @@ TARGETS = (
     "chars74k_natural",
 )
 SEEDS = (0, 1, 2)
-MAIN_SEEDS = (*SEEDS, 3, 4)
-"""Of the part `main`: one target in twelve turned on what one run of three came to."""
 FEW = (20, 5, 100)
 """Training images of each class in the part `few`; the claim's number first."""
 
@@ -87,8 +85,8 @@ def plan(parts: Sequence[str], budgets: Budgets, sources: dict[str, list[str]]) 
     """
     for part in parts:
         if part in ("main", "epochs"):
-            budget, seeds = (budgets.main, MAIN_SEEDS) if part == "main" else (budgets.epochs, SEEDS)
-            for seed in seeds:
+            budget = budgets.main if part == "main" else budgets.epochs
+            for seed in SEEDS:
                 for target in TARGETS:
                     for arm in ("scratch", "auto"):
                         yield Job(part, target, arm, seed, budget)

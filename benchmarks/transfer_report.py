@@ -70,6 +70,7 @@ def _against_scratch(rows: Sequence[Row]) -> dict[str, Any]:
     derived = {t: _difference(both, lambda a: a["derived"]["test"]) for t, both in pairs.items()}
     return {
         "time_ratio_geomean": _geomean(by_target, "time_ratios"),
+        "time_ratio_interval": _geometric_interval(by_target, "time_ratios"),
         "time_ratio_geomean_derived": _geomean(by_target, "time_ratios_derived"),
         "time_ratio_geomean_to_a_point": _geomean(by_target, "time_ratios_to_a_point"),
         "share_not_worse": _share(gain >= 0 for gain in gains.values()),
@@ -310,6 +311,12 @@ def _geomean(by_target: Mapping[str, Mapping[str, Any]], name: str) -> float:
     """Of the targets' geometric means."""
     logs = [statistics.fmean(math.log(r) for r in of[name]) for of in by_target.values()]
     return round(math.exp(statistics.fmean(logs)), 2)
+
+
+def _geometric_interval(by_target: Mapping[str, Mapping[str, Any]], name: str) -> dict[str, float]:
+    """`_geomean` and its bootstrap interval of 95 %, targets drawn with replacement."""
+    logs = [statistics.fmean(math.log(r) for r in of[name]) for of in by_target.values()]
+    return {key: round(math.exp(value), 2) for key, value in _interval(logs).items()}
 
 
 def _interval(gains: Sequence[float]) -> dict[str, float]:

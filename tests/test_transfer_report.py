@@ -77,6 +77,14 @@ def test_time_to_the_accuracy_of_a_search_from_scratch() -> None:
     assert best_so_far(auto, [0.0, 2.0, 3.5, 60.0]) == [0.0, 0.6, 0.6, 0.7]
 
 
+def test_the_interval_of_the_times_is_over_targets() -> None:
+    rows = []
+    for target, seconds in ((TARGETS[0], 10.0), (TARGETS[1], 40.0)):
+        rows.append(row(target=target, arm="scratch", curve=[["derived", 40.0, 0.7, None]]))
+        rows.append(row(target=target, curve=[["derived", seconds, 0.7, None]]))
+    assert summarise(rows)["time_ratio_interval"] == {"mean": 2.0, "low": 1.0, "high": 4.0}
+
+
 def test_gains_weigh_targets_alike() -> None:
     rows = []
     for target, seeds, gain in ((TARGETS[0], 3, 0.1), (TARGETS[1], 1, -0.3)):
@@ -90,6 +98,7 @@ def test_gains_weigh_targets_alike() -> None:
         0.1
     )
     assert found["time_ratio_geomean"] == pytest.approx(1.0)
+    assert found["time_ratio_interval"] == {"mean": 1.0, "low": 1.0, "high": 1.0}
     assert found["mean_gain_20_per_class"] is None and found["ablation"] == {} and found["imagenet"] == {}
 
 
