@@ -7,7 +7,6 @@ alphas too, build on it (`snt_zoo.search.searchers`).
 from __future__ import annotations
 
 import contextlib
-import itertools
 import logging
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from snt_zoo.data import Augmentation, BalancedStream, Split, Stream
+from snt_zoo.data import BalancedStream, Split, Stream
 from snt_zoo.data.seeding import derive_seed
 from snt_zoo.errors import DivergenceError
 from snt_zoo.search.averaging import WeightAverage
@@ -25,11 +24,11 @@ from snt_zoo.search.derived import DerivedModel
 from snt_zoo.search.device import mixed_precision
 from snt_zoo.search.distributed import Team
 from snt_zoo.search.evaluate import evaluate, evaluate_heads, mean_over_heads
-from snt_zoo.search.heads import cross_entropy, split_by_head
+from snt_zoo.search.heads import cross_entropy
 from snt_zoo.search.memory import fitting_gradients
-from snt_zoo.search.mirroring import augmentation_names
 from snt_zoo.search.recipe import Recipe
 from snt_zoo.search.step_graph import StepGraphs
+from snt_zoo.search.streams import Streams
 from snt_zoo.search.supernet import Supernet
 from snt_zoo.search.tally import Tally
 
@@ -79,10 +78,8 @@ class WeightLearner:
         self.device = next(network.parameters()).device
         self.team = Team.current()
         self.heads = network.config.heads
-        self.by_head: dict[Split, tuple[Split, ...]] = {}
-        """Splits of several datasets, by dataset."""
-        self.streams: dict[str, Stream | BalancedStream] = {}
-        self.batches = self.stream("weights", split)
+        self.streams = Streams(network.config, recipe, device=self.device, seed=self.seed)
+        self.batches = self.streams.open("weights", split)
         self.parameters: list[nn.Parameter] = [
             *network.trunk.parameters(),
             *network.head.parameters(),
@@ -298,7 +295,7 @@ class WeightLearner:
         if not self.heads:
             found = evaluate(network, split, **options)
         else:
-            splits, train = self.divided(split), self.divided(self.split)
+            splits, train = (self.streams.divided(each) for each in (split, self.split))
             found = mean_over_heads(evaluate_heads(network, splits, train, **options))
         return self.team.accuracy(found, len(split))
 
@@ -309,12 +306,6 @@ class WeightLearner:
     def evaluation(self) -> dict[str, Mapping[str, Tensor]]:
         """How `evaluate` runs the network, where it is not by its path."""
         return {}
-
-    def divided(self, split: Split) -> tuple[Split, ...]:
-        """A split by head; kept, with the images that its parts hold in memory."""
-        if split not in self.by_head:
-            self.by_head[split] = split_by_head(split, self.heads)
-        return self.by_head[split]
 
     def check(self) -> float:
         """Make sure that nothing has diverged; waits for the device.
@@ -357,65 +348,17 @@ class WeightLearner:
         """Let all that is random depend on another seed."""
         self.seed = seed
         self.generator.manual_seed(seed)
-        for name, stream in self.streams.items():
-            stream.seed = derive_seed(seed, name)
-            stream.seek(stream.position)
-
-    def stream(self, name: str, split: Split) -> Stream | BalancedStream:
-        """Endless batches of a split, shuffled and augmented; a checkpoint keeps where it stands.
-
-        Of several datasets they are balanced.
-
-        Args:
-            name: among this learner's streams; decides the order, with the seed.
-            split: training images.
-        """
-        config, recipe = self.network.config, self.recipe
-        share, seed = (self.team.rank, self.team.size), derive_seed(self.seed, name)
-        augment = [Augmentation.named(name) for name in augmentation_names(recipe.augmentation, self.heads)]
-        if self.heads:
-            present = [pair for pair in zip(self.divided(split), augment, strict=True) if len(pair[0])]
-            self.streams[name] = BalancedStream(
-                [part for part, _ in present],
-                datasets=recipe.datasets_per_step,
-                temperature=recipe.dataset_temperature,
-                size=config.input_size,
-                batch_size=recipe.batch_size,
-                normalisation=config.normalisation,
-                device=self.device,
-                seed=seed,
-                augment=[preset for _, preset in present],
-                share=share,
-            )
-        else:
-            self.streams[name] = Stream(
-                split,
-                size=config.input_size,
-                batch_size=recipe.batch_size,
-                normalisation=config.normalisation,
-                device=self.device,
-                seed=seed,
-                augment=augment[0],
-                share=share,
-            )
-        return self.streams[name]
-
-    def loader(self, split: Split) -> Iterator[tuple[Tensor, Tensor]]:
-        """One shuffled, augmented pass over a split, the same each time."""
-        stream = self.stream("loader", split)
-        del self.streams["loader"]
-        return itertools.islice(stream, stream.pass_length)
+        self.streams.reseed(seed)
 
     def close(self) -> None:
         """End the processes that read images."""
-        for stream in self.streams.values():
-            stream.close()
+        self.streams.close()
 
     def state(self) -> dict[str, Tensor]:
         """Everything that the next step depends on, but the network."""
         return {
             **nest("weights", optimizer_tensors(self.optimizer)),
-            **nest("streams", {name: torch.tensor(s.position) for name, s in self.streams.items()}),
+            **nest("streams", self.streams.positions()),
             **nest("tally", self.tally.state()),
             **({} if self.average is None else nest("average", self.average.state())),
             "ahead": torch.tensor(self._ahead),
@@ -425,8 +368,7 @@ class WeightLearner:
     def load_state(self, tensors: Mapping[str, Tensor]) -> None:
         """The inverse of `state`."""
         restore_optimizer(self.optimizer, unnest("weights", tensors))
-        for name, position in unnest("streams", tensors).items():
-            self.streams[name].seek(int(position))
+        self.streams.seek(unnest("streams", tensors))
         self.tally.load_state(unnest("tally", tensors))
         if self.average is not None:
             self.average.load_state(unnest("average", tensors))

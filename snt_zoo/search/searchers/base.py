@@ -71,7 +71,7 @@ class Searcher(WeightLearner, ABC):
             betas=recipe.alpha_betas,
             weight_decay=recipe.alpha_weight_decay,
         )
-        self.alpha_batches = self.stream("alphas", alpha_split)
+        self.alpha_batches = self.streams.open("alphas", alpha_split)
         self.guards: list[Guard] = []
         self.idle_guards: dict[str, str] = {}
         """Guards that are on but cannot act, and why."""
