@@ -55,7 +55,9 @@ def test_a_supernet_is_pretrained_with_partial_channels_and_found_to_collapse_or
     )
     made = answer(*args, "--out", tmp_path / "bundle")
     assert made["search"]["searcher"] == "pc-darts"
-    assert bool(made["warnings"]) == made["search"]["guards"]["skip-alarm"]["fired"]
+    # After one epoch it may only guess, of which another warning tells.
+    alarms = [text for text in made["warnings"] if "guessing" not in text]
+    assert bool(alarms) == made["search"]["guards"]["skip-alarm"]["fired"]
     assert '"partial_channels": 4' in (tmp_path / "bundle" / "config.json").read_text()
 
 
