@@ -110,20 +110,23 @@ class _StepGraph:
             loss = loss_of(self.images, self.labels)
             return loss.detach(), list(torch.autograd.grad(loss, parameters))
 
-        here = torch.cuda.current_stream(images.device)
-        aside = torch.cuda.Stream(images.device)  # type: ignore[no-untyped-call]
-        aside.wait_stream(here)
-        with torch.cuda.stream(aside):
-            for _ in range(WARM_UPS):
-                passes()
-        here.wait_stream(aside)
-        self.graph = torch.cuda.CUDAGraph()
-        # Of this thread alone: another one may be copying images to the GPU meanwhile.
-        with torch.cuda.graph(self.graph, capture_error_mode="thread_local"):
-            self.loss, self.gradients = passes()
+        # Of its own device, which need not be the current one, and its own stream: the default one is kept
+        # from the first recording of the process, whatever device that was on.
+        with torch.cuda.device(images.device):
+            here, aside = torch.cuda.current_stream(), torch.cuda.Stream()  # type: ignore[no-untyped-call]
+            aside.wait_stream(here)
+            with torch.cuda.stream(aside):
+                for _ in range(WARM_UPS):
+                    passes()
+            here.wait_stream(aside)
+            self.graph = torch.cuda.CUDAGraph()
+            # Of this thread alone: another one may be copying images to the GPU meanwhile.
+            with torch.cuda.graph(self.graph, stream=aside, capture_error_mode="thread_local"):
+                self.loss, self.gradients = passes()
 
     def replay(self, images: Tensor, labels: Tensor) -> tuple[Tensor, list[Tensor]]:
         self.images.copy_(images)
         self.labels.copy_(labels)
-        self.graph.replay()
+        with torch.cuda.device(images.device):
+            self.graph.replay()
         return self.loss, list(self.gradients)
