@@ -372,7 +372,7 @@ class WeightLearner:
         self.tally.load_state(unnest("tally", tensors))
         if self.average is not None:
             self.average.load_state(unnest("average", tensors))
-        self._ahead = int(tensors["ahead"])
+        self._ahead = int(tensors.get("ahead", 0))  # checkpoints of earlier versions do not have it
         self.steps, self.epoch_length, micro_batch = tensors["counts"].tolist()
         self.micro_batch = micro_batch or None
 
