@@ -74,6 +74,13 @@ def main() -> None:
     if arguments.one is not None:
         print(json.dumps(wait(arguments.data, arguments.one)))
         return
+    missing = [name for name in arguments.datasets if not (arguments.data / f"{name}.npz").is_file()]
+    if missing:
+        parser.error(f"{arguments.data} has no {', '.join(missing)} (.npz): name others with --datasets")
+    if arguments.rounds < 1:
+        parser.error("--rounds must be at least 1")
+    if not all(each == DEFAULT or (each.isdigit() and int(each)) for each in arguments.threads):
+        parser.error(f"--threads takes positive numbers or {DEFAULT}")
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as home:
         for warm in (True, *[False] * arguments.rounds):  # the first seeds the registry and fills caches
