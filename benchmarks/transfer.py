@@ -3,11 +3,12 @@
 Tasks of every domain, for each of which no supernet may answer that was trained on a relative of it; for
 generalists that saw one, others stand in that did not (`zoo.folds` says how FOLDS is built):
 
-- `main`: a search from scratch and `--from auto` as a user gets it, three seeds, equal seconds.
+- `main`: a search from scratch and `--from auto` as a user gets it, five seeds, equal seconds.
 - `few`: the same with 20, 5 and 100 training images a class.
 - `matrix`: every supernet on every target for a few seconds, one seed: what the best choice would have been.
 - `retrieval`: which supernet each distance would have chosen.
-- `rivals`: a linear probe, the whole MobileNetV2 finetuned, a residual network from scratch.
+- `rivals`: a linear probe, the whole MobileNetV2 finetuned, a residual network from scratch, and the search
+  from scratch with the probe that `auto` has.
 - `ablation`: weights and alphas, either, neither; no search at all; a generalist.
 - `epochs`: a search from scratch and `--from auto` for equally many epochs.
 

@@ -15,7 +15,7 @@ import torch
 
 from benchmarks.leave_out import excluded
 from benchmarks.search_arms import residual
-from benchmarks.transfer_plan import AS_AUTO, Job
+from benchmarks.transfer_plan import AS_AUTO, WITH_PROBE, Job
 from snt_zoo.adapting import GENERALIST
 from snt_zoo.data import ImageDataset, open_dataset
 from snt_zoo.encoders.probe import fit_probe
@@ -45,7 +45,9 @@ def measure(job: Job, data: Path, home: Path) -> dict[str, Any]:
     if job.per_class is not None:
         target = cut(target, job.per_class, job.seed)
     started = time.process_time()
-    if job.part == "rivals":
+    if job.arm == WITH_PROBE:
+        found = _adapted(job, target, Zoo.open(home))
+    elif job.part == "rivals":
         found = _rival(job, target)
     elif job.part == "retrieval":
         found = _ranked(job, target, Zoo.open(home))
@@ -89,8 +91,8 @@ def _adapted(job: Job, target: ImageDataset, zoo: Zoo) -> dict[str, Any]:
     exclude = excluded(zoo, job.target)
     if job.arm == "auto":
         return _row(zoo.finetune("auto", target, exclude=exclude, **options))
-    if job.arm == "scratch":
-        return _row(zoo.finetune("scratch", target, floor=False, **options))
+    if job.arm in ("scratch", WITH_PROBE):
+        return _row(zoo.finetune("scratch", target, floor=job.arm == WITH_PROBE, **options))
     if job.arm == "source":
         assert job.source is not None
         return _row(zoo.finetune(job.source, target, floor=False, **options))
@@ -154,6 +156,7 @@ def _row(result: FinetuneResult) -> dict[str, Any]:
             "genotype": derived.genotype.to_json()["cells"],
         },
         "probe": None if result.probe is None else dict(result.probe),
+        "ensemble": None if result.ensemble is None else dict(result.ensemble),
         "race": [dict(row) for row in result.race],
         "steps": {name: round(value, 4) for name, value in result.steps.items()},
         "seconds": round(result.seconds, 2),

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.transfer_plan import TARGETS
-from benchmarks.transfer_report import OWN_STAGES
+from benchmarks.transfer_report import answers
 
 Row = Mapping[str, Any]
 POINTS = 121
@@ -34,11 +34,7 @@ def draw(rows: Sequence[Row], folder: Path) -> None:
 
 def best_so_far(row: Row, seconds: Sequence[float]) -> list[float]:
     """The best validation accuracy of what a run would hand back, at each of some times."""
-    events = [
-        (time, value)
-        for stage, time, value, who in row["curve"]
-        if stage in OWN_STAGES or (stage == "race" and who == row["from"])
-    ]
+    events = answers(row)
     return [max((value for time, value in events if time <= now), default=0.0) for now in seconds]
 
 

@@ -27,12 +27,16 @@ TARGETS = (
     "chars74k_natural",
 )
 SEEDS = (0, 1, 2)
+MAIN_SEEDS = (0, 1, 2, 3, 4)
+"""Of the part `main`, on which the claims rest."""
 FEW = (20, 5, 100)
 """Training images of each class in the part `few`; the claim's number first."""
 
 METHODS = ("class-ot", "otdd", "class-means", "frechet", "mean-feature", "logme", "static", "random")
 """What ranks the sources in the part `retrieval`."""
 
+WITH_PROBE = "scratch, with the probe"
+"""The search from scratch with the floor that `auto` has: the probe, alone or together with the network."""
 AS_AUTO = "mobilenet, as auto"
 """The whole MobileNetV2 trained as `auto` trains what it derives: the rate rises, weights are averaged."""
 
@@ -86,7 +90,7 @@ def plan(parts: Sequence[str], budgets: Budgets, sources: dict[str, list[str]]) 
     for part in parts:
         if part in ("main", "epochs"):
             budget = budgets.main if part == "main" else budgets.epochs
-            for seed in SEEDS:
+            for seed in MAIN_SEEDS if part == "main" else SEEDS:
                 for target in TARGETS:
                     for arm in ("scratch", "auto"):
                         yield Job(part, target, arm, seed, budget)
@@ -104,7 +108,7 @@ def plan(parts: Sequence[str], budgets: Budgets, sources: dict[str, list[str]]) 
         elif part == "rivals":
             for seed in SEEDS:
                 for target in TARGETS:
-                    for arm in ("probe", "mobilenet", AS_AUTO, "residual"):
+                    for arm in ("probe", "mobilenet", AS_AUTO, "residual", WITH_PROBE):
                         yield Job(part, target, arm, seed, budgets.main)
         elif part == "matrix":
             for target in TARGETS:

@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from benchmarks.transfer_plan import FEW, METHODS, TARGETS
+from benchmarks.transfer_plan import FEW, METHODS, TARGETS, WITH_PROBE
 from snt_zoo.adapting import CANDIDATES, GENERALIST, GENERALISTS
 from zoo.folds import original
 
@@ -22,7 +22,8 @@ LATE = 2.0
 """A run that never has the search's accuracy counts as having it after so many budgets."""
 
 RESAMPLES = 10_000
-OWN_STAGES = ("probe", "head", "search", "derived")
+OWN_STAGES = ("head", "search", "derived")
+FLOOR_STAGES = ("probe", "ensemble")
 
 
 def summarise(rows: Sequence[Row]) -> dict[str, Any]:
@@ -39,6 +40,7 @@ def summarise(rows: Sequence[Row]) -> dict[str, Any]:
     found["ablation"] = _by_arm(parts["ablation"])
     found["equal_epochs"] = _by_arm(parts["epochs"])
     found["imagenet"] = _imagenet(parts["rivals"], parts["main"])
+    found["scratch_with_probe"] = _against_scratch_with_probe(parts["rivals"], parts["main"])
     return found
 
 
@@ -82,6 +84,23 @@ def _against_scratch(rows: Sequence[Row]) -> dict[str, Any]:
     }
 
 
+def _against_scratch_with_probe(rivals: Sequence[Row], main: Sequence[Row]) -> dict[str, Any]:
+    """What of the gain is the transfer's, and not the probe's, which a search from scratch could have too."""
+    pairs = _paired([*rivals, *main], WITH_PROBE, "auto")
+    if not pairs:
+        return {}
+    gains = [_difference(both, lambda auto: auto["test"]) for both in pairs.values()]
+    ratios = {t: {"ratios": [ratio(s, a) for s, a in both]} for t, both in pairs.items()}
+    return {
+        "targets": len(pairs),
+        "test": _mean(_mean(s["test"] for s, _ in both) for both in pairs.values()),
+        "mean_gain": _interval(gains),
+        "share_not_worse": _share(gain >= 0 for gain in gains),
+        "time_ratio_geomean": _geomean(ratios, "ratios"),
+        "time_ratio_interval": _geometric_interval(ratios, "ratios"),
+    }
+
+
 def goal(scratch: Row, *, short: float = 0.0) -> tuple[float, float]:
     """The best validation accuracy of a search from scratch, and the seconds at which it first has it.
 
@@ -89,25 +108,46 @@ def goal(scratch: Row, *, short: float = 0.0) -> tuple[float, float]:
         scratch: its row.
         short: by how much less is asked for.
     """
-    best = max(value for _, _, value, _ in scratch["curve"]) - short
-    return best, next(seconds for _, seconds, value, _ in scratch["curve"] if value >= best)
+    had = answers(scratch)
+    best = max(value for _, value in had) - short
+    return best, next(seconds for seconds, value in had if value >= best)
 
 
 def reached(row: Row, accuracy: float, *, floor: bool = True) -> float | None:
     """Seconds at which a run first has an accuracy; None if it never has.
 
-    Of a race only the winner's heads count: others are not what the run would hand back.
-
     Args:
         row: of the run.
         accuracy: on validation.
-        floor: whether the probe counts, which the run hands back where it is better.
+        floor: whether the probe counts, which the run hands back where it is better, or together with the
+            network.
     """
-    for stage, seconds, value, who in row["curve"]:
-        own = stage in OWN_STAGES if floor else stage in OWN_STAGES[1:]
-        if (own or (stage == "race" and who == row["from"])) and value >= accuracy - 1e-9:
-            return float(seconds)
-    return None
+    return next(
+        (seconds for seconds, value in answers(row, floor=floor) if value >= accuracy - 1e-9),
+        None,
+    )
+
+
+def answers(row: Row, *, floor: bool = True) -> list[tuple[float, float]]:
+    """Seconds and validation accuracy of what a run would hand back, whenever that changes.
+
+    Of a race only the winner's heads count. A derived network that would be handed back together with the
+    probe is not counted alone, though its accuracy on validation may be the higher one.
+
+    Args:
+        row: of the run.
+        floor: as in `reached`.
+    """
+    found, best = [], 0.0
+    curve = row["curve"]
+    for (stage, seconds, value, who), after in zip(curve, [*curve[1:], None], strict=True):
+        own = stage in OWN_STAGES or (stage == "race" and who == row["from"])
+        if stage == "derived":
+            own = value >= best and not (floor and after is not None and after[0] == "ensemble")
+            best = max(best, value)
+        if own or (floor and stage in FLOOR_STAGES):
+            found.append((float(seconds), float(value)))
+    return found
 
 
 def ratio(scratch: Row, other: Row, *, floor: bool = True, short: float = 0.0) -> float:

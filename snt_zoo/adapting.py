@@ -100,8 +100,9 @@ class Adapting(Sharing):
             candidates: for `auto`, how many of the best matches race; the nearest generalists (supernets with
                 that tag) and a search from scratch race as well. With 1 the best match is taken.
             floor: fit a linear probe on the ImageNet backbone as well, and hand back its network, or the best
-                head of the race, if it is better on validation and within the limits; the network of the
-                search is then kept in `result.derived`.
+                head of the race, if it is better on validation and within the limits, or the network of the
+                search and the probe's as an ensemble, if that is clearly better; the network of the search
+                alone is then kept in `result.derived`.
             on_source: called with the id of the supernet before it is trained, or when it has won the race.
             on_epoch: called with the record of each epoch.
             timer: what counts the budget's seconds; wall clock by default. Benchmarks that share a machine
@@ -141,7 +142,7 @@ class Adapting(Sharing):
         resolve_device(device)
         if on_source is not None and len(entrants) == 1:
             on_source(entrants[0].id)
-        rival = _floor(data, drawn or draw(data), limit, seed, timer) if floor else None
+        rival = _floor(data, drawn or draw(data), limit, limits, seed, timer) if floor else None
         result = finetune(
             data,
             entrants,
@@ -158,7 +159,7 @@ class Adapting(Sharing):
             timer=timer,
         )
         if rival is not None:
-            result = with_floor(result, rival.probe, data, limits=limits, device=device)
+            result = with_floor(result, rival, data, device=device)
         if out is not None and Team.current().first:
             result.save(out)
             remove_checkpoint(Path(out))
@@ -213,8 +214,15 @@ def _breadth(record: Record | None) -> int:
     return len(record.sources) if record is not None and GENERALIST in record.tags else 0
 
 
-def _floor(data: ImageDataset, drawn: Drawn, limit: Budget, seed: int, timer: Callable[[], float]) -> Floor:
+def _floor(
+    data: ImageDataset,
+    drawn: Drawn,
+    limit: Budget,
+    limits: Limits,
+    seed: int,
+    timer: Callable[[], float],
+) -> Floor:
     # A run that must repeat has no limit in time, and several processes must come to the same probe.
     timed = limit.seconds is not None and Team.current().size == 1
     seconds = FLOOR_SHARE * (limit.seconds or 0) if timed else None
-    return Floor(data, drawn, seconds=seconds, seed=seed, timer=timer)
+    return Floor(data, drawn, seconds=seconds, limits=limits, seed=seed, timer=timer)

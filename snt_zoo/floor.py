@@ -1,5 +1,5 @@
 """The floor under a finetuned network: a linear probe on an ImageNet backbone, as a network of its own, and
-the best head of a race.
+the best head of a race; and the probe and the finetuned network together.
 
 The backbone that ships with the package is a MobileNetV2, and so is the path of a `mobile` supernet that
 begins with it (`snt_zoo.starting`). So the probe's network is that supernet's derived model with the probe as
@@ -16,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import torch
+from torch import Tensor
 
 from snt_zoo.data import ImageDataset
 from snt_zoo.encoders.backbone import DEFAULT_BACKBONE
@@ -25,8 +26,10 @@ from snt_zoo.errors import UnknownComponentError
 from snt_zoo.search.constraints import Limits
 from snt_zoo.search.derived import DerivedModel
 from snt_zoo.search.device import resolve_device
-from snt_zoo.search.evaluate import count_macs, count_parameters, evaluate
+from snt_zoo.search.ensemble import Ensemble, Pool, fit_pool
+from snt_zoo.search.evaluate import Model, count_macs, count_parameters, evaluate, logits
 from snt_zoo.search.finetune import FinetuneResult
+from snt_zoo.search.supernet import Supernet
 from snt_zoo.starting import starting_supernet
 
 FLOOR_SHARE = 0.15
@@ -38,12 +41,13 @@ _MAX_VAL = 1000  # validation images that the probe is judged on
 class Floor:
     """The probe in a run: fitted to the sketch's images first, to more once that can matter.
 
-    A `snt_zoo.search.finetune.Rival`.
+    A `snt_zoo.search.rival.Rival`.
 
     Args:
         data: the target.
         drawn: what its sketch is made of.
         seconds: what the probe may take; None for any time, for runs that must repeat.
+        limits: on the network that is handed back.
         seed: of the images that are drawn besides.
         timer: what counts seconds.
     """
@@ -54,35 +58,81 @@ class Floor:
         drawn: Drawn,
         *,
         seconds: float | None,
+        limits: Limits | None = None,
         seed: int = 0,
         timer: Callable[[], float] = time.perf_counter,
     ) -> None:
         self.growing = GrowingProbe(data, drawn, max_val=_MAX_VAL, seed=seed, timer=timer)
         self.seconds = seconds
+        self.limits = limits or Limits()
         self.drawn = drawn
         self._probe: Probe | None = None
+        self._seen: tuple[Tensor, float] | None = None
+        self._fits: bool | None = None
 
     @property
     def probe(self) -> Probe:
         """The best probe so far."""
         if self._probe is None:
-            self(None)
-        assert self._probe is not None
+            self._probe = self.growing.fit(max_images=len(self.drawn.indices), seconds=self.seconds)
         return self._probe
 
-    def __call__(self, reached: float | None) -> float | None:
-        """Fit it, or fit it to more; see `Rival`."""
-        first = self._probe is None
-        if self._probe is None:
-            self._probe = self.growing.fit(max_images=len(self.drawn.indices), seconds=self.seconds)
+    def begin(self) -> float:
+        """Fit it to the images of the sketch; see `Rival`."""
+        return self.probe.val_accuracy
+
+    def look(self, network: Supernet | DerivedModel, accuracy: float) -> None:
+        """See the derived network; see `Rival`."""
+        if self._fits is None:
+            self._fits = self.limits == Limits() or self._allowed(network)
+        if self._fits:
+            self._seen = logits(network, self.growing.val), accuracy
+
+    def _allowed(self, network: Supernet | DerivedModel) -> bool:
+        both = (network, probe_network(self.probe))
+        return self.limits.allow(sum(map(count_parameters, both)), sum(map(count_macs, both)))
+
+    def together(self) -> float | None:
+        """The accuracy of both; see `Rival`."""
+        found = self.pool()
+        return None if found is None else found[0].accuracy
+
+    def pool(self, *, best: tuple[Tensor, float] | None = None) -> tuple[Pool, Pool] | None:
+        """The derived network that was seen last and the probe together, and the better one alone.
+
+        Only if both together are handed back: if their cross-entropy on validation is clearly lower than that
+        of the better one, and their accuracy no lower than the probe's. Where one has no error there is
+        nothing to gain.
+
+        Args:
+            best: logits and validation accuracy of a third network, where that is better than both.
+        """
+        if self._seen is None:
+            return None
+        asked = (self.probe.logits(self.growing.val_features), self.probe.val_accuracy)
+        alone = best or max(self._seen, asked, key=lambda each: each[1])
+        if alone[1] >= 1:
+            return None
+        labels = self.growing.val.labels
+        pool = fit_pool([self._seen[0], asked[0]], labels)
+        single = fit_pool([alone[0]], labels)
+        kept = pool.clearly_better_than(single)
+        return (pool, single) if kept and pool.accuracy >= asked[1] else None
+
+    def matters(self, reached: float) -> bool:
+        """Whether it shall look at more images: if it answers, alone or with the network; see `Rival`."""
         # A network that is ahead while its training goes on is out of reach: docs/decisions.md, 51 and 61.
-        if reached is None or self.growing.complete or self._probe.val_accuracy < reached:
-            return self._probe.val_accuracy if first else None
-        left = None if self.seconds is None else max(self.seconds - self._probe.seconds, 0.0)
+        return not self.growing.complete and (
+            self.probe.val_accuracy >= reached or self.together() is not None
+        )
+
+    def grow(self) -> float:
+        """Fit it to more images; see `Rival`."""
+        left = None if self.seconds is None else max(self.seconds - self.probe.seconds, 0.0)
         grown = self.growing.fit(seconds=left)
-        if grown.val_accuracy >= self._probe.val_accuracy:
+        if grown.val_accuracy >= self.probe.val_accuracy:
             self._probe = grown
-        return self._probe.val_accuracy
+        return self.probe.val_accuracy
 
 
 def probe_network(probe: Probe) -> DerivedModel:
@@ -111,34 +161,30 @@ def probe_network(probe: Probe) -> DerivedModel:
 
 
 def with_floor(
-    result: FinetuneResult,
-    probe: Probe,
-    data: ImageDataset,
-    *,
-    limits: Limits | None = None,
-    device: str | torch.device = "auto",
+    result: FinetuneResult, floor: Floor, data: ImageDataset, *, device: str | torch.device = "auto"
 ) -> FinetuneResult:
     """What a run hands back, no worse on validation than what is there without a search.
 
-    That is the probe's network, and of a race the best head that was fitted.
+    That is the probe's network, and of a race the best head that was fitted. Or the derived network and the
+    probe together, where that is clearly better than the best of these: `Floor.pool`.
 
     Args:
         result: of the run.
-        probe: fitted to the same data.
+        floor: that was in the run. Limits of its own hold: a probe that is too large for them is told of, and
+            not handed back.
         data: that the network is measured on.
-        limits: on the network; a probe that is too large for them is told of, and not handed back.
         device: where it is measured.
 
     Returns:
-        The result with `probe`. If another network is handed back, `returned` is `"probe"` or `"head"`,
-        `derived` is the result as it was, and a warning says how far the derived network came.
+        The result with `probe`. If another network is handed back, `returned` is `"probe"`, `"head"` or
+        `"ensemble"`, `derived` is the result as it was, and a warning says how far the derived network came.
     """
-    limits = limits or Limits()
+    probe, head = floor.probe, result.best_head
     network = probe_network(probe)
     params, macs = count_parameters(network), count_macs(network)
-    searched, reached, head = result, result.accuracy["val"], result.best_head
+    searched, reached = result, result.accuracy["val"]
     result = replace(result, probe=probe.to_json() | {"params": params, "macs": macs})
-    fits = params <= (limits.max_params or params) and macs <= (limits.max_macs or macs)
+    fits = floor.limits.allow(params, macs)
     if probe.val_accuracy > reached and not fits:
         told = (
             f"a linear probe on the ImageNet backbone is {_ahead(probe.val_accuracy, reached)}, but too "
@@ -146,37 +192,55 @@ def with_floor(
         )
         result = replace(result, warnings=(*result.warnings, told))
     best_probe = probe.val_accuracy if fits else -1.0
-    if head is not None and head.val_accuracy > reached and head.val_accuracy >= best_probe:
-        ahead = f"a head fitted to {head.source} is {_ahead(head.val_accuracy, reached)}"
-        handed = _handed_back(result, head.model, ahead, data, device)
+    if head is not None and (head.val_accuracy <= reached or head.val_accuracy < best_probe):
+        head = None
+
+    assert isinstance(searched.model, DerivedModel)
+    floor.look(searched.model, reached)
+    third = None if head is None else (logits(head.model, floor.growing.val), head.val_accuracy)
+    found = floor.pool(best=third)
+    if found is not None:
+        pool, alone = found
+        why = (
+            "the derived network and a linear probe on the ImageNet backbone are better together on "
+            f"validation, by a cross-entropy of {pool.cross_entropy:.3f} against {alone.cross_entropy:.3f}; "
+            f"accuracy {_percent(pool.accuracy)}, of the derived network {_percent(reached)}"
+        )
+        handed = _handed_back(result, Ensemble([searched.model, network], pool.weights), why, data, device)
+        facts = {
+            "weights": [round(weight, 4) for weight in pool.weights.tolist()],
+            "cross_entropy": pool.cross_entropy,
+            "alone": alone.cross_entropy,
+        }
+        return replace(handed, returned="ensemble", ensemble=facts, derived=searched)
+    if head is not None:
+        why = f"a head fitted to {head.source} is {_ahead(head.val_accuracy, reached)}"
+        handed = _handed_back(result, head.model, why, data, device)
         return replace(handed, returned="head", source=head.source, derived=searched)
     if best_probe > reached:
-        ahead = f"a linear probe on the ImageNet backbone is {_ahead(best_probe, reached)}"
-        handed = _handed_back(result, network, ahead, data, device)
+        why = f"a linear probe on the ImageNet backbone is {_ahead(best_probe, reached)}"
+        handed = _handed_back(result, network, why, data, device)
         return replace(handed, returned="probe", derived=searched)
     return result
 
 
 def _handed_back(
-    result: FinetuneResult,
-    model: DerivedModel,
-    ahead: str,
-    data: ImageDataset,
-    device: str | torch.device,
+    result: FinetuneResult, model: Model, why: str, data: ImageDataset, device: str | torch.device
 ) -> FinetuneResult:
     """The result with another network in place of the derived one."""
     params, macs = count_parameters(model), count_macs(model)
     model.placed(resolve_device(device))
     accuracy = {"val": evaluate(model, data.val), "test": evaluate(model, data.test)}
+    what = "both are handed back as one" if isinstance(model, Ensemble) else "its network is handed back"
     told = (
-        f"{ahead}: its network is handed back ({params:,} parameters, {macs:,} MACs). The derived network "
+        f"{why}: {what} ({params:,} parameters, {macs:,} MACs). The derived network "
         f"({result.params:,} parameters, {result.macs:,} MACs) is kept beside it; to have that alone, switch "
         "the floor off or set a limit of size"
     )
     return replace(
         result,
         model=model.placed("cpu").eval(),
-        genotype=model.genotype,
+        genotype=result.genotype if isinstance(model, Ensemble) else model.genotype,
         accuracy=accuracy,
         params=params,
         macs=macs,

@@ -11,8 +11,8 @@ import pytest
 
 from benchmarks.transfer_arms import cut
 from benchmarks.transfer_pictures import best_so_far
-from benchmarks.transfer_plan import METHODS, PARTS, TARGETS, Budgets, plan
-from benchmarks.transfer_report import _best_of_three, goal, ratio, reached, summarise
+from benchmarks.transfer_plan import METHODS, PARTS, TARGETS, WITH_PROBE, Budgets, plan
+from benchmarks.transfer_report import _best_of_three, answers, goal, ratio, reached, summarise
 from benchmarks.transfer_tables import BEGIN, END, insert
 from snt_zoo.data import ImageDataset
 from zoo.sources import left_out, read_sources
@@ -47,7 +47,7 @@ def test_the_plan_asks_each_question_once_and_no_relative() -> None:
     jobs = list(plan(PARTS, Budgets(), sources))
     assert len({job.key() for job in jobs}) == len(jobs)
     assert {job.part for job in jobs} == set(PARTS)
-    assert [job.part for job in jobs[: 6 * len(TARGETS)]] == ["main"] * 6 * len(TARGETS)
+    assert [job.part for job in jobs[: 10 * len(TARGETS)]] == ["main"] * 10 * len(TARGETS)
     rows = read_sources()
     assert {rows[target].domain for target in TARGETS} == {of.domain for of in rows.values()}
     assert len(TARGETS) >= 12 and all(rows[target].target for target in TARGETS)
@@ -75,6 +75,34 @@ def test_time_to_the_accuracy_of_a_search_from_scratch() -> None:
     assert goal(scratch, short=0.2) == (pytest.approx(0.5), 20.0)
     assert ratio(scratch, auto, short=0.2) == pytest.approx(10.0)
     assert best_so_far(auto, [0.0, 2.0, 3.5, 60.0]) == [0.0, 0.6, 0.6, 0.7]
+
+
+def test_a_network_does_not_count_alone_where_it_would_not_be_handed_back_alone() -> None:
+    curve = [
+        ["probe", 2.0, 0.5, None],
+        ["race", 3.0, 0.4, "a"],
+        ["ensemble", 3.5, 0.6, None],
+        ["derived", 10.0, 0.7, None],  # both together are worse on validation, and are handed back
+        ["ensemble", 10.1, 0.65, None],
+        ["derived", 20.0, 0.69, None],  # not its best: still both
+        ["derived", 30.0, 0.72, None],  # alone
+    ]
+    auto = row(curve=curve)
+    assert answers(auto) == [(2.0, 0.5), (3.0, 0.4), (3.5, 0.6), (10.1, 0.65), (30.0, 0.72)]
+    assert answers(auto, floor=False) == [(3.0, 0.4), (10.0, 0.7), (30.0, 0.72)]
+    assert reached(auto, 0.68) == 30.0 and reached(auto, 0.68, floor=False) == 10.0
+
+
+def test_what_the_probe_brings_is_told_apart_from_what_the_transfer_brings() -> None:
+    rows = []
+    for target, with_probe, auto in ((TARGETS[0], 0.6, 0.7), (TARGETS[1], 0.8, 0.7)):
+        curve = [["derived", 40.0, 0.7, None]]
+        rows.append(row(part="rivals", arm=WITH_PROBE, target=target, test=with_probe, curve=curve))
+        rows.append(row(target=target, arm="scratch", test=0.1, curve=curve))
+        rows.append(row(target=target, test=auto, curve=[["derived", 10.0, 0.7, None]]))
+    found = summarise(rows)["scratch_with_probe"]
+    assert found["test"] == 0.7 and found["mean_gain"]["mean"] == 0.0 and found["share_not_worse"] == 0.5
+    assert found["time_ratio_geomean"] == 4.0 and found["time_ratio_interval"]["low"] == 4.0
 
 
 def test_the_interval_of_the_times_is_over_targets() -> None:

@@ -30,6 +30,7 @@ from snt_zoo.cli.runs import run_folder
 
 _RETURNED = {
     "probe": "a linear probe on the ImageNet backbone; the network of the search is in derived/",
+    "ensemble": "the network of the search, alone in derived/, together with a linear probe on the backbone",
     "head": "the best head of the race; the network of the search is in derived/",
 }
 

@@ -64,19 +64,19 @@ def predict_command(
     loaded = _load(model_dir, device)
     import torch
 
-    from snt_zoo.search.evaluate import predict
+    from snt_zoo.search.evaluate import input_sizes, predict
 
-    size = loaded.model.config.input_size
+    sizes = input_sizes(loaded.model)
     answers: list[dict[str, Any]] = []
     for start in range(0, len(images), _BATCH):
         decoded = [
             (image, pixels)
             for image in images[start : start + _BATCH]
-            if (pixels := _decode(image, size, skip=on_bad_image == "skip")) is not None
+            if (pixels := _decode(image, sizes, skip=on_bad_image == "skip")) is not None
         ]
         if decoded:
-            batch = torch.stack([pixels for _, pixels in decoded])
-            best = predict(loaded.model, batch).topk(min(top, len(loaded.class_names)))
+            batches = [torch.stack(pixels) for pixels in zip(*(pixels for _, pixels in decoded), strict=True)]
+            best = predict(loaded.model, *batches).topk(min(top, len(loaded.class_names)))
             for (name, _), scores, classes in zip(decoded, best.values, best.indices, strict=True):
                 guesses = [
                     {"label": loaded.class_names[index], "score": score}
@@ -86,12 +86,12 @@ def predict_command(
     return {"predictions": answers}
 
 
-def _decode(image: str, size: int, *, skip: bool) -> Tensor | None:
-    """Pixels of an image; None if it cannot be read and shall be left out."""
+def _decode(image: str, sizes: Sequence[int], *, skip: bool) -> list[Tensor] | None:
+    """Pixels of an image in each size; None if it cannot be read and shall be left out."""
     from snt_zoo.data import decode_image
 
     try:
-        return decode_image(image, size=size)
+        return [decode_image(image, size=size) for size in sizes]
     except DatasetError as error:
         if not skip:
             raise

@@ -8,6 +8,7 @@ the sketch keeps are projected to 64 dimensions, which costs a probe much).
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -122,7 +123,6 @@ class GrowingProbe:
         self.drawn = drawn
         self.timer = timer
         self.val = data.val.thinned(max_val)
-        self._val_features: Tensor | None = None
         self._features, self._labels = [drawn.features], [drawn.labels]
         self._others = _others(data.train, drawn, seed)
         self._seconds = 0.0
@@ -131,6 +131,11 @@ class GrowingProbe:
     def images(self) -> int:
         """Training images that were looked at."""
         return sum(map(len, self._labels))
+
+    @functools.cached_property
+    def val_features(self) -> Tensor:
+        """Features of `val`, the validation images that are asked, ``n x dim``."""
+        return torch.cat([_features(self.drawn.backbone, part) for part in _parts(self.val)])
 
     @property
     def complete(self) -> bool:
@@ -149,10 +154,7 @@ class GrowingProbe:
         def spent(share: float) -> bool:
             return seconds is not None and self.timer() - start >= share * seconds
 
-        if self._val_features is None:
-            self._val_features = torch.cat(
-                [_features(self.drawn.backbone, part) for part in _parts(self.val)]
-            )
+        val_features = self.val_features
         while (room := min(_CHUNK, max_images - self.images)) > 0 and len(self._others):
             if spent(_FEATURES_SHARE):
                 break
@@ -167,7 +169,7 @@ class GrowingProbe:
         )
         for strength in STRENGTHS:
             weight, bias = regressions.fit(strength)
-            found = torch.nn.functional.linear(self._val_features, weight, bias).argmax(1)
+            found = torch.nn.functional.linear(val_features, weight, bias).argmax(1)
             accuracy = int((found == self.val.labels).sum()) / max(len(self.val), 1)
             if accuracy > best[0]:
                 best = accuracy, strength, weight, bias

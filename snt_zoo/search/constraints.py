@@ -31,6 +31,10 @@ class Limits:
     max_params: int | None = None
     max_macs: int | None = None
 
+    def allow(self, params: int, macs: int) -> bool:
+        """Whether a network that costs so much is within them."""
+        return params <= (self.max_params or params) and macs <= (self.max_macs or macs)
+
     def bound(self, config: NetworkConfig) -> Bound | None:
         """The limits as a bound on the trunk of a network; None without limits.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -14,11 +14,14 @@ from torch.utils.flop_counter import FlopCounterMode
 from snt_zoo.data import Split, batches
 from snt_zoo.search.derived import DerivedModel
 from snt_zoo.search.device import mixed_precision
+from snt_zoo.search.ensemble import Ensemble
 from snt_zoo.search.heads import own_logits, statistics_kept
 from snt_zoo.search.memory import fitting
 from snt_zoo.search.supernet import IN_CHANNELS, NetworkConfig, Supernet
 
 Network = Supernet | DerivedModel
+Model = DerivedModel | Ensemble
+"""What a run hands back."""
 EVALUATION_BATCH = 256
 
 NORM_IMAGES = 256
@@ -64,13 +67,15 @@ def network_batches(
     )
 
 
-def evaluate(network: Network, split: Split, *, mixture: Mapping[str, Tensor] | None = None) -> float:
+def evaluate(
+    network: Network | Ensemble, split: Split, *, mixture: Mapping[str, Tensor] | None = None
+) -> float:
     """Share of the split's images, from 0 to 1, whose largest logit is at their label.
 
     Of a network with several heads the largest within the head of the label.
 
     Args:
-        network: a derived model, or a supernet, which is run along the path of its genotype.
+        network: a derived model, an ensemble, or a supernet, which is run along the path of its genotype.
         split: labelled images.
         mixture: run a supernet with all its operations mixed by these weights instead.
 
@@ -79,14 +84,17 @@ def evaluate(network: Network, split: Split, *, mixture: Mapping[str, Tensor] | 
         >>> evaluate(model, open_dataset("sklearn:digits").test)  # doctest: +SKIP
         0.98
     """
+    if isinstance(network, Ensemble):
+        answers = network.pooled([logits(member, split).to(network.weights) for member in network.networks])
+        return int((answers.argmax(1).cpu() == split.labels).sum()) / max(len(split), 1)
     device = next(network.parameters()).device
 
     def count(batch_size: int) -> int:
         correct = torch.zeros((), device=device, dtype=torch.int64)
         options = {} if mixture is None else {"mixture": mixture}
         for images, labels in network_batches(network, split, batch_size):
-            logits = own_logits(network(images, **options), labels, network.config.heads)
-            correct += (logits.argmax(1) == labels).sum()
+            answers = own_logits(network(images, **options), labels, network.config.heads)
+            correct += (answers.argmax(1) == labels).sum()
         return int(correct)
 
     with evaluation_mode(network), mixed_precision(device):
@@ -133,42 +141,70 @@ def mean_over_heads(accuracies: Sequence[float]) -> float:
 
 def features(network: Network, split: Split) -> tuple[Tensor, Tensor]:
     """Features ``n x feature_dim`` and labels ``n`` of a split, on the CPU."""
+    return _collected(network, split, network.features), split.labels
+
+
+def logits(network: Network, split: Split) -> Tensor:
+    """Logits ``n x num_classes`` of a split in order, float32 on the CPU."""
+    return _collected(network, split, network)
+
+
+def _collected(network: Network, split: Split, function: Callable[[Tensor], Tensor]) -> Tensor:
     device = next(network.parameters()).device
 
     def collect(batch_size: int) -> list[Tensor]:
-        return [network.features(images).float() for images, _ in network_batches(network, split, batch_size)]
+        return [function(images).float() for images, _ in network_batches(network, split, batch_size)]
 
     with evaluation_mode(network), mixed_precision(device):
-        return torch.cat(fitting(collect, evaluation_batch(network), device)).cpu(), split.labels
+        return torch.cat(fitting(collect, evaluation_batch(network), device)).cpu()
 
 
-def predict(network: Network, images: Tensor) -> Tensor:
+def input_sizes(network: Network | Ensemble) -> tuple[int, ...]:
+    """Side in pixels of the images that a network takes; of an ensemble that of each member."""
+    members = network.networks if isinstance(network, Ensemble) else (network,)
+    return tuple(member.config.input_size for member in members)
+
+
+def predict(network: Network | Ensemble, *images: Tensor) -> Tensor:
     """Probabilities of the classes.
 
     Args:
-        network: a supernet or a derived model.
-        images: uint8, ``batch x 3 x size x size`` with the network's input size.
+        network: a supernet, a derived model or an ensemble.
+        images: uint8, ``batch x 3 x size x size``, in each of the `input_sizes` of the network; or, for an
+            ensemble, once in any size.
 
     Returns:
         ``batch x num_classes``, float32, rows sum to 1.
     """
     device = next(network.parameters()).device
     with evaluation_mode(network):
-        x = network.config.normalisation(images.to(device))
-        out: Tensor = network(x).softmax(1).cpu()
+        pixels = [part.to(device) for part in images]
+        if not isinstance(network, Ensemble):
+            (x,) = pixels
+            answers = network(network.config.normalisation(x))
+        elif len(pixels) == 1:
+            answers = network(*pixels)
+        else:
+            pairs = zip(network.networks, pixels, strict=True)
+            answers = network.pooled([member(member.config.normalisation(x)) for member, x in pairs])
+        out: Tensor = answers.softmax(1).cpu()
     return out
 
 
-def count_parameters(network: Network) -> int:
+def count_parameters(network: Network | Ensemble) -> int:
     """Number of weights, alphas not counted."""
+    if isinstance(network, Ensemble):
+        return sum(map(count_parameters, network.networks))
     return sum(p.numel() for p in (*network.trunk.parameters(), *network.head.parameters()))
 
 
-def count_macs(network: Network) -> int:
+def count_macs(network: Network | Ensemble) -> int:
     """Multiply-accumulates of one image through convolutions and the head (half of the FLOPs).
 
-    Of a supernet those of all its operations.
+    Of a supernet those of all its operations, of an ensemble those of all its members.
     """
+    if isinstance(network, Ensemble):
+        return sum(map(count_macs, network.networks))
     config: NetworkConfig = network.config
     with torch.device("meta"):
         image = torch.empty(1, IN_CHANNELS, config.input_size, config.input_size)

@@ -30,7 +30,7 @@ from snt_zoo.search.budget import Budget
 from snt_zoo.search.constraints import Limits
 from snt_zoo.search.derived import DerivedModel
 from snt_zoo.search.device import resolve_device
-from snt_zoo.search.evaluate import count_macs, count_parameters, evaluate, recalibrate
+from snt_zoo.search.evaluate import Model, count_macs, count_parameters, evaluate, recalibrate
 from snt_zoo.search.genotype import Genotype
 from snt_zoo.search.guards import ENTROPY_FLOOR, soften
 from snt_zoo.search.head import begin_on, preparation
@@ -38,13 +38,9 @@ from snt_zoo.search.learners import WeightLearner
 from snt_zoo.search.racer import Entrant, worthwhile
 from snt_zoo.search.racing import race
 from snt_zoo.search.recipe import Recipe
+from snt_zoo.search.rival import Company, Rival
 from snt_zoo.search.run import EpochRecord, OnEpoch, Run
 from snt_zoo.search.supernet import NetworkConfig, Supernet
-
-Rival = Callable[[float | None], float | None]
-"""Another network for the data, outside of the search: what its validation accuracy is now, or None where
-that has not changed. Asked at the start with None, and halfway through the derived network's training with
-the best accuracy of that, so that it can tell whether it is worth more work."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +50,7 @@ class FinetuneResult:
     Args:
         model: the network, in eval mode on the CPU: the derived one, unless `returned` says otherwise.
         supernet: the adapted supernet at its best epoch, on the CPU.
-        genotype: the architecture of `model`.
+        genotype: the architecture of `model`; of an ensemble that of the derived network.
         accuracy: of `model`: ``{"val": …, "test": …}``, from 0 to 1.
         steps: validation accuracy on the way: of the `supernet`, of the network that `inherited` its
             weights, `recalibrated`, and `finetuned`.
@@ -69,16 +65,18 @@ class FinetuneResult:
             constraints; plain data.
         warnings: what the user should know about it.
         returned: what `model` is: `"derived"`; or, where that did better on validation (`snt_zoo.floor`),
-            `"head"`, the best head of the race, or `"probe"`, a linear probe. `steps`, `history` and
-            `supernet` tell of the search in every case.
+            `"head"`, the best head of the race, `"probe"`, a linear probe, or `"ensemble"`, the derived
+            network and the probe together. `steps`, `history` and `supernet` always tell of the search.
         probe: what the probe came to, as plain data; None where there was none.
+        ensemble: where an ensemble is handed back, its `weights` (of the derived network and of the probe),
+            its `cross_entropy` on validation in nats and that of the best network `alone`; else None.
         derived: where another network is handed back, the result of the search itself; else None.
         best_head: of a race the best head that was fitted, if it is not the winner's; see `snt_zoo.floor`.
         race: of each source that raced its id, validation accuracy and seconds by rung, whether it won, and
             else what put it out (`snt_zoo.search.racing`); plain data, empty without a race.
     """
 
-    model: DerivedModel
+    model: Model
     supernet: Supernet
     genotype: Genotype
     accuracy: Mapping[str, float]
@@ -94,6 +92,7 @@ class FinetuneResult:
     warnings: tuple[str, ...] = ()
     returned: str = "derived"
     probe: Mapping[str, Any] | None = None
+    ensemble: Mapping[str, Any] | None = None
     derived: FinetuneResult | None = None
     race: tuple[Mapping[str, Any], ...] = ()
     best_head: BestHead | None = None
@@ -147,7 +146,8 @@ def finetune(
         on_epoch: called with the record of each epoch.
         on_winner: called with the id of the source that won the race.
         rival: what the user would have without the search; its accuracy goes into the history as stage
-            `probe`, its time counts. What is handed back is the search's.
+            `probe`, that of both together as `ensemble`; its time counts. What is handed back here is the
+            search's.
         spent: seconds of the budget that are gone already; of a resumed run the checkpoint knows them.
         timer: what counts the budget's seconds; wall clock by default.
 
@@ -188,17 +188,10 @@ def finetune(
     )
     epochs = budget.epochs or 0
 
-    def ask_rival(reached: float | None) -> None:
-        accuracy = None if rival is None else rival(reached)
-        if accuracy is not None:
+    if rival is not None:
+        accuracy = rival.begin()
+        if not run.history:
             run.record("probe", accuracy)
-
-    def halfway(reached: float) -> None:
-        run.facts["halfway"] = reached
-        ask_rival(reached)
-
-    if not run.history:
-        ask_rival(None)
     if ready is not None:
         entrant, supernet = entrants[0], ready
     else:
@@ -259,10 +252,10 @@ def finetune(
         model.load_state_dict(published)
         initial = steps["inherited"]
     keeps = initial > steps["recalibrated"] and supernet.space.may_be_pretrained
-    told = "halfway" in run.facts
     training = WeightLearner(
         model, data.train, recipe=recipe, generator=run.generator, peak_lr=recipe.derived_lr
     )
+    company = None if rival is None else Company(rival, run)
     steps["finetuned"] = run.fit(
         "derived",
         training,
@@ -270,10 +263,10 @@ def finetune(
         epochs=epochs,
         initial=initial,
         prepare=preparation(model, data.train, "published" if keeps else "measured"),
-        halfway=halfway,
+        halfway=None if company is None else company.halfway,
+        # Processes that train together each see a share of the images: they ask in the end.
+        better=None if company is None or run.team.size > 1 else company.better,
     )
-    if told and rival is not None:  # in a run that was interrupted since, whose rival knows nothing of it
-        rival(run.facts["halfway"])
     seconds = run.clock.seconds()
     model.placed("cpu").eval()
     return FinetuneResult(

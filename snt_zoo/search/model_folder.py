@@ -9,6 +9,9 @@ report.html         the same to look at
 derived/            where another network is handed back: that of the search, such a folder itself
 ```
 
+An ensemble's `config.json` holds besides the network and the genotype of the members after the first, and
+`model.safetensors` the weights of all.
+
 Safetensors and JSON only; keys, shapes and types must match the genotype's network exactly.
 """
 
@@ -28,6 +31,8 @@ from snt_zoo.errors import BundleError, ModelFolderError, SntZooError, TensorErr
 from snt_zoo.formats.strict_json import parse_json
 from snt_zoo.formats.tensor_file import Spec, load_tensors, parse_header
 from snt_zoo.search.derived import DerivedModel
+from snt_zoo.search.ensemble import Ensemble
+from snt_zoo.search.evaluate import Model
 from snt_zoo.search.genotype import Genotype
 from snt_zoo.search.supernet import NetworkConfig
 
@@ -36,6 +41,9 @@ if TYPE_CHECKING:
 
 FORMAT = "snt-zoo derived model"
 VERSION = 1
+ENSEMBLE_VERSION = 2
+"""Of a folder that holds an ensemble, which earlier releases cannot read."""
+MOST_MEMBERS = 8
 CONFIG_LIMIT = 10_000_000  # bytes
 HEADER_LIMIT = 2_000_000  # bytes of the header of model.safetensors, as for a bundle
 
@@ -45,14 +53,15 @@ class LoadedModel:
     """A derived model with what is needed to use it.
 
     Args:
-        model: in eval mode, on the CPU.
+        model: in eval mode, on the CPU: a derived model, or an ensemble, whose first member was derived from
+            `source`.
         class_names: in the order of the outputs.
         source: id of the supernet that it came from, `"scratch"`, or `"probe"` for a linear probe on the
             backbone of the package.
         accuracy: ``{"val": …, "test": …}`` as measured when it was made.
     """
 
-    model: DerivedModel
+    model: Model
     class_names: tuple[str, ...]
     source: str
     accuracy: dict[str, float]
@@ -66,14 +75,18 @@ def save_result(result: FinetuneResult, folder: Path) -> Path:
     """
     from snt_zoo.search.report import DERIVED, report_html, report_json
 
+    first, *others = result.model.networks if isinstance(result.model, Ensemble) else [result.model]
     config = {
         "format": FORMAT,
         "version": VERSION,
-        "network": result.model.config.to_json(),
+        "network": first.config.to_json(),
         "class_names": list(result.class_names),
         "source": "probe" if result.returned == "probe" else result.source,
         "accuracy": dict(result.accuracy),
     }
+    if isinstance(result.model, Ensemble):
+        members = [{"network": o.config.to_json(), "genotype": o.genotype.to_json()} for o in others]
+        config |= {"version": ENSEMBLE_VERSION, "others": members}
     try:
         folder.mkdir(parents=True, exist_ok=True)
         state = {name: t.contiguous() for name, t in result.model.state_dict().items()}
@@ -108,10 +121,10 @@ def load_model(folder: str | Path) -> LoadedModel:
             f"{folder} is not a model that `snt-zoo finetune` saved (its config.json names the format "
             f"{config.get('format')!r}); a supernet's bundle is added with `snt-zoo add`"
         )
-    if config.get("version") != VERSION:
+    if config.get("version") not in (VERSION, ENSEMBLE_VERSION):
         raise ModelFolderError(
-            f"{folder} has model format {config.get('version')!r}, this snt-zoo reads {VERSION}: "
-            "upgrade snt-zoo"
+            f"{folder} has model format {config.get('version')!r}, this snt-zoo reads {VERSION} and "
+            f"{ENSEMBLE_VERSION}: upgrade snt-zoo"
         )
     try:
         network = _network(config["network"])
@@ -119,7 +132,8 @@ def load_model(folder: str | Path) -> LoadedModel:
         accuracy = {str(part): float(value) for part, value in dict(config.get("accuracy", {})).items()}
         genotype = Genotype.from_json(_read_json(folder, "genotype.json"))
         with torch.device("meta"):
-            model = DerivedModel(network, genotype)
+            first = DerivedModel(network, genotype)
+            model = _ensemble(first, config["others"]) if config["version"] == ENSEMBLE_VERSION else first
     except ModelFolderError:
         raise
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, SntZooError) as error:
@@ -132,7 +146,14 @@ def load_model(folder: str | Path) -> LoadedModel:
     return LoadedModel(model.eval(), class_names, str(config.get("source", "")), accuracy)
 
 
-def _load_weights(model: DerivedModel, folder: Path) -> None:
+def _ensemble(first: DerivedModel, others: Any) -> Ensemble:
+    if not 1 <= len(others) < MOST_MEMBERS:
+        raise ValueError(f"expected 2 to {MOST_MEMBERS} members of an ensemble, got {len(others) + 1}")
+    members = [DerivedModel(_network(o["network"]), Genotype.from_json(o["genotype"])) for o in others]
+    return Ensemble([first, *members], torch.empty(len(members) + 1))
+
+
+def _load_weights(model: Model, folder: Path) -> None:
     path = folder / "model.safetensors"
     expected = {name: (t.dtype, tuple(t.shape)) for name, t in model.state_dict().items()}
     try:

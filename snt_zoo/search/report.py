@@ -70,6 +70,7 @@ def report_json(result: FinetuneResult, *, out: str | Path | None = None) -> dic
         "search": dict(result.search),
         "warnings": list(result.warnings),
         "probe": None if result.probe is None else dict(result.probe),
+        "ensemble": None if result.ensemble is None else dict(result.ensemble),
         "race": [dict(row) for row in result.race],
         "derived": None if result.derived is None else _kept(result.derived, out),
         "class_names": list(result.class_names),

@@ -22,7 +22,7 @@ from snt_zoo.search.budget import Budget, Clock
 from snt_zoo.search.checkpoint import load_checkpoint, nest, save_checkpoint, unnest
 from snt_zoo.search.distributed import Team
 from snt_zoo.search.learners import WeightLearner
-from snt_zoo.search.stage import StageTraining
+from snt_zoo.search.stage import OnBetter, StageTraining
 
 CHECKPOINT_SECONDS = 60.0
 """Time between two checkpoints within an epoch."""
@@ -33,7 +33,7 @@ class EpochRecord:
     """What is known after an epoch.
 
     Args:
-        stage: `probe`, `race`, `head`, `search` or `derived`.
+        stage: `probe`, `race`, `head`, `search`, `derived` or `ensemble`.
         epoch: counted through the whole run, from 0 (before any training).
         seconds: since the start of the run.
         val_accuracy: from 0 to 1.
@@ -165,6 +165,7 @@ class Run:
         initial: float | None = None,
         prepare: Callable[[], None] | None = None,
         halfway: Callable[[float], None] | None = None,
+        better: OnBetter | None = None,
     ) -> float:
         """Train until the stage's part of the budget is spent; leave the network at its best epoch.
 
@@ -180,16 +181,22 @@ class Run:
                 of the network is what is trained.
             halfway: called once, with the best validation accuracy so far, when half of the stage is over;
                 what it takes is the stage's time.
+            better: called whenever another network is the stage's best, and at the start with that of then,
+                if there is one; so too when the stage goes on after an interruption.
 
         Returns:
             The best validation accuracy, from 0 to 1.
         """
         training = StageTraining(self, stage, learner, initial=initial)
-        return training.train(share=share, epochs=epochs, prepare=prepare, halfway=halfway)
+        return training.train(share=share, epochs=epochs, prepare=prepare, halfway=halfway, better=better)
+
+    def goes_on_in(self, stage: str) -> bool:
+        """Whether the run was interrupted in a stage, which has not begun again yet."""
+        return self._resumed is not None and self._resumed[1]["stage"] == stage
 
     def resumed(self, stage: str) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
         """Tensors and data that the stage left in the checkpoint, once, if the run was resumed in it."""
-        if self._resumed is None or self._resumed[1]["stage"] != stage:
+        if not self.goes_on_in(stage):
             return None
         found, self._resumed = self._resumed, None
         return found

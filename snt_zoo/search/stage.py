@@ -6,6 +6,7 @@ when the run shall stop.
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from torch import Tensor
 from snt_zoo.data.seeding import derive_seed
 from snt_zoo.errors import DivergenceError
 from snt_zoo.search.checkpoint import CHECKPOINT, nest, unnest
+from snt_zoo.search.derived import DerivedModel
 from snt_zoo.search.interruption import Stopped, StopSignals
 from snt_zoo.search.learners import WeightLearner
 from snt_zoo.search.supernet import Supernet
@@ -29,6 +31,10 @@ LEAST_STEPS = 16
 
 # Epochs of a stage in a budget in seconds: a record and a point in the report for each.
 MOST_EPOCHS = 200
+
+
+OnBetter = Callable[[Supernet | DerivedModel, float], None]
+"""Called with the best network of a stage so far, and its validation accuracy."""
 
 
 @dataclass
@@ -99,6 +105,7 @@ class StageTraining:
         pause: Callable[[], bool] | None = None,
         prepare: Callable[[], None] | None = None,
         halfway: Callable[[float], None] | None = None,
+        better: OnBetter | None = None,
     ) -> float:
         """Train, and leave the network at its best epoch; see `Run.fit`.
 
@@ -109,6 +116,7 @@ class StageTraining:
                 goes on from `snapshot`.
             prepare: as in `Run.fit`.
             halfway: as in `Run.fit`.
+            better: as in `Run.fit`.
 
         Raises:
             Stopped: by a signal, after a checkpoint.
@@ -118,6 +126,10 @@ class StageTraining:
         end = None if budget is None else share * budget
         state, learner, team = self.state, self.learner, self.run.team
         length = _epoch_length(learner)
+        if better is not None and state.best_state:
+            best = copy.deepcopy(self.network)
+            best.load_state_dict(state.best_state)
+            better(best, state.best)
 
         def progress() -> float:
             if end is None:
@@ -148,7 +160,7 @@ class StageTraining:
                     if state.unevaluated is None:
                         state.unevaluated = learner.epoch(before_step, steps=length)
                         team.check(self.network)
-                    self._evaluate()
+                    self._evaluate(better)
                     if end is not None and learner.steps > steps:
                         pace = (self.run.clock.seconds() - began) / (learner.steps - steps)
                         least = (end - state.start) / MOST_EPOCHS / pace
@@ -192,7 +204,7 @@ class StageTraining:
         if stop:
             raise Stopped(int(stop))
 
-    def _evaluate(self) -> None:
+    def _evaluate(self, better: OnBetter | None) -> None:
         """Evaluate the epoch that is trained, record it and write a checkpoint."""
         state = self.state
         try:
@@ -201,7 +213,8 @@ class StageTraining:
         except Stopped:
             self._save()
             raise
-        if accuracy >= state.best:  # of equals the later one: it has seen more
+        improved = accuracy >= state.best
+        if improved:  # of equals the later one: it has seen more
             if accuracy > state.best:
                 state.best_at = state.done + 1
             state.best, state.best_state = accuracy, _copy_state(self.learner.candidate())
@@ -214,6 +227,8 @@ class StageTraining:
             entropy=self.network.entropy() if isinstance(self.network, Supernet) else None,
             micro_batch=self.learner.micro_batch,
         )
+        if improved and better is not None:
+            better(self.learner.candidate(), accuracy)
         self._save()
 
     def snapshot(self) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -211,55 +210,6 @@ def test_a_heat_leaves_those_that_are_not_clearly_behind(
     assert result.source in {*kept, "scratch"}
     page = report_html(result)
     assert "on a few images" in page and "behind on a few images" in page
-
-
-def test_the_rival_is_asked_at_the_start_and_halfway_through_the_last_stage(
-    few_digits: ImageDataset, entrants: list[Entrant], tmp_path: Path
-) -> None:
-    asked: list[float | None] = []
-
-    def rival(reached: float | None) -> float | None:
-        asked.append(reached)
-        return 0.25 if reached is None else None
-
-    result = run(few_digits, entrants[2:], budget=Budget(epochs=4), rival=rival)
-    before = [r.val_accuracy for r in result.history if r.stage == "derived"][:2]
-    assert asked == [None, max(*before, result.steps["recalibrated"], result.steps["inherited"])]
-    assert [(r.stage, r.val_accuracy) for r in result.history if r.stage == "probe"] == [("probe", 0.25)]
-    assert result.history[0].stage == "probe" and "linear probe" in report_html(result)
-
-
-@pytest.mark.parametrize("epochs_before", [1, 3])
-def test_the_rival_of_a_run_that_goes_on_knows_what_it_was_asked(
-    few_digits: ImageDataset, tmp_path: Path, epochs_before: int
-) -> None:
-    """Killed before it was asked halfway, and after: it is asked the same in the end, and recorded once."""
-
-    def rival(asked: list[float | None]) -> Callable[[float | None], float]:
-        def answer(reached: float | None) -> float:
-            asked.append(reached)
-            return 0.25 if reached is None else 0.75
-
-        return answer
-
-    def kill(record: EpochRecord) -> None:
-        if [r.stage for r in records].count("derived") == epochs_before:
-            raise KilledError
-        records.append(record)
-
-    options: dict[str, Any] = {"budget": Budget(epochs=4), "device": "cpu", "folder": tmp_path}
-    whole: list[float | None] = []
-    expected = finetune(few_digits, CONFIG, **options, rival=rival(whole))
-    records: list[EpochRecord] = []
-    with pytest.raises(KilledError):
-        finetune(few_digits, CONFIG, **options, rival=rival([]), on_epoch=kill)
-    again: list[float | None] = []
-    resumed = finetune(few_digits, CONFIG, **options, rival=rival(again), resume=True)
-    assert again == whole[1:] and whole[0] is None
-    assert [(r.stage, r.val_accuracy) for r in resumed.history] == [
-        (r.stage, r.val_accuracy) for r in expected.history
-    ]
-    assert [r.stage for r in resumed.history].count("probe") == 2
 
 
 def test_a_heat_leaves_one_where_no_time_is_for_training(

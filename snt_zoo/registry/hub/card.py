@@ -17,6 +17,8 @@ from snt_zoo.registry.card import model_card, plain, quoted
 from snt_zoo.registry.hub.layout import TAG
 from snt_zoo.registry.hub.refs import is_repo
 from snt_zoo.registry.schema import BundleConfig
+from snt_zoo.search.ensemble import Ensemble
+from snt_zoo.search.evaluate import input_sizes
 from snt_zoo.search.model_folder import LoadedModel
 
 TASK = "image-classification"
@@ -47,14 +49,16 @@ def derived_card(loaded: LoadedModel, repo: str, *, base: str | None = None) -> 
         base: repository of the supernet that it came from, if that is known.
     """
     name = repo.partition("/")[2]
-    space = loaded.model.config.space
+    first = loaded.model.networks[0] if isinstance(loaded.model, Ensemble) else loaded.model
+    space = first.config.space
+    sizes = " and ".join(f"{size} × {size}" for size in input_sizes(loaded.model))
     accuracies = {"validation": loaded.accuracy.get("val"), "test": loaded.accuracy.get("test")}
     shown = ", ".join(plain(name) for name in loaded.class_names[:_SHOWN_CLASSES])
     hidden = len(loaded.class_names) - _SHOWN_CLASSES
     rows = [
         ("Search space", f"`{plain(space)}`"),
         ("Derived from", plain(loaded.source) or "not stated"),
-        ("Input", f"{loaded.model.config.input_size} × {loaded.model.config.input_size} pixels, RGB"),
+        ("Input", f"{sizes} pixels, RGB"),
         *((f"{part.capitalize()} accuracy", _percent(value)) for part, value in accuracies.items()),
     ]
     return _sealed(
@@ -71,9 +75,7 @@ def derived_card(loaded: LoadedModel, repo: str, *, base: str | None = None) -> 
                 "",
                 f"# `{name}`",
                 "",
-                "A linear classifier on a MobileNetV2 that was trained on ImageNet, fitted by `snt-zoo`."
-                if loaded.source == "probe"
-                else "A plain network that `snt-zoo` derived from a supernet: one operation on each edge.",
+                _described(loaded),
                 "",
                 "| | |",
                 "|---|---|",
@@ -97,6 +99,16 @@ def derived_card(loaded: LoadedModel, repo: str, *, base: str | None = None) -> 
             ]
         )
     )
+
+
+def _described(loaded: LoadedModel) -> str:
+    probe = "linear classifier on a MobileNetV2 that was trained on ImageNet"
+    if loaded.source == "probe":
+        return f"A {probe}, fitted by `snt-zoo`."
+    told = "A plain network that `snt-zoo` derived from a supernet: one operation on each edge"
+    if isinstance(loaded.model, Ensemble):
+        told += f"; and a {probe}. Both answer together, by a weighted sum of their log-probabilities"
+    return f"{told}."
 
 
 def eval_results(config: BundleConfig) -> str | None:

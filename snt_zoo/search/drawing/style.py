@@ -41,6 +41,7 @@ STAGES = {
     "head": ("new head", "#a371f7"),
     "search": ("supernet", "#2f81f7"),
     "derived": ("derived network", "#2da44e"),
+    "ensemble": ("network and probe", "#1b7c83"),
 }
 
 _CHARACTER = 6.2  # width of one, at the size of the labels
