@@ -12,7 +12,7 @@ import argparse
 import json
 import sys
 import tempfile
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -58,12 +58,14 @@ def summarise(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     by_domain: dict[str, list[bool]] = defaultdict(list)
     for row in rows:
         by_domain[row["domain"]].append(row["close"])
-    handed_back: dict[str, dict[str, list[str]]] = defaultdict(lambda: {"probe": [], "network": []})
+    handed_back: dict[str, dict[str, list[str]]] = defaultdict(
+        lambda: {"probe": [], "ensemble": [], "network": []}
+    )
     for row in rows:
         if row["returned"]:
-            probe = 2 * row["returned"].count("probe") > len(row["returned"])
+            mostly = Counter(row["returned"]).most_common(1)[0][0]
             said = "close" if row["close"] else "not close"
-            handed_back[said]["probe" if probe else "network"].append(row["dataset"])
+            handed_back[said][mostly if mostly in ("probe", "ensemble") else "network"].append(row["dataset"])
     return {
         "datasets": len(rows),
         "close": len(close),

@@ -94,6 +94,7 @@ def _against_scratch_with_probe(rivals: Sequence[Row], main: Sequence[Row]) -> d
     return {
         "targets": len(pairs),
         "test": _mean(_mean(s["test"] for s, _ in both) for both in pairs.values()),
+        "by_target": {target: _mean(s["test"] for s, _ in both) for target, both in pairs.items()},
         "mean_gain": _interval(gains),
         "share_not_worse": _share(gain >= 0 for gain in gains),
         "time_ratio_geomean": _geomean(ratios, "ratios"),

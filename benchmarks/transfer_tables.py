@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def _targets(summary: Mapping[str, Any]) -> str:
     by_target = summary.get("by_target", {})
+    with_probe = summary.get("scratch_with_probe", {}).get("by_target", {})
     rows = []
     for target, of in by_target.items():
         rows.append(
@@ -51,27 +53,32 @@ def _targets(summary: Mapping[str, Any]) -> str:
                 f"`{target}`",
                 of["domain"],
                 ", ".join(dict.fromkeys(f"`{name.rsplit('-', 1)[0]}`" for name in of["from"])),
+                ", ".join(f"{what} {count}" for what, count in Counter(of["returned"]).most_common()),
                 ", ".join(f"{ratio:.1f}" for ratio in of["time_ratios"]),
                 ", ".join(f"{ratio:.1f}" for ratio in of["time_ratios_derived"]),
                 f"{of['scratch']:.3f}",
+                f"{with_probe[target]:.3f}" if target in with_probe else "",
                 f"{of['auto']:.3f}",
                 f"{of['auto_derived']:.3f}",
             ]
         )
     if not rows:
         return ""
-    means = [_mean(of[name] for of in by_target.values()) for name in ("scratch", "auto", "auto_derived")]
     ratios = [summary["time_ratio_geomean"], summary["time_ratio_geomean_derived"]]
-    rows.append(
-        ["mean", "", "", *(f"geometric {ratio:.2f}" for ratio in ratios), *(f"{m:.3f}" for m in means)]
-    )
+    means = [
+        f"{_mean(of[name] for of in by_target.values()):.3f}" for name in ("scratch", "auto", "auto_derived")
+    ]
+    means.insert(1, f"{_mean(with_probe.values()):.3f}" if with_probe.keys() == by_target.keys() else "")
+    rows.append(["mean", "", "", "", *(f"geometric {ratio:.2f}" for ratio in ratios), *means])
     head = [
         "target",
         "domain",
         "from",
+        "handed back",
         "sooner by",
         "search alone",
         "test: scratch",
+        "scratch, with the probe",
         "auto",
         "search alone",
     ]

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from snt_zoo.errors import SntZooError
     from snt_zoo.search.budget import Budget
     from snt_zoo.search.derived import DerivedModel
+    from snt_zoo.search.ensemble import Ensemble
     from snt_zoo.search.genotype import Genotype
     from snt_zoo.search.model_folder import load_model
     from snt_zoo.search.supernet import Supernet
@@ -34,6 +35,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "Budget": "snt_zoo.search.budget",
     "DerivedModel": "snt_zoo.search.derived",
+    "Ensemble": "snt_zoo.search.ensemble",
     "Genotype": "snt_zoo.search.genotype",
     "ImageDataset": "snt_zoo.data",
     "Match": "snt_zoo.zoo",
@@ -49,6 +51,7 @@ _HOMES = {
 __all__ = [
     "Budget",
     "DerivedModel",
+    "Ensemble",
     "Genotype",
     "ImageDataset",
     "Match",

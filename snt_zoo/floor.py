@@ -101,11 +101,11 @@ class Floor:
         """The derived network that was seen last and the probe together, and the better one alone.
 
         Only if both together are handed back: if their cross-entropy on validation is clearly lower than that
-        of the better one, and their accuracy no lower than the probe's. Where one has no error there is
-        nothing to gain.
+        of the better one, and their accuracy no lower than what the floor promises. Where one has no error
+        there is nothing to gain.
 
         Args:
-            best: logits and validation accuracy of a third network, where that is better than both.
+            best: logits and validation accuracy of the best head, where that is better than both.
         """
         if self._seen is None:
             return None
@@ -116,8 +116,8 @@ class Floor:
         labels = self.growing.val.labels
         pool = fit_pool([self._seen[0], asked[0]], labels)
         single = fit_pool([alone[0]], labels)
-        kept = pool.clearly_better_than(single)
-        return (pool, single) if kept and pool.accuracy >= asked[1] else None
+        promised = max(asked[1], best[1] if best else 0.0)
+        return (pool, single) if pool.accuracy >= promised and pool.clearly_better_than(single) else None
 
     def matters(self, reached: float) -> bool:
         """Whether it shall look at more images: if it answers, alone or with the network; see `Rival`."""

@@ -88,12 +88,13 @@ def test_the_benchmark_counts_what_runs_handed_back() -> None:
             row("b", 0.7, True),
             row("c", 0.5, False, "probe", "probe", "derived"),
             row("d", 0.6, False, "derived"),
+            row("e", 0.8, False, "ensemble", "ensemble", "probe"),
         ]
     )
-    assert found["datasets"] == 4 and found["close"] == 2
-    assert found["auc_of_distance"] == 0.5  # a lies before both that are not close, b before neither
-    assert found["close_by_domain"] == {"glyph": "2 of 2", "photo": "0 of 2"}
+    assert found["datasets"] == 5 and found["close"] == 2
+    assert found["auc_of_distance"] == round(4 / 6, 3)  # a lies before all that are not close, b before e
+    assert found["close_by_domain"] == {"glyph": "2 of 2", "photo": "0 of 3"}
     assert found["handed_back"] == {
-        "close": {"probe": [], "network": ["a"]},
-        "not close": {"probe": ["c"], "network": ["d"]},
+        "close": {"probe": [], "ensemble": [], "network": ["a"]},
+        "not close": {"probe": ["c"], "ensemble": ["e"], "network": ["d"]},
     }

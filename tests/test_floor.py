@@ -262,6 +262,11 @@ def test_together_they_are_not_handed_back_where_one_is_enough_or_both_too_large
     for limits in (Limits(max_params=probe_alone), Limits(max_macs=1_000_000)):
         small = FixedFloor(few_digits, modest, limits)
         assert with_floor(trained, small, few_digits).returned == "derived" and small.together() is None
+    head = BestHead("other", probe_network(modest), 0.999)
+    assert (
+        with_floor(replace(trained, best_head=head), FixedFloor(few_digits, modest), few_digits).returned
+        == "head"
+    )
     proud = FixedFloor(few_digits, replace(modest, val_accuracy=0.999))
     assert with_floor(trained, proud, few_digits).returned == "probe"
     assert FixedFloor(few_digits, modest).together() is None  # no network was seen yet
