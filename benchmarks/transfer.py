@@ -11,6 +11,8 @@ generalists that saw one, others stand in that did not (`zoo.folds` says how FOL
   from scratch with the probe that `auto` has.
 - `ablation`: weights and alphas, either, neither; no search at all; a generalist.
 - `epochs`: a search from scratch and `--from auto` for equally many epochs.
+- `oracle`: of each target the best of `matrix`, the winner of the races of `main` and the nearest source, for
+  as long as `main`. What they are follows from the rows that there are when the command starts.
 
 Rows go into a file of JSON lines as they come and are skipped when they are there, so that hours of runs can
 be stopped and started again. Every run has one thread, and its seconds are processor time, so that two side
@@ -32,7 +34,7 @@ from typing import Any
 
 from benchmarks.document import RESULTS, document, write
 from benchmarks.json_lines import read_rows
-from benchmarks.transfer_plan import PARTS, TARGETS, Budgets, Job, plan
+from benchmarks.transfer_plan import PARTS, TARGETS, Budgets, Job, plan, promising_sources
 
 COMMAND = "python -m benchmarks.transfer --data DIR --folds FOLDS --workers 2"
 Row = dict[str, Any]
@@ -122,14 +124,15 @@ def main() -> None:
                 sources = names_of(open_zoo(Path(home), arguments.folds), TARGETS)
             except FileNotFoundError as error:
                 parser.error(str(error))
+            rows = read_rows(arguments.rows)
             wanted = [
                 job
-                for job in plan(arguments.parts, budgets, sources)
+                for job in plan(arguments.parts, budgets, sources, promising_sources(rows))
                 if not arguments.arms or job.arm in arguments.arms
             ]
             if not wanted:
                 parser.error(f"the parts {', '.join(arguments.parts)} have none of the arms asked for")
-            there = {job_of(row).key() for row in read_rows(arguments.rows)}
+            there = {job_of(row).key() for row in rows}
             failures = run(
                 [job for job in wanted if job.key() not in there],
                 data=arguments.data,

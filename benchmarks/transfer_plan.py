@@ -5,7 +5,8 @@ A part is a question; its jobs are listed with the claims first, so that what is
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -46,7 +47,7 @@ class Job:
     """One row.
 
     Args:
-        part: `main`, `epochs`, `few`, `ablation`, `matrix`, `rivals` or `retrieval`.
+        part: `main`, `epochs`, `few`, `ablation`, `matrix`, `rivals`, `retrieval` or `oracle`.
         target: dataset.
         arm: what is done.
         seed: of the run.
@@ -79,13 +80,19 @@ class Budgets:
     matrix: float = 5.0
 
 
-def plan(parts: Sequence[str], budgets: Budgets, sources: dict[str, list[str]]) -> Iterator[Job]:
+def plan(
+    parts: Sequence[str],
+    budgets: Budgets,
+    sources: Mapping[str, Sequence[str]],
+    promising: Mapping[str, Sequence[str]] | None = None,
+) -> Iterator[Job]:
     """The jobs of some parts, in the order of the parts and the claims' first.
 
     Args:
         parts: which.
         budgets: of each.
         sources: for each target the names of the supernets that may answer.
+        promising: for each target those of the part `oracle` (`promising_sources`).
     """
     for part in parts:
         if part in ("main", "epochs"):
@@ -114,6 +121,10 @@ def plan(parts: Sequence[str], budgets: Budgets, sources: dict[str, list[str]]) 
             for target in TARGETS:
                 for source in sources[target]:
                     yield Job(part, target, "source", 0, budgets.matrix, None, source)
+        elif part == "oracle":
+            for target in TARGETS:
+                for source in (promising or {}).get(target, ()):
+                    yield Job(part, target, "source", 0, budgets.main, None, source)
         elif part == "retrieval":
             for target in TARGETS:
                 for method in METHODS:
@@ -121,4 +132,31 @@ def plan(parts: Sequence[str], budgets: Budgets, sources: dict[str, list[str]]) 
                         yield Job(part, target, method, 0, 0.0)
 
 
-PARTS = ("main", "retrieval", "matrix", "few", "rivals", "ablation", "epochs")
+PARTS = ("main", "retrieval", "matrix", "few", "rivals", "ablation", "epochs", "oracle")
+
+
+def promising_sources(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
+    """Sources that may be the best for each target in a minute, by what there is of other parts.
+
+    The three that validation liked best in the part `matrix`, those that won the races of `main`, and the
+    nearest by `class-ot` of the part `retrieval`.
+    """
+    tried: dict[str, dict[str, float]] = defaultdict(dict)
+    found: dict[str, list[str]] = {}
+    for row in rows:
+        if row["part"] == "matrix":
+            tried[row["target"]][row["source"]] = row["val"]
+    for target, known in tried.items():
+        found[target] = sorted(known, key=lambda name: -known[name])[:3]
+    for row in rows:
+        known = tried.get(row["target"], {})
+        if row["part"] == "main" and row["arm"] == "auto":
+            found.setdefault(row["target"], []).append(winner(row))
+        elif row["part"] == "retrieval" and row["arm"] == "class-ot":
+            found.setdefault(row["target"], []).extend([n for n in row["ranking"] if n in known][:1])
+    return {target: list(dict.fromkeys(names)) for target, names in found.items()}
+
+
+def winner(row: Mapping[str, Any]) -> str:
+    """Name of the supernet that won a race."""
+    return str(row["from"]).rpartition("-")[0]  # without the digest

@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from benchmarks.transfer_plan import FEW, METHODS, TARGETS, WITH_PROBE
+from benchmarks.transfer_plan import FEW, METHODS, TARGETS, WITH_PROBE, winner
 from snt_zoo.adapting import CANDIDATES, GENERALIST, GENERALISTS
 from zoo.folds import original
 
@@ -37,6 +37,7 @@ def summarise(rows: Sequence[Row]) -> dict[str, Any]:
     found["mean_gain_20_per_class"] = _against_scratch(few[20]).get("mean_gain")
     found["few"] = {str(count): _against_scratch(of) for count, of in sorted(few.items()) if of}
     found |= _choices(parts["matrix"], parts["retrieval"], parts["main"])
+    found["in_a_minute"] = _in_a_minute(parts["oracle"], parts["retrieval"], parts["main"])
     found["ablation"] = _by_arm(parts["ablation"])
     found["equal_epochs"] = _by_arm(parts["epochs"])
     found["imagenet"] = _imagenet(parts["rivals"], parts["main"])
@@ -183,7 +184,7 @@ def _choices(matrix: Sequence[Row], retrieval: Sequence[Row], main: Sequence[Row
     winners: dict[str, list[str]] = defaultdict(list)
     for row in main:
         if row["arm"] == "auto":
-            winners[row["target"]].append(row["from"].rpartition("-")[0])  # without the digest
+            winners[row["target"]].append(winner(row))
     tests: dict[str, dict[str, Row]] = defaultdict(dict)
     for row in matrix:
         tests[row["target"]][row["source"]] = row
@@ -236,6 +237,34 @@ def _choices(matrix: Sequence[Row], retrieval: Sequence[Row], main: Sequence[Row
         "head_rank_correlation": _mean(_spearman_of_heads(tests[target]) for target in complete),
         "choice_by_target": rows,
     }
+
+
+def _in_a_minute(oracle: Sequence[Row], retrieval: Sequence[Row], main: Sequence[Row]) -> dict[str, Any]:
+    """Points lost on test to the best source by validation, where each had as long as the runs of `main`.
+
+    Of the sources that the part `oracle` has: who is the best in five seconds, wins a race or lies nearest.
+    """
+    runs: dict[str, dict[str, Row]] = defaultdict(dict)
+    for row in oracle:
+        runs[row["target"]][row["source"]] = row
+    nearest = {row["target"]: row["ranking"] for row in retrieval if row["arm"] == "class-ot"}
+    lost: dict[str, dict[str, float]] = {}
+    for target in TARGETS:
+        known = runs[target]
+        won = [winner(row) for row in main if row["target"] == target and row["arm"] == "auto"]
+        near = [name for name in nearest.get(target, ()) if name in known][:1]
+        if not (won and near and set(won) <= set(known)):
+            continue
+        best = max(known.values(), key=lambda row: row["val"])["test"]
+        lost[target] = {
+            "race": round(best - statistics.fmean(known[name]["test"] for name in won), 4),
+            "class-ot": round(best - known[near[0]]["test"], 4),
+            "best": round(best - max(row["test"] for row in known.values()), 4),
+        }
+    if not lost:
+        return {}
+    means = {name: _mean(row[name] for row in lost.values()) for name in ("race", "class-ot", "best")}
+    return {"targets": len(lost), "regrets": means, "by_target": lost}
 
 
 def head_accuracy(row: Row) -> float:

@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks.transfer_arms import cut
 from benchmarks.transfer_pictures import best_so_far
-from benchmarks.transfer_plan import METHODS, PARTS, TARGETS, WITH_PROBE, Budgets, plan
+from benchmarks.transfer_plan import METHODS, PARTS, TARGETS, WITH_PROBE, Budgets, plan, promising_sources
 from benchmarks.transfer_report import _best_of_three, answers, goal, ratio, reached, summarise
 from benchmarks.transfer_tables import BEGIN, END, insert
 from snt_zoo.data import ImageDataset
@@ -44,7 +44,7 @@ def row(**fields: Any) -> Row:
 
 def test_the_plan_asks_each_question_once_and_no_relative() -> None:
     sources = {target: ["x", "y"] for target in TARGETS}
-    jobs = list(plan(PARTS, Budgets(), sources))
+    jobs = list(plan(PARTS, Budgets(), sources, sources))
     assert len({job.key() for job in jobs}) == len(jobs)
     assert {job.part for job in jobs} == set(PARTS)
     assert [job.part for job in jobs[: 10 * len(TARGETS)]] == ["main"] * 10 * len(TARGETS)
@@ -166,6 +166,32 @@ def test_regrets_are_to_the_source_that_validation_chooses(monkeypatch: pytest.M
     assert summarise(rows + main)["race_regret"] == pytest.approx(0.8 - (0.9 + 0.9 + 0.8) / 3, abs=1e-4)
     assert found["regrets"]["worst"] == pytest.approx(0.7)
     assert found["regrets"]["best"] == pytest.approx(-0.1)
+
+
+def test_in_a_minute_the_oracle_is_the_best_of_those_that_were_promising() -> None:
+    target = TARGETS[0]
+    rows = [
+        row(part="matrix", arm="source", source=name, val=val)
+        for name, val in zip("vwxyz", (5, 4, 3, 2, 1), strict=True)
+    ]
+    rows += [row(seed=i, **{"from": f"{name}-0a1b2c3d"}) for i, name in enumerate("vyy")]
+    rows += [{"part": "retrieval", "target": target, "arm": "class-ot", "ranking": ["not run", "z", "v"]}]
+    assert promising_sources(rows) == {target: ["v", "w", "x", "y", "z"]}
+    sources = {each: ["v"] for each in TARGETS}
+    jobs = list(plan(["oracle"], Budgets(), sources, promising_sources(rows)))
+    assert [(job.target, job.source, job.budget) for job in jobs] == [
+        (target, name, 60.0) for name in "vwxyz"
+    ]
+    tests = {"v": (0.8, 0.7), "w": (0.9, 0.6), "x": (0.2, 0.1), "y": (0.5, 0.5), "z": (0.4, 0.2)}
+    for name, (val, test) in tests.items():
+        rows.append(row(part="oracle", arm="source", source=name, val=val, test=test))
+    found = summarise(rows)["in_a_minute"]
+    # w is the oracle by validation, 0.6 on test; the races chose v, y and y.
+    assert found["targets"] == 1 and found["regrets"]["race"] == pytest.approx(0.6 - 1.7 / 3, abs=1e-4)
+    assert found["regrets"]["class-ot"] == pytest.approx(0.4) and found["regrets"]["best"] == pytest.approx(
+        -0.1
+    )
+    assert summarise(rows[:-2])["in_a_minute"] == {}  # not all that it takes were run
 
 
 def test_rivals_are_compared_where_each_was_run() -> None:
