@@ -83,7 +83,7 @@ def show_run(document: Mapping[str, Any]) -> None:
     default=True,
     show_default=True,
     help="Hand back a linear probe on the ImageNet backbone, or a head of the race, where that is better on "
-    "validation.",
+    "validation; or the network and the probe together, where that is clearly better.",
 )
 @exclude_option
 @hub_option
