@@ -281,12 +281,17 @@ def _tried(
 
 
 def default_recipe(start: NetworkConfig | Supernet) -> Recipe:
-    """`Recipe.for_pretraining()`, with the rate of `Recipe.for_transfer()` if a supernet is given."""
-    return recipe_for(pretrained=isinstance(start, Supernet))
+    """`Recipe.for_pretraining()`, with the rate of `Recipe.for_transfer()` if a supernet is given.
+
+    In a space whose paths teach each other nothing it ends with that of the genotype (docs/decisions.md, 71).
+    """
+    config = start.config if isinstance(start, Supernet) else start
+    recipe = recipe_for(pretrained=isinstance(start, Supernet))
+    return replace(recipe, settle_share=config.build_space().settle_share)
 
 
 def recipe_for(*, pretrained: bool) -> Recipe:
-    """`default_recipe` of a start that is a supernet, or is not."""
+    """What every space has in common in `default_recipe`, for a start that is a supernet or is not."""
     recipe = Recipe.for_pretraining()
     return replace(recipe, weight_lr=Recipe.for_transfer().weight_lr) if pretrained else recipe
 

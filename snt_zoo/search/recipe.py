@@ -25,6 +25,8 @@ class Recipe:
         alpha_share: share of the training split that trains the alphas.
         alpha_every: steps of the weights to one of the alphas.
         warmup_share: share of the search in which only weights are trained.
+        settle_share: last share of the search in which alphas rest, and weights are trained along the path of
+            the genotype, by which a derived network and a transfer begin.
         search_share: share of the budget that goes to the supernet; the derived network has the rest.
         search_passes: over the training images that a search after a transfer must be able to make in that
             share of a budget in seconds; else there is none.
@@ -71,6 +73,7 @@ class Recipe:
     alpha_share: float = 0.5  # DARTS
     alpha_every: int = 1  # DARTS
     warmup_share: float = 0.15
+    settle_share: float = 0.0  # docs/decisions.md, 71: for cells of DARTS
     search_share: float = 0.15  # docs/decisions.md, 45, as is the selection
     search_passes: int = 5  # docs/decisions.md, 54
     derived_lr: float = 0.1

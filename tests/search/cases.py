@@ -70,6 +70,21 @@ class SearcherTestCase:
         moved = [not torch.equal(a, b) for a, b in zip(alphas, searcher.alphas, strict=True)]
         assert all(moved[: len(searcher.supernet.alphas)])
 
+    def test_settled_it_trains_the_path_of_the_genotype_alone(self, few_digits: ImageDataset) -> None:
+        searcher = self.make(few_digits, warmup_share=0.0, settle_share=0.4, guards=())
+        searcher.epoch(lambda: 0.55)
+        assert not searcher.settled
+        alphas = [alpha.detach().clone() for alpha in searcher.alphas]
+        weights = [weight.detach().clone() for weight in searcher.parameters]
+        searcher.epoch(lambda: 0.65)
+        assert searcher.settled
+        assert all(torch.equal(a, b) for a, b in zip(alphas, searcher.alphas, strict=True))
+        path = searcher.supernet(batch(few_digits)[0]).square().sum()
+        gradients = torch.autograd.grad(path, searcher.parameters, allow_unused=True)
+        moved = [not torch.equal(a, b) for a, b in zip(weights, searcher.parameters, strict=True)]
+        assert moved == [gradient is not None for gradient in gradients] and not all(moved)
+        assert searcher.evaluation() == {}  # what is kept is what the path knows
+
     def test_an_alpha_step_leaves_weights_and_their_optimizer_alone(self, few_digits: ImageDataset) -> None:
         searcher = self.make(few_digits, guards=tuple(list_guards()))
         searcher.epoch(lambda: 0.9)  # momentum that a step could spoil

@@ -96,7 +96,7 @@ class Searcher(WeightLearner, ABC):
     def step(self, images: Tensor, labels: Tensor, progress: float) -> Tensor:
         self.progress = progress
         self.set_rate(progress)
-        if self.warm and self.steps % self.recipe.alpha_every == 0:
+        if self.warm and not self.settled and self.steps % self.recipe.alpha_every == 0:
             self._alpha_step(*next(self.alpha_batches), training=(images, labels))
         return super().step(images, labels, progress)
 
@@ -104,6 +104,19 @@ class Searcher(WeightLearner, ABC):
     def warm(self) -> bool:
         """Whether the weights have been trained enough for the alphas to move."""
         return self.progress >= self.warmup * self.recipe.warmup_share
+
+    @property
+    def settled(self) -> bool:
+        """Whether the architecture is decided, and only its path is trained."""
+        share = self.recipe.settle_share
+        return share > 0 and self.progress >= 1 - share
+
+    def loss(self, images: Tensor, labels: Tensor) -> Tensor:
+        """Mean loss of a weight step: as the searcher runs the supernet, or by the path of its genotype."""
+        if not self.settled:
+            return super().loss(images, labels)
+        smoothing = self.recipe.label_smoothing
+        return cross_entropy(self.supernet(images), labels, self.heads, label_smoothing=smoothing)
 
     def _alpha_step(self, images: Tensor, labels: Tensor, *, training: Batch) -> None:
         gradients = self.alpha_gradients((images, labels), training)

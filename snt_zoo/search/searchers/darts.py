@@ -29,4 +29,5 @@ class MixtureSearcher(Searcher):
         return out
 
     def evaluation(self) -> dict[str, Mapping[str, Tensor]]:
-        return {"mixture": self.expected_mixture()}
+        # An epoch before the path is trained must not be kept for what the mixture knows.
+        return {} if self.recipe.settle_share else {"mixture": self.expected_mixture()}

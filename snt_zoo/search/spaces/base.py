@@ -90,6 +90,8 @@ class SearchSpace(abc.ABC):
     """Operations that no genotype keeps."""
     may_be_pretrained: ClassVar[bool] = False
     """Whether its supernets may hold a published network, whose batch-norm statistics are worth keeping."""
+    settle_share: ClassVar[float] = 0.0
+    """Of a pretraining by default: the last share, in which only the path of the genotype is trained."""
     depthwise: ClassVar[bool] = False
     """Whether its networks have depthwise convolutions; see `memory_format`."""
     pixels_at_once: ClassVar[int] = 256 * 32**2

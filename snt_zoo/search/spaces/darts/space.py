@@ -39,6 +39,7 @@ class Darts(SearchSpace):
 
     operations: ClassVar[tuple[str, ...]] = OPERATIONS
     never: ClassVar[tuple[str, ...]] = ("none",)
+    settle_share: ClassVar[float] = 0.7  # docs/decisions.md, 71
     depthwise: ClassVar[bool] = True
     added_later: ClassVar[frozenset[str]] = frozenset({"partial_channels"})
     edges: ClassVar[Mapping[str, tuple[tuple[int, int], ...]]] = {"normal": EDGES, "reduce": EDGES}
