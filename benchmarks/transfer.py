@@ -131,7 +131,10 @@ def main() -> None:
                 if not arguments.arms or job.arm in arguments.arms
             ]
             if not wanted:
-                parser.error(f"the parts {', '.join(arguments.parts)} have none of the arms asked for")
+                parser.error(
+                    f"the parts {', '.join(arguments.parts)} have none of the arms asked for; oracle has "
+                    f"none before {arguments.rows} has rows of main, matrix and retrieval"
+                )
             there = {job_of(row).key() for row in rows}
             failures = run(
                 [job for job in wanted if job.key() not in there],

@@ -70,6 +70,13 @@ def test_importing_the_package_imports_nothing_heavy() -> None:
     assert done.stdout.strip() == "[]"
 
 
+def test_neither_a_query_nor_a_run_waits_for_torchvision() -> None:
+    """It takes more than a second to import, and only its datasets need it."""
+    code = "import sys, snt_zoo.zoo, snt_zoo.search.finetune; print('torchvision' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
 def test_every_public_name_is_there() -> None:
     import snt_zoo
 

@@ -15,8 +15,8 @@ from typing import Any, cast
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torchvision.transforms.v2 import functional as transforms
 
+from snt_zoo.data.normalisation import as_unit
 from snt_zoo.search.derived import DerivedModel
 
 _CLEAR_ERRORS = 2.0  # as in the heat of a race
@@ -148,8 +148,8 @@ def _pooled(weights: Tensor, logits: Sequence[Tensor]) -> Tensor:
 
 
 def _resized(images: Tensor, network: DerivedModel) -> Tensor:
-    size = [network.config.input_size] * 2
-    if list(images.shape[-2:]) == size:
+    size = (network.config.input_size, network.config.input_size)
+    if images.shape[-2:] == size:
         return images
-    resized: Tensor = transforms.resize(images, size, antialias=True)
-    return resized
+    # By the mean of the area where it makes smaller, as Pillow does when a dataset is read.
+    return nn.functional.interpolate(as_unit(images), size, mode="bilinear", antialias=True)

@@ -175,13 +175,20 @@ def predict(network: Network | Ensemble, *images: Tensor) -> Tensor:
 
     Returns:
         ``batch x num_classes``, float32, rows sum to 1.
+
+    Raises:
+        ValueError: there are images of too many sizes, or none.
     """
+    sizes = input_sizes(network)
+    if len(images) not in (1, len(sizes)):
+        raise ValueError(
+            f"expected images in each of the sizes {sizes} that it takes, got {len(images)} batches"
+        )
     device = next(network.parameters()).device
     with evaluation_mode(network):
         pixels = [part.to(device) for part in images]
         if not isinstance(network, Ensemble):
-            (x,) = pixels
-            answers = network(network.config.normalisation(x))
+            answers = network(network.config.normalisation(pixels[0]))
         elif len(pixels) == 1:
             answers = network(*pixels)
         else:

@@ -246,6 +246,11 @@ class WeightLearner:
         means = iter(present)
         return loss, [None if gradient is None else next(means) for gradient in gradients]
 
+    @property
+    def patience(self) -> int:
+        """Epochs without a better one after which a stage ends; 0 for never."""
+        return self.recipe.patience
+
     def loss(self, images: Tensor, labels: Tensor) -> Tensor:
         """Mean loss of a weight step over some images; see `gradients`."""
         outputs = self.outputs(images)

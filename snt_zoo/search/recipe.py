@@ -35,7 +35,8 @@ class Recipe:
             one for each with spaces between. Pretraining also takes `auto` (`snt_zoo.search.mirroring`).
         average: decay of an exponential average of the weights, by steps; what is kept is the average, or the
             weights themselves where they are better on validation. 0 for none.
-        patience: epochs without a better one on validation after which a stage ends; 0 for never.
+        patience: epochs without a better one on validation after which a stage ends; 0 for never, as for a
+            search with a `settle_share`.
         guards: names of the guards that are on (`snt_zoo.search.guards`).
         oles_window: steps over which `early-stopping` averages the cosine of an operation's gradients.
         oles_threshold: mean cosine under which it freezes the operation.

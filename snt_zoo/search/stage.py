@@ -195,7 +195,7 @@ class StageTraining:
 
     def _goes_on(self, progress: float) -> bool:
         """Whether the budget lasts, and validation has got better lately."""
-        patience = self.learner.recipe.patience
+        patience = self.learner.patience
         waited = self.state.done - self.state.best_at
         return progress < 1 and (not patience or waited < patience)
 

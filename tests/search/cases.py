@@ -84,6 +84,8 @@ class SearcherTestCase:
         moved = [not torch.equal(a, b) for a, b in zip(weights, searcher.parameters, strict=True)]
         assert moved == [gradient is not None for gradient in gradients] and not all(moved)
         assert searcher.evaluation() == {}  # what is kept is what the path knows
+        impatient = self.make(few_digits, settle_share=0.4, patience=1)
+        assert impatient.patience == 0 and self.make(few_digits, patience=1).patience == 1
 
     def test_an_alpha_step_leaves_weights_and_their_optimizer_alone(self, few_digits: ImageDataset) -> None:
         searcher = self.make(few_digits, guards=tuple(list_guards()))

@@ -124,6 +124,10 @@ def test_an_ensemble_answers_by_its_members_each_with_images_of_its_size(
     assert input_sizes(ensemble) == (16, 24) and input_sizes(members[0]) == (16,)
     batches = [few_digits.test.tensor(size) for size in (16, 24)]
     torch.testing.assert_close(predict(ensemble, *batches), expected.softmax(1))
+    with pytest.raises(ValueError, match=r"each of the sizes \(16, 24\)"):
+        predict(ensemble, *batches, *batches)
+    with pytest.raises(ValueError, match="got 2 batches"):
+        predict(members[0], *batches)
     assert count_parameters(ensemble) == sum(map(count_parameters, members))
     assert count_macs(ensemble) == sum(map(count_macs, members))
     # From pixels as they are: digits have 8 × 8. Resized as floats or as bytes they differ by a level.

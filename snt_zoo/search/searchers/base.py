@@ -106,6 +106,11 @@ class Searcher(WeightLearner, ABC):
         return self.progress >= self.warmup * self.recipe.warmup_share
 
     @property
+    def patience(self) -> int:
+        # Before the path is trained nothing of it gets better: nobody would live to see it settle.
+        return 0 if self.recipe.settle_share else super().patience
+
+    @property
     def settled(self) -> bool:
         """Whether the architecture is decided, and only its path is trained."""
         share = self.recipe.settle_share
