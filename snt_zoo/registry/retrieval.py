@@ -23,6 +23,7 @@ from snt_zoo.encoders.transport import class_distance
 from snt_zoo.errors import DatasetError, NoMatchError, NotInRegistryError, RegistryError
 from snt_zoo.registry.filters import Candidate, Filter
 from snt_zoo.registry.hub.seen import RemoteRecord
+from snt_zoo.registry.records import Record
 from snt_zoo.registry.registry import Registry
 from snt_zoo.search.supernet import Supernet
 
@@ -218,18 +219,26 @@ def retrieve(
     for source, one in zip(sources, measure(Target(target, data), sources), strict=True):
         if source.id not in best or one.distance < best[source.id][1].distance:
             best[source.id] = source, one
-    breadth = {id: len(candidate.sources) for id, candidate in candidates.items()}
-    ranking = _ranked(best.values(), breadth)[:k]
+    ranking = _ranked(best.values(), {id: _among_equals(one) for id, one in candidates.items()})[:k]
     matches = tuple(_match(candidates[source.id], target, source, one) for source, one in ranking)
     ranked = time.perf_counter()
     times = dict(seconds or {}) | {"shortlist": listed - start, "rerank": ranked - listed}
     return QueryResult(matches, None, times, RankedBy(measure.name, ranking[0][1].level))
 
 
+def _among_equals(candidate: Candidate) -> tuple[int, float, str]:
+    """What orders supernets that are equally near, the smallest first: breadth, accuracy, id.
+
+    Accuracy is that on validation, of what is in this registry: elsewhere it is a claim.
+    """
+    accuracy = candidate.val_accuracy if isinstance(candidate, Record) else None
+    return len(candidate.sources), -(accuracy or 0.0), candidate.id
+
+
 def _ranked(
-    found: Iterable[tuple[Source, Measured]], breadth: Mapping[str, int]
+    found: Iterable[tuple[Source, Measured]], order: Mapping[str, tuple[int, float, str]]
 ) -> list[tuple[Source, Measured]]:
-    """Nearest first; of equals those that were trained on the fewest sources.
+    """Nearest first; of equals those that were trained on the fewest sources, and of these the most accurate.
 
     A generalist is as near as the supernet of its nearest source alone, which was trained on nothing else;
     but for rounding, where their sketches of that source were made by different releases.
@@ -241,7 +250,7 @@ def _ranked(
         if not groups or pair[1].distance - groups[-1][0][1].distance > same:
             groups.append([])
         groups[-1].append(pair)
-    return [pair for group in groups for pair in sorted(group, key=lambda p: (breadth[p[0].id], p[0].id))]
+    return [pair for group in groups for pair in sorted(group, key=lambda p: order[p[0].id])]
 
 
 def _explain(count: int) -> NoReturn:

@@ -74,3 +74,14 @@ def test_what_is_removed_while_a_query_runs_is_left_out(
 
     monkeypatch.setattr(Registry, "records", records)
     assert nearest not in {match.id for match in retrieve(shelf, sketch(seed=3), k=6)}
+
+
+def test_of_equally_near_supernets_the_most_accurate_comes_first(tmp_path: Path) -> None:
+    registry = Registry.open(tmp_path / "home")
+    for name, accuracy in [("a", None), ("b", 0.4), ("c", 0.8), ("d", 0.6)]:
+        metrics = {"val_accuracy": accuracy, "test_accuracy": None, "seconds_per_image": 0.5}
+        folder = make_bundle(tmp_path / name, name=name, metrics=metrics)
+        registry.add(folder, embed=encode, encoder=ENCODER_ID)
+    found = retrieve(registry, sketch(seed=1), k=4)
+    assert len({match.distance for match in found}) == 1
+    assert [match.id[0] for match in found] == ["c", "d", "b", "a"]
