@@ -29,6 +29,7 @@ SIZED = {
     **TINY,
     "nas_bench_201/deep": NetworkConfig("nas_bench_201", {"channels": 6, "cells_per_stage": 2}, 7, 21),
     "darts/wide": NetworkConfig("darts", {"channels": 6, "cells": 5, "stem_multiplier": 3}, 3, 19),
+    "darts/small": NetworkConfig("darts", {"channels": 4, "cells": 4, "stem_stride": 2}, 3, 19),
 }
 
 

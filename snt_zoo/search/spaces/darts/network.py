@@ -28,7 +28,8 @@ class Network(SupernetTrunk):
         self.mixed = genotype is None
         width = space.stem_multiplier * c
         self.stem = nn.Sequential(
-            nn.Conv2d(in_channels, width, 3, padding=1, bias=False), nn.BatchNorm2d(width)
+            nn.Conv2d(in_channels, width, 3, stride=space.stem_stride, padding=1, bias=False),
+            nn.BatchNorm2d(width),
         )
         self.cells = nn.ModuleList()
         self.kinds: list[str] = []

@@ -35,25 +35,28 @@ class Darts(SearchSpace):
         stem_multiplier: the stem has this times C channels (3 in the paper's code).
         partial_channels: K; only one K-th of the channels goes through the operations, the others pass by
             (PC-DARTS, Xu et al. 2020, section 3.2). A derived network keeps the partial connections.
+        stem_stride: 1 as in the paper, or 2 for a quarter of the cost.
     """
 
     operations: ClassVar[tuple[str, ...]] = OPERATIONS
     never: ClassVar[tuple[str, ...]] = ("none",)
     settle_share: ClassVar[float] = 0.7  # docs/decisions.md, 71
     depthwise: ClassVar[bool] = True
-    added_later: ClassVar[frozenset[str]] = frozenset({"partial_channels"})
+    added_later: ClassVar[frozenset[str]] = frozenset({"partial_channels", "stem_stride"})
     edges: ClassVar[Mapping[str, tuple[tuple[int, int], ...]]] = {"normal": EDGES, "reduce": EDGES}
     bounds: ClassVar[Mapping[str, tuple[int, int]]] = {
         "channels": (1, 128),
         "cells": (3, 32),
         "stem_multiplier": (1, 4),
         "partial_channels": (1, 16),
+        "stem_stride": (1, 2),
     }
 
     channels: int = 16
     cells: int = 8
     stem_multiplier: int = 3
     partial_channels: int = 1
+    stem_stride: int = 1
 
     def validate(self) -> None:
         super().validate()
@@ -109,8 +112,9 @@ class Darts(SearchSpace):
         macs = {kind: torch.zeros_like(table) for kind, table in params.items()}
         width = self.stem_multiplier * self.channels
         fixed_params = IN_CHANNELS * 9 * width + 2 * width
-        fixed_macs = IN_CHANNELS * 9 * width * input_size**2
-        c, c_before, c_last, side = self.channels, width, width, input_size
+        side = -(-input_size // self.stem_stride)  # a strided convolution with padding halves upwards
+        fixed_macs = IN_CHANNELS * 9 * width * side**2
+        c, c_before, c_last = self.channels, width, width
         for index in range(self.cells):
             reduce = index in self.reductions
             c *= 2 if reduce else 1
