@@ -13,6 +13,7 @@ generalists that saw one, others stand in that did not (`zoo.folds` says how FOL
 - `epochs`: a search from scratch and `--from auto` for equally many epochs.
 - `oracle`: of each target the best of `matrix`, the winner of the races of `main` and the nearest source, for
   as long as `main`. What they are follows from the rows that there are when the command starts.
+- `long`: of the arms of `ablation` those that tell what a search is worth where there is time for one.
 
 Rows go into a file of JSON lines as they come and are skipped when they are there, so that hours of runs can
 be stopped and started again. Every run has one thread, and its seconds are processor time, so that two side

@@ -32,7 +32,8 @@ from snt_zoo.zoo import Zoo
 from zoo.sources import read_sources
 
 ABLATION = replace(Recipe.for_transfer(), search_share=0.1, search_passes=0)
-"""In the part `ablation` there is a search, however few passes it makes: what is adapted is the question."""
+"""In the parts `ablation` and `long` there is a search, however few passes it makes: what is adapted is the
+question."""
 
 RESIDUAL_PARAMS = 120_000  # about those of the derived networks of the starter zoo
 MOBILENET_RATE = 0.01  # of SGD on all weights of a network that was pretrained; a usual one

@@ -47,7 +47,7 @@ class Job:
     """One row.
 
     Args:
-        part: `main`, `epochs`, `few`, `ablation`, `matrix`, `rivals`, `retrieval` or `oracle`.
+        part: one of `PARTS`.
         target: dataset.
         arm: what is done.
         seed: of the run.
@@ -77,6 +77,7 @@ class Budgets:
     epochs: float = 6.0
     few: float = 20.0
     ablation: float = 20.0
+    long: float = 180.0
     matrix: float = 5.0
 
 
@@ -112,6 +113,10 @@ def plan(
                 for target in TARGETS:
                     for arm in ("both", "weights", "alphas", "neither", "no search", "generalist"):
                         yield Job(part, target, arm, seed, budgets.ablation)
+        elif part == "long":
+            for arm in ("both", "no search", "neither"):
+                for target in TARGETS:
+                    yield Job(part, target, arm, 0, budgets.long)
         elif part == "rivals":
             for seed in SEEDS:
                 for target in TARGETS:
@@ -132,7 +137,7 @@ def plan(
                         yield Job(part, target, method, 0, 0.0)
 
 
-PARTS = ("main", "retrieval", "matrix", "few", "rivals", "ablation", "epochs", "oracle")
+PARTS = ("main", "retrieval", "matrix", "few", "rivals", "ablation", "epochs", "oracle", "long")
 
 
 def promising_sources(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:

@@ -38,8 +38,9 @@ def summarise(rows: Sequence[Row]) -> dict[str, Any]:
     found["few"] = {str(count): _against_scratch(of) for count, of in sorted(few.items()) if of}
     found |= _choices(parts["matrix"], parts["retrieval"], parts["main"])
     found["in_a_minute"] = _in_a_minute(parts["oracle"], parts["retrieval"], parts["main"])
-    found["ablation"] = _by_arm(parts["ablation"])
-    found["equal_epochs"] = _by_arm(parts["epochs"])
+    found["ablation"] = _by_arm(parts["ablation"], over=("neither", "no search"))
+    found["long"] = _by_arm(parts["long"], over=("neither", "no search"))
+    found["equal_epochs"] = _by_arm(parts["epochs"], over=("scratch",))
     found["imagenet"] = _imagenet(parts["rivals"], parts["main"])
     found["scratch_with_probe"] = _against_scratch_with_probe(parts["rivals"], parts["main"])
     return found
@@ -302,8 +303,8 @@ def _spearman_of_heads(known: Mapping[str, Row]) -> float:
 # ---- ablation and rivals ------------------------------------------------------------------------
 
 
-def _by_arm(rows: Sequence[Row]) -> dict[str, Any]:
-    """Mean test accuracy of each arm, over the targets and seeds that every arm has."""
+def _by_arm(rows: Sequence[Row], *, over: Sequence[str]) -> dict[str, Any]:
+    """Mean accuracy of each arm over the targets and seeds that all have; gains on test over some of them."""
     arms = sorted({row["arm"] for row in rows})
     by_key: dict[tuple[str, int], dict[str, Row]] = defaultdict(dict)
     for row in rows:
@@ -326,6 +327,15 @@ def _by_arm(rows: Sequence[Row]) -> dict[str, Any]:
         "runs": len(common),
         "test": {arm: _mean(row[arm] for row in by_target.values()) for arm in arms},
         "val": {arm: _mean(row[arm] for row in means("val").values()) for arm in arms},
+        "gains": {
+            base: {
+                arm: _interval([row[arm] - row[base] for row in by_target.values()])
+                for arm in arms
+                if arm != base
+            }
+            for base in over
+            if base in arms
+        },
         "by_target": by_target,
     }
 

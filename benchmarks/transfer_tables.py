@@ -31,7 +31,8 @@ def tables(summary: Mapping[str, Any]) -> str:
     parts = [
         _targets(summary),
         _choices(summary.get("choice_by_target", {}), summary.get("regrets", {})),
-        _ablation(summary.get("ablation", {})),
+        _ablation("what is transferred, 20 s", summary.get("ablation", {})),
+        _ablation("what is transferred, 180 s", summary.get("long", {})),
         _imagenet(summary.get("imagenet", {})),
     ]
     return "\n\n".join(part for part in parts if part)
@@ -95,14 +96,20 @@ def _choices(by_target: Mapping[str, Mapping[str, float]], regrets: Mapping[str,
     return table(["source chosen by", "points lost to the oracle", "mean test accuracy"], rows)
 
 
-def _ablation(ablation: Mapping[str, Any]) -> str:
+def _ablation(title: str, ablation: Mapping[str, Any]) -> str:
     if not ablation:
         return ""
+    gains = ablation["gains"].get("neither", {})
     rows = [
-        [arm, f"{ablation['val'][arm]:.3f}", f"{test:.3f}"]
+        [arm, f"{ablation['val'][arm]:.3f}", f"{test:.3f}", _points(gains[arm]) if arm in gains else ""]
         for arm, test in sorted(ablation["test"].items(), key=lambda pair: -pair[1])
     ]
-    return table(["what is transferred", "validation", "test"], rows)
+    return table([title, "validation", "test", "gain over neither, points"], rows)
+
+
+def _points(interval: Mapping[str, float]) -> str:
+    mean, low, high = (100 * interval[name] for name in ("mean", "low", "high"))
+    return f"{mean:+.1f} ({low:+.1f} to {high:+.1f})"
 
 
 def _imagenet(imagenet: Mapping[str, Any]) -> str:

@@ -13,7 +13,7 @@ from benchmarks.transfer_arms import cut
 from benchmarks.transfer_pictures import best_so_far
 from benchmarks.transfer_plan import METHODS, PARTS, TARGETS, WITH_PROBE, Budgets, plan, promising_sources
 from benchmarks.transfer_report import _best_of_three, answers, goal, ratio, reached, summarise
-from benchmarks.transfer_tables import BEGIN, END, insert
+from benchmarks.transfer_tables import BEGIN, END, insert, tables
 from snt_zoo.data import ImageDataset
 from zoo.sources import left_out, read_sources
 
@@ -220,14 +220,18 @@ def test_the_best_of_three_that_are_drawn() -> None:
 
 def test_the_ablation_looks_at_what_every_arm_has() -> None:
     rows = [
-        row(part="ablation", arm=arm, target=target, seed=seed, test=test, val=test)
-        for arm, test in (("both", 0.8), ("weights", 0.6))
+        row(part=part, arm=arm, target=target, seed=seed, test=test, val=test)
+        for part in ("ablation", "long")
+        for arm, test in (("both", 0.8), ("weights", 0.6), ("neither", 0.5))
         for target in TARGETS[:2]
         for seed in (0, 1)
         if (arm, target, seed) != ("weights", TARGETS[1], 1)
     ]
-    found = summarise(rows)["ablation"]
-    assert found["runs"] == 3 and found["test"] == {"both": 0.8, "weights": 0.6}
+    for part in ("ablation", "long"):
+        found = summarise(rows)[part]
+        assert found["runs"] == 3 and found["test"] == {"both": 0.8, "neither": 0.5, "weights": 0.6}
+        assert found["gains"]["neither"]["both"] == {"mean": 0.3, "low": 0.3, "high": 0.3}
+    assert tables(summarise(rows)).count("| weights | 0.600 | 0.600 | +10.0 (+10.0 to +10.0) |") == 2
 
 
 def test_tables_go_between_their_marks(tmp_path: Path) -> None:
