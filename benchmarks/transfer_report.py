@@ -244,6 +244,7 @@ def _in_a_minute(oracle: Sequence[Row], retrieval: Sequence[Row], main: Sequence
     """Points lost on test to the best source by validation, where each had as long as the runs of `main`.
 
     Of the sources that the part `oracle` has: who is the best in five seconds, wins a race or lies nearest.
+    Where several are the best by validation, the oracle has the mean of them.
     """
     runs: dict[str, dict[str, Row]] = defaultdict(dict)
     for row in oracle:
@@ -256,7 +257,8 @@ def _in_a_minute(oracle: Sequence[Row], retrieval: Sequence[Row], main: Sequence
         near = [name for name in nearest.get(target, ()) if name in known][:1]
         if not (won and near and set(won) <= set(known)):
             continue
-        best = max(known.values(), key=lambda row: row["val"])["test"]
+        most = max(row["val"] for row in known.values())
+        best = statistics.fmean(row["test"] for row in known.values() if row["val"] == most)
         lost[target] = {
             "race": round(best - statistics.fmean(known[name]["test"] for name in won), 4),
             "class-ot": round(best - known[near[0]]["test"], 4),

@@ -191,6 +191,8 @@ def test_in_a_minute_the_oracle_is_the_best_of_those_that_were_promising() -> No
     assert found["regrets"]["class-ot"] == pytest.approx(0.4) and found["regrets"]["best"] == pytest.approx(
         -0.1
     )
+    tie = [*rows[:-2], row(part="oracle", arm="source", source="y", val=0.9, test=0.5), rows[-1]]
+    assert summarise(tie)["in_a_minute"]["regrets"]["class-ot"] == pytest.approx(0.55 - 0.2)
     assert summarise(rows[:-2])["in_a_minute"] == {}  # not all that it takes were run
 
 
