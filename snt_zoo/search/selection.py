@@ -20,7 +20,7 @@ without it. The images are the alphas' ones: those of the validation part pick e
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -31,8 +31,10 @@ from snt_zoo.search.device import mixed_precision
 from snt_zoo.search.evaluate import evaluation_mode, network_batches
 from snt_zoo.search.genotype import Genotype
 from snt_zoo.search.heads import cross_entropy
-from snt_zoo.search.searchers import Searcher
 from snt_zoo.search.supernet import Supernet
+
+if TYPE_CHECKING:
+    from snt_zoo.search.searchers import Searcher
 
 SELECTIONS = ("alpha", "handicap", "perturbation")
 
@@ -62,13 +64,13 @@ def select(searcher: Searcher) -> tuple[Genotype, dict[str, Any]]:
 
 @torch.no_grad()
 def _handicapped(supernet: Supernet, ratio: float) -> tuple[Genotype, dict[str, Any]]:
-    space, before = supernet.space, supernet.genotype()
-    params = space.costs(supernet.config.input_size).params
-    mixture = {
-        kind: rows * torch.where(params[kind] > 0, 1.0, ratio).to(rows)
-        for kind, rows in supernet.mixture().items()
-    }
-    after = space.derive(mixture, supernet.bound)
+    before = supernet.genotype()
+    mixture = supernet.mixture()
+    factors = {kind: torch.full_like(rows, ratio) for kind, rows in mixture.items()}
+    for kind, row, operation in supernet.trunk.operation_parameters():
+        factors[kind][row, operation] = 1.0
+    weighed = {kind: rows * factors[kind] for kind, rows in mixture.items()}
+    after = supernet.space.derive(weighed, supernet.bound)
     changed = [
         {"cell": kind, "edge": [old.source, old.target], "from": old.operation, "to": new.operation}
         for kind, edges in before.cells.items()
