@@ -29,6 +29,8 @@ def test_every_recipe_can_be_followed() -> None:
     for recipe in ALL:
         get_space(recipe.space, **recipe.hyperparameters)
         check_recipe(recipe.recipe())
+        asked = recipe.training.get("settle_share", get_space(recipe.space).settle_share)
+        assert recipe.recipe().settle_share == asked  # as `snt-zoo pretrain` has it
         for source in recipe.sources:
             row = sources[source["dataset"]]
             assert row.role == "source" and row.may_ship, (recipe.name, row.dataset)
@@ -44,8 +46,8 @@ def test_each_source_has_a_supernet_and_there_are_enough() -> None:
     assert {source["dataset"] for source in everything.sources} == alone
 
 
-def test_it_can_be_built_on_two_cores_in_about_90_minutes() -> None:
-    assert sum(recipe.expected_seconds for recipe in ALL) < 10_800
+def test_it_can_be_built_on_two_cores_in_about_95_minutes() -> None:
+    assert sum(recipe.expected_seconds for recipe in ALL) < 11_500
     assert [recipe.expected_seconds for recipe in ALL] == sorted(
         (recipe.expected_seconds for recipe in ALL), reverse=True
     )

@@ -54,10 +54,12 @@ class ZooRecipe:
         return replace(self, name=name, sources=kept, expected_seconds=seconds)
 
     def recipe(self) -> Recipe:
-        """How it is trained."""
+        """How it is trained: as `snt-zoo pretrain` would, but for what `training` says."""
         from snt_zoo.search.pretrain import recipe_for
+        from snt_zoo.search.spaces import get_space
 
-        return replace(recipe_for(pretrained=self.init is not None), **self.training)
+        recipe = recipe_for(get_space(self.space), pretrained=self.init is not None)
+        return replace(recipe, **self.training)
 
 
 def read_recipes() -> list[ZooRecipe]:

@@ -75,7 +75,9 @@ def search(
     accuracy = run.fit("search", searcher, share=share, epochs=epochs, initial=initial, prepare=prepare)
     entropy = supernet.entropy()
     genotype, selection = supernet.genotype(), {"method": "source"}  # as it came, if nothing was searched
-    if searcher.steps:
+    if searcher.decided:
+        selection = {"method": recipe.selection, "before": "the path was trained"}
+    elif searcher.steps:
         genotype, selection = select(searcher)
     supernet.commit(genotype)
     params, macs = derived_size(supernet.config, genotype)

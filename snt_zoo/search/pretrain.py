@@ -33,6 +33,7 @@ from snt_zoo.search.mirroring import AUTO, TRIAL_SHARE, choose_augmentation
 from snt_zoo.search.recipe import Recipe
 from snt_zoo.search.run import EpochRecord, OnEpoch, Run
 from snt_zoo.search.searchers import get_searcher
+from snt_zoo.search.spaces import SearchSpace
 from snt_zoo.search.supernet import NetworkConfig, Supernet
 
 PATHS = 2
@@ -281,18 +282,17 @@ def _tried(
 
 
 def default_recipe(start: NetworkConfig | Supernet) -> Recipe:
+    """`recipe_for` a start."""
+    config = start.config if isinstance(start, Supernet) else start
+    return recipe_for(config.build_space(), pretrained=isinstance(start, Supernet))
+
+
+def recipe_for(space: SearchSpace, *, pretrained: bool) -> Recipe:
     """`Recipe.for_pretraining()`, with the rate of `Recipe.for_transfer()` if a supernet is given.
 
     In a space whose paths teach each other nothing it ends with that of the genotype (docs/decisions.md, 71).
     """
-    config = start.config if isinstance(start, Supernet) else start
-    recipe = recipe_for(pretrained=isinstance(start, Supernet))
-    return replace(recipe, settle_share=config.build_space().settle_share)
-
-
-def recipe_for(*, pretrained: bool) -> Recipe:
-    """What every space has in common in `default_recipe`, for a start that is a supernet or is not."""
-    recipe = Recipe.for_pretraining()
+    recipe = replace(Recipe.for_pretraining(), settle_share=space.settle_share)
     return replace(recipe, weight_lr=Recipe.for_transfer().weight_lr) if pretrained else recipe
 
 

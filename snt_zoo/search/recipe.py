@@ -26,7 +26,7 @@ class Recipe:
         alpha_every: steps of the weights to one of the alphas.
         warmup_share: share of the search in which only weights are trained.
         settle_share: last share of the search in which alphas rest, and weights are trained along the path of
-            the genotype, by which a derived network and a transfer begin.
+            the genotype, by which a derived network and a transfer begin; it is selected before.
         search_share: share of the budget that goes to the supernet; the derived network has the rest.
         search_passes: over the training images that a search after a transfer must be able to make in that
             share of a budget in seconds; else there is none.

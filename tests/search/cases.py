@@ -18,6 +18,7 @@ from snt_zoo.search.finetune import finetune
 from snt_zoo.search.guards import list_guards
 from snt_zoo.search.recipe import Recipe
 from snt_zoo.search.searchers import Searcher, get_searcher, list_searchers
+from snt_zoo.search.selection import select
 from snt_zoo.search.supernet import NetworkConfig, Supernet
 from tests.conftest import TINY
 
@@ -70,10 +71,19 @@ class SearcherTestCase:
         moved = [not torch.equal(a, b) for a, b in zip(alphas, searcher.alphas, strict=True)]
         assert all(moved[: len(searcher.supernet.alphas)])
 
-    def test_settled_it_trains_the_path_of_the_genotype_alone(self, few_digits: ImageDataset) -> None:
-        searcher = self.make(few_digits, warmup_share=0.0, settle_share=0.4, guards=())
+    def test_settled_it_trains_the_path_of_the_selected_genotype_alone(
+        self, few_digits: ImageDataset
+    ) -> None:
+        how = {"selection": "handicap", "selection_ratio": 0.1, "guards": ()}
+        searcher = self.make(few_digits, warmup_share=0.0, settle_share=0.4, **how)
         searcher.epoch(lambda: 0.55)
-        assert not searcher.settled
+        assert not searcher.settled and not searcher.decided
+        selected = select(searcher)[0]
+        searcher.step(*batch(few_digits), 0.6)
+        assert searcher.decided and searcher.supernet.genotype() == selected
+        again = self.make(few_digits, settle_share=0.4, guards=())
+        again.load_state(searcher.state())
+        assert again.decided  # and is not selected a second time
         alphas = [alpha.detach().clone() for alpha in searcher.alphas]
         weights = [weight.detach().clone() for weight in searcher.parameters]
         searcher.epoch(lambda: 0.65)

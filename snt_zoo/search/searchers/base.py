@@ -17,6 +17,7 @@ from snt_zoo.search.guards import ENTROPY_FLOOR, Guard, get_guard
 from snt_zoo.search.heads import cross_entropy
 from snt_zoo.search.learners import Progress, WeightLearner
 from snt_zoo.search.recipe import Recipe
+from snt_zoo.search.selection import select
 from snt_zoo.search.supernet import NetworkConfig, Supernet
 
 Batch = tuple[Tensor, Tensor]
@@ -64,6 +65,8 @@ class Searcher(WeightLearner, ABC):
         self.supernet = network
         self.alpha_split = alpha_split
         self.progress = 0.0
+        self.decided = False
+        """Whether the architecture was chosen before the end, to train its path."""
         self.alphas: list[nn.Parameter] = [*network.alphas.values(), *network.edge_alphas.values()]
         self.alpha_optimizer = torch.optim.Adam(
             self.alphas,
@@ -96,6 +99,9 @@ class Searcher(WeightLearner, ABC):
     def step(self, images: Tensor, labels: Tensor, progress: float) -> Tensor:
         self.progress = progress
         self.set_rate(progress)
+        if self.settled and not self.decided:
+            self.supernet.commit(select(self)[0])
+            self.decided = True
         if self.warm and not self.settled and self.steps % self.recipe.alpha_every == 0:
             self._alpha_step(*next(self.alpha_batches), training=(images, labels))
         return super().step(images, labels, progress)
@@ -112,7 +118,7 @@ class Searcher(WeightLearner, ABC):
 
     @property
     def settled(self) -> bool:
-        """Whether the architecture is decided, and only its path is trained."""
+        """Whether only the path of an architecture is trained, which the recipe's selection has chosen."""
         share = self.recipe.settle_share
         return share > 0 and self.progress >= 1 - share
 
@@ -202,12 +208,14 @@ class Searcher(WeightLearner, ABC):
 
     def state(self) -> dict[str, Tensor]:
         found = super().state() | nest("alphas", optimizer_tensors(self.alpha_optimizer))
+        found["decided"] = torch.tensor(self.decided)
         for guard in self.guards:
             found |= nest(f"guard-{guard.name}", guard.state())
         return found
 
     def load_state(self, tensors: Mapping[str, Tensor]) -> None:
         super().load_state(tensors)
+        self.decided = bool(tensors.get("decided", False))  # a checkpoint of before this was there lacks it
         restore_optimizer(self.alpha_optimizer, unnest("alphas", tensors))
         for guard in self.guards:
             guard.load_state(unnest(f"guard-{guard.name}", tensors))
