@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -14,7 +16,7 @@ from benchmarks.transfer_plan import TARGETS
 from snt_zoo.search.bilevel import check_recipe
 from snt_zoo.search.spaces import get_space
 from snt_zoo.zoo import Zoo
-from zoo.build import build, choose, summary
+from zoo.build import build, choose, main, summary
 from zoo.folds import FOLDS, fold_recipes, original, stand_ins
 from zoo.recipe import ZooRecipe, read_recipes
 from zoo.sources import RECIPES, left_out, read_sources, related, targets
@@ -134,6 +136,21 @@ def test_a_recipe_is_built_once_and_told_in_the_table(tmp_path: Path) -> None:
     assert again["digest"] == row["digest"] and again["epochs"] == 1  # it was there
     table = summary([row])
     assert "both" in table and f"{row['megabytes']:.1f} MB in all" in table
+
+
+def test_a_training_that_fails_is_told_at_once_and_stops_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "icon_files.npz").write_bytes(b"no archive")
+    shutil.copy(SAMPLES / "textile_sim.npz", tmp_path)
+    words = ["--data", str(tmp_path), "--out", str(tmp_path / "out"), "--epochs", "1"]
+    names = ["--only", "nb201-icon-files", "--only", "nb201-textile-sim"]
+    monkeypatch.setattr(sys, "argv", ["zoo.build", *words, *names])
+    with pytest.raises(SystemExit, match="1 trainings failed: nb201-icon-files"):
+        main()
+    told = capfd.readouterr()
+    assert "failed: nb201-icon-files: UnknownFormatError" in told.err
+    assert "nb201-textile-sim" in told.out and (tmp_path / "out/nb201-textile-sim/manifest.json").is_file()
 
 
 def test_no_such_recipe() -> None:

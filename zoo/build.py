@@ -154,7 +154,7 @@ def main() -> None:
             f"{arguments.data} lacks {missing[0]}.npz ({len(missing)} of {len(names)}): name the folder"
         )
     threads = max(1, (os.cpu_count() or 1) // arguments.workers)
-    rows = []
+    rows, failures = [], []
     # Not by fork: a process that has run OpenMP's threads cannot be forked safely.
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(arguments.workers, mp_context=spawn) as pool:
@@ -163,7 +163,12 @@ def main() -> None:
             for recipe in recipes
         }
         for job in as_completed(jobs):
-            rows.append(job.result())
+            try:
+                rows.append(job.result())
+            except Exception as error:
+                failures.append(jobs[job])
+                print(f"failed: {jobs[job]}: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
+                continue
             print(
                 f"[{len(rows)}/{len(jobs)}] {jobs[job]}: test {rows[-1]['test_accuracy']:.3f}, "
                 f"{rows[-1]['processor_seconds']:.0f} s of processor time",
@@ -171,6 +176,8 @@ def main() -> None:
                 flush=True,
             )
     print(summary(rows))
+    if failures:
+        sys.exit(f"{len(failures)} trainings failed: {', '.join(sorted(failures))}; see above why")
     if sum(row["megabytes"] for row in rows) > LARGEST_ZOO:
         sys.exit("the zoo is larger than may be shipped: see LARGEST_ZOO")
 
