@@ -27,6 +27,7 @@ from snt_zoo.search.supernet import NetworkConfig, Supernet
 
 CONFIGS = (
     NetworkConfig("nas_bench_201", {"channels": 16, "stem_stride": 2}, 10, 32),  # the starter zoo's
+    NetworkConfig("darts", {"channels": 12, "cells": 5, "stem_stride": 2}, 10, 32),  # the starter zoo's
     NetworkConfig("darts", {"channels": 8, "cells": 5}, 10, 32),
     NetworkConfig("darts", {"channels": 16, "cells": 8}, 10, 32),
     NetworkConfig("mobile", {"width": 50, "depth": 50, "halvings": 3, "features": 320}, 10, 32),

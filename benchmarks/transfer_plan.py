@@ -114,9 +114,10 @@ def plan(
                     for arm in ("both", "weights", "alphas", "neither", "no search", "generalist"):
                         yield Job(part, target, arm, seed, budgets.ablation)
         elif part == "long":
-            for arm in ("both", "no search", "neither"):
+            for arms in (("both", "no search"), ("neither",)):
                 for target in TARGETS:
-                    yield Job(part, target, arm, 0, budgets.long)
+                    for arm in arms:
+                        yield Job(part, target, arm, 0, budgets.long)
         elif part == "rivals":
             for seed in SEEDS:
                 for target in TARGETS:
