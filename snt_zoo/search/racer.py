@@ -35,8 +35,7 @@ class Entrant:
         source: a pretrained supernet, or the config of one to begin with fresh weights.
         recipe: that it is trained by, in the race and after it.
         breadth: of a generalist, on how many datasets it was trained; 0 for others.
-        macs: multiply-accumulates of its derived network for one image, where they are known: what its
-            head will take is guessed from that.
+        macs: multiply-accumulates of its derived network for one image, where they are known.
     """
 
     id: str
@@ -44,6 +43,12 @@ class Entrant:
     recipe: Recipe
     breadth: int = 0
     macs: int | None = None
+
+    @property
+    def cost(self) -> float | None:
+        """From which is guessed what its head will take: multiply-accumulates, weighed by their time."""
+        config = self.source.config if isinstance(self.source, Supernet) else self.source
+        return None if self.macs is None else self.macs * config.build_space().mac_time
 
     @property
     def general(self) -> bool:

@@ -1,6 +1,6 @@
 """Which sources of a race are worth their time, by their heads and by what is left of the budget.
 
-Every rule here was measured: docs/decisions.md, 49, 51, 56, 60 and 64.
+Every rule here was measured: docs/decisions.md, 49, 51, 56, 60, 64 and 72.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ QUICKER = 0.5
 time, if one does."""
 
 LARGE = 2.0
-"""A source with so many times the multiply-accumulates of the smallest one has its head fitted last."""
+"""A source that costs so many times the cheapest one has its head fitted last."""
 
 HEAD_SHARE = 0.01
 """Of what is left of a budget in seconds: no more is spent on the head of a source that is expected to be
@@ -87,9 +87,9 @@ def bar(racers: Sequence[Racer], data: ImageDataset) -> float:
 
 
 def large(racers: Sequence[Racer]) -> list[Racer]:
-    """Those with many more multiply-accumulates than the smallest, as far as they are known."""
-    known = [racer.entrant.macs for racer in racers if racer.entrant.macs is not None]
-    return [racer for racer in racers if known and (racer.entrant.macs or 0) > LARGE * min(known)]
+    """Those that cost many times the cheapest, by their multiply-accumulates, as far as they are known."""
+    known = [racer.entrant.cost for racer in racers if racer.entrant.cost is not None]
+    return [racer for racer in racers if known and (racer.entrant.cost or 0) > LARGE * min(known)]
 
 
 def too_dear(racer: Racer, seen: Sequence[Racer], train: Split, data: ImageDataset, left: float) -> bool:
@@ -102,10 +102,10 @@ def too_dear(racer: Racer, seen: Sequence[Racer], train: Split, data: ImageDatas
         data: the target.
         left: as of `worth_training`.
     """
-    known = [(other.pace, other.entrant.macs) for other in seen if other.entrant.macs]
-    if not known or racer.entrant.macs is None or math.isinf(left):
+    known = [(other.pace, other.entrant.cost) for other in seen if other.entrant.cost]
+    if not known or racer.entrant.cost is None or math.isinf(left):
         return False
-    expected = replace(racer, pace=racer.entrant.macs * min(pace / macs for pace, macs in known))
+    expected = replace(racer, pace=racer.entrant.cost * min(pace / cost for pace, cost in known))
     dear = expected.pace * racer.head_passes(train, data.val) > HEAD_SHARE * left
     return dear and expected not in quick([*seen, expected], data, left)
 

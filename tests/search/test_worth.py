@@ -13,10 +13,12 @@ from snt_zoo.data import ImageDataset
 from snt_zoo.search import racing, worth
 from snt_zoo.search.budget import Budget
 from snt_zoo.search.evaluate import evaluate
-from snt_zoo.search.racer import Entrant
+from snt_zoo.search.racer import Entrant, Racer
 from snt_zoo.search.report import report_html
 from snt_zoo.search.run import EpochRecord
 from snt_zoo.search.supernet import Supernet
+from snt_zoo.search.worth import large
+from tests.conftest import TINY
 from tests.search.racers import CONFIG, RECIPE, KilledError, Ticks, dead_supernet, run, slow_down
 
 
@@ -103,6 +105,17 @@ def test_a_slow_source_gets_no_head_where_that_takes_too_much_of_the_budget(
         heads = [r.who for r in result.history if r.stage == "race"][:3]
         assert heads == ["learned", "b", "a"]
         monkeypatch.undo()
+
+
+def test_a_multiply_accumulate_of_darts_counts_by_the_time_that_it_takes() -> None:
+    def racer(space: str, macs: int | None) -> Racer:
+        source = Supernet.create(TINY[space], generator=torch.Generator())
+        return Racer(Entrant(space, source, RECIPE, macs=macs), source)
+
+    small, cells, unknown = racer("nas_bench_201", 100), racer("darts", 40), racer("darts", None)
+    assert cells.entrant.cost == 240 and small.entrant.cost == 100 and unknown.entrant.cost is None
+    assert large([small, cells, unknown]) == [cells]
+    assert large([racer("mobile", 150), small]) == [] and large([unknown]) == []
 
 
 @pytest.fixture(params=[0.0, 50.0])

@@ -94,6 +94,8 @@ class SearchSpace(abc.ABC):
     """Of a pretraining by default: the last share, in which only the path of the genotype is trained."""
     depthwise: ClassVar[bool] = False
     """Whether its networks have depthwise convolutions; see `memory_format`."""
+    mac_time: ClassVar[float] = 1.0
+    """Processor time of a multiply-accumulate of its networks, where one of `nas_bench_201` is 1."""
     pixels_at_once: ClassVar[int] = 256 * 32**2
     """Of the images that go through a network together on a CPU, where no gradients are kept."""
     skip: ClassVar[str | None] = "skip_connect"

@@ -42,6 +42,7 @@ class Darts(SearchSpace):
     never: ClassVar[tuple[str, ...]] = ("none",)
     settle_share: ClassVar[float] = 0.7  # docs/decisions.md, 71
     depthwise: ClassVar[bool] = True
+    mac_time: ClassVar[float] = 6.0  # docs/decisions.md, 72: many small convolutions
     added_later: ClassVar[frozenset[str]] = frozenset({"partial_channels", "stem_stride"})
     edges: ClassVar[Mapping[str, tuple[tuple[int, int], ...]]] = {"normal": EDGES, "reduce": EDGES}
     bounds: ClassVar[Mapping[str, tuple[int, int]]] = {
