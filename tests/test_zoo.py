@@ -120,7 +120,8 @@ def test_constraints_filter_and_an_empty_answer_says_what_to_do(zoo: Zoo, digits
     for k in (0, -1):
         with pytest.raises(RegistryError, match="at least 1"):
             zoo.query(sketch, k=k)
-    for impossible in ({"max_params": 10}, {"max_macs": 10}, {"space": "darts"}):
+    assert {match.space for match in zoo.query(sketch, k=100, space="darts")} == {"darts"}
+    for impossible in ({"max_params": 10}, {"max_macs": 10}, {"space": "darts", "max_params": 1000}):
         with pytest.raises(NoMatchError, match="raise --max-params or --max-macs"):
             zoo.query(sketch, **impossible)  # type: ignore[arg-type]
 
