@@ -7,12 +7,12 @@ accuracy is reported. Means over targets weigh each target alike, after the mean
 from __future__ import annotations
 
 import math
-import random
 import statistics
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from benchmarks.averages import geomean, geometric_interval, interval, mean, share
 from benchmarks.transfer_plan import FEW, METHODS, TARGETS, WITH_PROBE, winner
 from snt_zoo.adapting import CANDIDATES, GENERALIST, GENERALISTS
 from zoo.folds import original
@@ -21,7 +21,6 @@ Row = Mapping[str, Any]
 LATE = 2.0
 """A run that never has the search's accuracy counts as having it after so many budgets."""
 
-RESAMPLES = 10_000
 OWN_STAGES = ("head", "search", "derived")
 FLOOR_STAGES = ("probe", "ensemble")
 
@@ -61,9 +60,9 @@ def _against_scratch(rows: Sequence[Row]) -> dict[str, Any]:
         by_target[target] = {
             "domain": both[0][0]["domain"],
             "seeds": len(both),
-            "scratch": _mean(s["test"] for s, _ in both),
-            "auto": _mean(a["test"] for _, a in both),
-            "auto_derived": _mean(a["derived"]["test"] for _, a in both),
+            "scratch": mean(s["test"] for s, _ in both),
+            "auto": mean(a["test"] for _, a in both),
+            "auto_derived": mean(a["derived"]["test"] for _, a in both),
             "time_ratios": [round(r, 2) for r in ratios],
             "time_ratios_derived": [round(r, 2) for r in alone],
             "time_ratios_to_a_point": [round(ratio(s, a, short=0.01), 2) for s, a in both],
@@ -73,15 +72,15 @@ def _against_scratch(rows: Sequence[Row]) -> dict[str, Any]:
     gains = {t: _difference(both, lambda a: a["test"]) for t, both in pairs.items()}
     derived = {t: _difference(both, lambda a: a["derived"]["test"]) for t, both in pairs.items()}
     return {
-        "time_ratio_geomean": _geomean(by_target, "time_ratios"),
-        "time_ratio_interval": _geometric_interval(by_target, "time_ratios"),
-        "time_ratio_geomean_derived": _geomean(by_target, "time_ratios_derived"),
-        "time_ratio_geomean_to_a_point": _geomean(by_target, "time_ratios_to_a_point"),
-        "share_not_worse": _share(gain >= 0 for gain in gains.values()),
-        "share_not_worse_derived": _share(gain >= 0 for gain in derived.values()),
-        "share_within_one_point": _share(gain >= -0.01 for gain in gains.values()),
-        "mean_gain": _interval(list(gains.values())),
-        "mean_gain_derived": _interval(list(derived.values())),
+        "time_ratio_geomean": geomean(by_target, "time_ratios"),
+        "time_ratio_interval": geometric_interval(by_target, "time_ratios"),
+        "time_ratio_geomean_derived": geomean(by_target, "time_ratios_derived"),
+        "time_ratio_geomean_to_a_point": geomean(by_target, "time_ratios_to_a_point"),
+        "share_not_worse": share(gain >= 0 for gain in gains.values()),
+        "share_not_worse_derived": share(gain >= 0 for gain in derived.values()),
+        "share_within_one_point": share(gain >= -0.01 for gain in gains.values()),
+        "mean_gain": interval(list(gains.values())),
+        "mean_gain_derived": interval(list(derived.values())),
         "by_target": by_target,
     }
 
@@ -95,12 +94,12 @@ def _against_scratch_with_probe(rivals: Sequence[Row], main: Sequence[Row]) -> d
     ratios = {t: {"ratios": [ratio(s, a) for s, a in both]} for t, both in pairs.items()}
     return {
         "targets": len(pairs),
-        "test": _mean(_mean(s["test"] for s, _ in both) for both in pairs.values()),
-        "by_target": {target: _mean(s["test"] for s, _ in both) for target, both in pairs.items()},
-        "mean_gain": _interval(gains),
-        "share_not_worse": _share(gain >= 0 for gain in gains),
-        "time_ratio_geomean": _geomean(ratios, "ratios"),
-        "time_ratio_interval": _geometric_interval(ratios, "ratios"),
+        "test": mean(mean(s["test"] for s, _ in both) for both in pairs.values()),
+        "by_target": {target: mean(s["test"] for s, _ in both) for target, both in pairs.items()},
+        "mean_gain": interval(gains),
+        "share_not_worse": share(gain >= 0 for gain in gains),
+        "time_ratio_geomean": geomean(ratios, "ratios"),
+        "time_ratio_interval": geometric_interval(ratios, "ratios"),
     }
 
 
@@ -235,7 +234,7 @@ def _choices(matrix: Sequence[Row], retrieval: Sequence[Row], main: Sequence[Row
         "race_regret": regrets.get("race"),
         "random_regret": regrets["random"],
         "regrets": regrets,
-        "head_rank_correlation": _mean(_spearman_of_heads(tests[target]) for target in complete),
+        "head_rank_correlation": mean(_spearman_of_heads(tests[target]) for target in complete),
         "choice_by_target": rows,
     }
 
@@ -266,7 +265,7 @@ def _in_a_minute(oracle: Sequence[Row], retrieval: Sequence[Row], main: Sequence
         }
     if not lost:
         return {}
-    means = {name: _mean(row[name] for row in lost.values()) for name in ("race", "class-ot", "best")}
+    means = {name: mean(row[name] for row in lost.values()) for name in ("race", "class-ot", "best")}
     return {"targets": len(lost), "regrets": means, "by_target": lost}
 
 
@@ -320,18 +319,18 @@ def _by_arm(rows: Sequence[Row], *, over: Sequence[str]) -> dict[str, Any]:
 
     def means(what: str) -> dict[str, dict[str, float]]:
         return {
-            target: {arm: _mean(of[arm][what] for of in seeds) for arm in arms}
+            target: {arm: mean(of[arm][what] for of in seeds) for arm in arms}
             for target, seeds in targets.items()
         }
 
     by_target = means("test")
     return {
         "runs": len(common),
-        "test": {arm: _mean(row[arm] for row in by_target.values()) for arm in arms},
-        "val": {arm: _mean(row[arm] for row in means("val").values()) for arm in arms},
+        "test": {arm: mean(row[arm] for row in by_target.values()) for arm in arms},
+        "val": {arm: mean(row[arm] for row in means("val").values()) for arm in arms},
         "gains": {
             base: {
-                arm: _interval([row[arm] - row[base] for row in by_target.values()])
+                arm: interval([row[arm] - row[base] for row in by_target.values()])
                 for arm in arms
                 if arm != base
             }
@@ -362,13 +361,13 @@ def _imagenet(rivals: Sequence[Row], main: Sequence[Row]) -> dict[str, Any]:
     for arm, of in groups.items():
         per_target = {t: [row for row in of if row["target"] == t] for t in targets}
         found[arm] = {
-            "test": _mean(_mean(r["test"] for r in some) for some in per_target.values()),
-            "params": round(_mean(_mean(r["params"] for r in some) for some in per_target.values())),
-            "macs": round(_mean(_mean(r["macs"] for r in some) for some in per_target.values())),
+            "test": mean(mean(r["test"] for r in some) for some in per_target.values()),
+            "params": round(mean(mean(r["params"] for r in some) for some in per_target.values())),
+            "macs": round(mean(mean(r["macs"] for r in some) for some in per_target.values())),
             "seeds": min(len(some) for some in per_target.values()),
             "by_domain": {
-                domain: _mean(
-                    _mean(r["test"] for r in some)
+                domain: mean(
+                    mean(r["test"] for r in some)
                     for some in per_target.values()
                     if some[0]["domain"] == domain
                 )
@@ -376,34 +375,3 @@ def _imagenet(rivals: Sequence[Row], main: Sequence[Row]) -> dict[str, Any]:
             },
         }
     return {"targets": len(targets), **found}
-
-
-# ---- numbers ------------------------------------------------------------------------------------
-
-
-def _mean(values: Iterable[float]) -> float:
-    return round(statistics.fmean(values), 4)
-
-
-def _share(values: Iterable[bool]) -> float:
-    return _mean(float(value) for value in values)
-
-
-def _geomean(by_target: Mapping[str, Mapping[str, Any]], name: str) -> float:
-    """Of the targets' geometric means."""
-    logs = [statistics.fmean(math.log(r) for r in of[name]) for of in by_target.values()]
-    return round(math.exp(statistics.fmean(logs)), 2)
-
-
-def _geometric_interval(by_target: Mapping[str, Mapping[str, Any]], name: str) -> dict[str, float]:
-    """`_geomean` and its bootstrap interval of 95 %, targets drawn with replacement."""
-    logs = [statistics.fmean(math.log(r) for r in of[name]) for of in by_target.values()]
-    return {key: round(math.exp(value), 2) for key, value in _interval(logs).items()}
-
-
-def _interval(gains: Sequence[float]) -> dict[str, float]:
-    """The mean over targets and its bootstrap interval of 95 %, targets drawn with replacement."""
-    chance = random.Random(0)
-    means = sorted(statistics.fmean(chance.choices(gains, k=len(gains))) for _ in range(RESAMPLES))
-    low, high = means[int(0.025 * RESAMPLES)], means[int(0.975 * RESAMPLES) - 1]
-    return {"mean": round(statistics.fmean(gains), 4), "low": round(low, 4), "high": round(high, 4)}

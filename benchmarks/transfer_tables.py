@@ -99,12 +99,12 @@ def _choices(by_target: Mapping[str, Mapping[str, float]], regrets: Mapping[str,
 def _ablation(title: str, ablation: Mapping[str, Any]) -> str:
     if not ablation:
         return ""
-    gains = ablation["gains"].get("neither", {})
+    base, gains = next(iter(ablation["gains"].items()), ("neither", {}))
     rows = [
         [arm, f"{ablation['val'][arm]:.3f}", f"{test:.3f}", _points(gains[arm]) if arm in gains else ""]
         for arm, test in sorted(ablation["test"].items(), key=lambda pair: -pair[1])
     ]
-    return table([title, "validation", "test", "gain over neither, points"], rows)
+    return table([title, "validation", "test", f"gain over {base}, points"], rows)
 
 
 def _points(interval: Mapping[str, float]) -> str:
