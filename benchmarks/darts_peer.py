@@ -12,10 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from snt_zoo.search.spaces.darts.layout import BLOCKS, EDGES, OPERATIONS, POOLS
-from snt_zoo.search.spaces.darts.mixed_cell import MixedCell
-from snt_zoo.search.spaces.darts.operations import FactorisedReduction
-from snt_zoo.search.supernet import Supernet
+from snt_zoo.networks.spaces.darts.layout import BLOCKS, EDGES, OPERATIONS, POOLS
+from snt_zoo.networks.spaces.darts.mixed_cell import MixedCell
+from snt_zoo.networks.spaces.darts.operations import FactorisedReduction
+from snt_zoo.networks.supernet import Supernet
 
 
 def build_peer(checkout: Path, like: Supernet) -> nn.Module:

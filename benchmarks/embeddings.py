@@ -21,8 +21,8 @@ import torch
 from snt_zoo.data import open_dataset
 from snt_zoo.encoders.embedding import EMBEDDING_DIM, embed
 from snt_zoo.encoders.sketch import Sketch, sketch
-from snt_zoo.registry.bundle import read_header
-from snt_zoo.registry.vectors import Ids, Vectors
+from snt_zoo.registry.bundle.bundle import read_header
+from snt_zoo.registry.catalog.vectors import Ids, Vectors
 from snt_zoo.zoo import starter_bundles
 
 CHUNK = 100_000

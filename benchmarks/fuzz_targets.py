@@ -34,11 +34,11 @@ from snt_zoo.data import open_dataset
 from snt_zoo.data.decoding import check_header, decode_image
 from snt_zoo.errors import SntZooError
 from snt_zoo.formats.tensor_file import load_tensors
+from snt_zoo.networks.derived import DerivedModel
+from snt_zoo.networks.model_folder import FORMAT, VERSION, load_model
 from snt_zoo.registry import BundleConfig, read_bundle
-from snt_zoo.registry.manifest import read_manifest, write_manifest
-from snt_zoo.registry.sketch_file import dump_sketches, load_sketches
-from snt_zoo.search.derived import DerivedModel
-from snt_zoo.search.model_folder import FORMAT, VERSION, load_model
+from snt_zoo.registry.bundle.manifest import read_manifest, write_manifest
+from snt_zoo.registry.bundle.sketch_file import dump_sketches, load_sketches
 
 
 @dataclass(frozen=True)

@@ -21,16 +21,16 @@ from typing import Any
 import torch
 
 from benchmarks.document import RESULTS, document, tell, write
-from snt_zoo.adapting import STARTER_NETWORK
 from snt_zoo.data import ImageDataset, open_dataset
 from snt_zoo.errors import DeviceError
-from snt_zoo.search.derived import DerivedModel
-from snt_zoo.search.device import resolve_device
+from snt_zoo.networks.derived import DerivedModel
+from snt_zoo.networks.device import resolve_device
+from snt_zoo.networks.starting import starting_supernet
+from snt_zoo.networks.supernet import NetworkConfig, Supernet
 from snt_zoo.search.learners import WeightLearner
 from snt_zoo.search.recipe import Recipe
 from snt_zoo.search.searchers import get_searcher
-from snt_zoo.search.supernet import NetworkConfig, Supernet
-from snt_zoo.starting import starting_supernet
+from snt_zoo.workflows.finetune import STARTER_NETWORK
 
 PROFILED = 5
 """Steps in which the device's own time is counted."""

@@ -22,10 +22,10 @@ from torch.nn import functional
 from torch.nn.parallel import DistributedDataParallel
 
 from benchmarks.document import document, write
-from snt_zoo.search.distributed import joined
-from snt_zoo.search.genotype import Genotype
-from snt_zoo.search.spaces import Choice
-from snt_zoo.search.supernet import NetworkConfig, Supernet
+from snt_zoo.networks.distributed import joined
+from snt_zoo.networks.genotype import Genotype
+from snt_zoo.networks.spaces import Choice
+from snt_zoo.networks.supernet import NetworkConfig, Supernet
 
 BATCH, CLASSES, SIZE = 32, 10, 32
 NETWORK = NetworkConfig("nas_bench_201", {"channels": 16, "stem_stride": 2}, CLASSES, SIZE)

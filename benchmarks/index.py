@@ -33,12 +33,12 @@ from benchmarks.document import document, write
 from benchmarks.embeddings import CHUNK, Cloud, Realistic, Uniform, nearest, real_sketches, vectors_of
 from benchmarks.registry_search import whole_way
 from snt_zoo.encoders.embedding import EMBEDDING_DIM
-from snt_zoo.registry.base_index import lists_of, make_base, probes_of, search
-from snt_zoo.registry.index import VectorIndex
-from snt_zoo.registry.index_file import IndexFile, Label
-from snt_zoo.registry.index_rule import calibrate, lists_for, sample_size
-from snt_zoo.registry.vector_rows import State
-from snt_zoo.registry.vectors import Ids, Maker, Vectors
+from snt_zoo.registry.catalog.vector_rows import State
+from snt_zoo.registry.catalog.vectors import Ids, Maker, Vectors
+from snt_zoo.registry.index.base_index import lists_of, make_base, probes_of, search
+from snt_zoo.registry.index.index_file import IndexFile, Label
+from snt_zoo.registry.index.index_rule import calibrate, lists_for, sample_size
+from snt_zoo.registry.index.vector_index import VectorIndex
 
 K = 32
 QUERIES = 500  # whose time is taken

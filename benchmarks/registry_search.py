@@ -22,10 +22,10 @@ import torch
 
 from benchmarks.embeddings import CHUNK, Cloud
 from snt_zoo.encoders.embedding import ENCODER_ID, embed
-from snt_zoo.registry.filters import Filter
+from snt_zoo.registry.catalog.filters import Filter
+from snt_zoo.registry.catalog.tables import BUNDLES
+from snt_zoo.registry.catalog.vectors import Vectors
 from snt_zoo.registry.registry import Registry
-from snt_zoo.registry.tables import BUNDLES
-from snt_zoo.registry.vectors import Vectors
 from snt_zoo.zoo import starter_bundles
 
 _QUERIES = 200

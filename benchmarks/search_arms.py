@@ -13,16 +13,16 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks.search import CHANNELS, STEM_STRIDE, WATCHED
 from snt_zoo.data import ImageDataset
 from snt_zoo.errors import InfeasibleError
+from snt_zoo.networks.bounds import Limits
+from snt_zoo.networks.derived import DerivedModel
+from snt_zoo.networks.evaluate import count_macs, count_parameters, evaluate
+from snt_zoo.networks.initialise import initialise
+from snt_zoo.networks.supernet import IN_CHANNELS, NetworkConfig
+from snt_zoo.search.adapting.finetune import finetune
 from snt_zoo.search.budget import Budget
-from snt_zoo.search.constraints import Limits
-from snt_zoo.search.derived import DerivedModel
-from snt_zoo.search.evaluate import count_macs, count_parameters, evaluate
-from snt_zoo.search.finetune import finetune
-from snt_zoo.search.initialise import initialise
 from snt_zoo.search.learners import WeightLearner
 from snt_zoo.search.recipe import Recipe
 from snt_zoo.search.run import Run
-from snt_zoo.search.supernet import IN_CHANNELS, NetworkConfig
 
 IDLE = ("none", "skip_connect")
 

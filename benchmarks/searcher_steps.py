@@ -18,9 +18,9 @@ import torch
 
 from benchmarks.document import document, write
 from snt_zoo.data import ImageDataset, open_dataset
+from snt_zoo.networks.supernet import NetworkConfig, Supernet
 from snt_zoo.search.recipe import Recipe
 from snt_zoo.search.searchers import Searcher, get_searcher, list_searchers
-from snt_zoo.search.supernet import NetworkConfig, Supernet
 
 STEPS = 3  # in each turn
 CONFIG = NetworkConfig("nas_bench_201", {"channels": 16, "stem_stride": 2}, 10)

@@ -20,10 +20,10 @@ import torch
 from torch import Tensor
 
 from benchmarks.document import document, write
-from snt_zoo.search.derived import DerivedModel
-from snt_zoo.search.evaluate import count_macs, count_parameters
-from snt_zoo.search.genotype import Genotype
-from snt_zoo.search.supernet import NetworkConfig, Supernet
+from snt_zoo.networks.derived import DerivedModel
+from snt_zoo.networks.evaluate import count_macs, count_parameters
+from snt_zoo.networks.genotype import Genotype
+from snt_zoo.networks.supernet import NetworkConfig, Supernet
 
 CONFIGS = (
     NetworkConfig("nas_bench_201", {"channels": 16, "stem_stride": 2}, 10, 32),  # the starter zoo's

@@ -31,8 +31,8 @@ from torch.nn import functional
 from benchmarks.darts_peer import build_peer
 from benchmarks.document import document, write
 from benchmarks.memory import peak_bytes
-from snt_zoo.search import kernels
-from snt_zoo.search.supernet import NetworkConfig, Supernet
+from snt_zoo.networks.spaces.darts import kernels
+from snt_zoo.networks.supernet import NetworkConfig, Supernet
 
 BATCH, SIZE, CLASSES = 64, 32, 10
 SHAPES = ((16, 8), (8, 5))  # channels and cells
@@ -72,7 +72,7 @@ def build(name: str, channels: int, cells: int, peer: Path | None) -> Arm:
 
         return Arm(sampled, net.weights(), alphas, True)
     if name == "slow":
-        reference = importlib.import_module("tests.search.spaces.reference")
+        reference = importlib.import_module("tests.networks.spaces.reference")
 
         def slow(x: Tensor) -> Tensor:
             out: Tensor = net.head(reference.darts_features(net.trunk, x, net.mixture()))

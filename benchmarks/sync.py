@@ -26,16 +26,16 @@ from typing import Any
 import torch
 
 from benchmarks.document import document, write
+from snt_zoo.formats.strict_json import dump_json
 from snt_zoo.registry import Registry
-from snt_zoo.registry.bundle import read_header
-from snt_zoo.registry.guards import CARD, CONFIG, DATASET, MANIFEST, MODEL
-from snt_zoo.registry.hub.card import supernet_card
+from snt_zoo.registry.bundle.bundle import read_header
+from snt_zoo.registry.bundle.folder import CARD, CONFIG, DATASET, MANIFEST, MODEL
+from snt_zoo.registry.bundle.schema import BundleConfig
+from snt_zoo.registry.bundle.sketch_file import dump_sketches
 from snt_zoo.registry.hub.client import HubClient
 from snt_zoo.registry.hub.hashing import hashes_of
+from snt_zoo.registry.hub.hub_card import supernet_card
 from snt_zoo.registry.hub.layout import HUB_CARD, KEPT_CARD
-from snt_zoo.registry.schema import BundleConfig
-from snt_zoo.registry.sketch_file import dump_sketches
-from snt_zoo.registry.strict_json import dump_json
 from snt_zoo.zoo import Zoo, starter_bundles
 from tests.registry.hub.server import serving
 from tests.registry.hub.state import Hub, front_matter

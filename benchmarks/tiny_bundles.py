@@ -10,8 +10,8 @@ from torch import Tensor
 
 from snt_zoo.encoders.projection import DIM
 from snt_zoo.encoders.sketch import COVARIANCE_DIM, Sketch
+from snt_zoo.networks.supernet import NetworkConfig, Supernet
 from snt_zoo.registry import BundleConfig, describe, write_bundle
-from snt_zoo.search.supernet import NetworkConfig, Supernet
 
 BACKBONE = "tiny/gauss-64"
 ENCODER = "means-v1"

@@ -16,18 +16,18 @@ import torch
 from benchmarks.leave_out import excluded
 from benchmarks.search_arms import residual
 from benchmarks.transfer_plan import AS_AUTO, WITH_PROBE, Job
-from snt_zoo.adapting import GENERALIST
 from snt_zoo.data import ImageDataset, open_dataset
 from snt_zoo.encoders.probe import fit_probe
 from snt_zoo.encoders.sketch import draw
-from snt_zoo.floor import probe_network
+from snt_zoo.networks.evaluate import count_macs, count_parameters, evaluate
+from snt_zoo.networks.supernet import Supernet
+from snt_zoo.search.adapting.finetune import FinetuneResult
+from snt_zoo.search.adapting.floor import probe_network
 from snt_zoo.search.budget import Budget
-from snt_zoo.search.evaluate import count_macs, count_parameters, evaluate
-from snt_zoo.search.finetune import FinetuneResult
 from snt_zoo.search.learners import WeightLearner
 from snt_zoo.search.recipe import Recipe
 from snt_zoo.search.run import Run
-from snt_zoo.search.supernet import Supernet
+from snt_zoo.workflows.finetune import GENERALIST
 from snt_zoo.zoo import Zoo
 from zoo.sources import read_sources
 
@@ -115,7 +115,7 @@ def _adapted(job: Job, target: ImageDataset, zoo: Zoo) -> dict[str, Any]:
 
 def _partly(job: Job, target: ImageDataset, source: Supernet, id: str) -> FinetuneResult:
     """From the weights of a source alone, or from its alphas alone."""
-    from snt_zoo.search.finetune import finetune
+    from snt_zoo.search.adapting.finetune import finetune
 
     fresh = Supernet.create(source.config, generator=torch.Generator().manual_seed(job.seed))
     with torch.no_grad():

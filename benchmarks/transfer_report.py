@@ -14,7 +14,7 @@ from typing import Any
 
 from benchmarks.averages import geomean, geometric_interval, interval, mean, share
 from benchmarks.transfer_plan import FEW, METHODS, TARGETS, WITH_PROBE, winner
-from snt_zoo.adapting import CANDIDATES, GENERALIST, GENERALISTS
+from snt_zoo.workflows.finetune import CANDIDATES, GENERALIST, GENERALISTS
 from zoo.folds import original
 
 Row = Mapping[str, Any]

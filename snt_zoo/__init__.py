@@ -21,31 +21,31 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from snt_zoo.data import ImageDataset, open_dataset
     from snt_zoo.errors import SntZooError
+    from snt_zoo.networks.derived import DerivedModel
+    from snt_zoo.networks.ensemble import Ensemble
+    from snt_zoo.networks.genotype import Genotype
+    from snt_zoo.networks.model_folder import load_model
+    from snt_zoo.networks.starting import starting_supernet
+    from snt_zoo.networks.supernet import Supernet
     from snt_zoo.search.budget import Budget
-    from snt_zoo.search.derived import DerivedModel
-    from snt_zoo.search.ensemble import Ensemble
-    from snt_zoo.search.genotype import Genotype
-    from snt_zoo.search.model_folder import load_model
-    from snt_zoo.search.supernet import Supernet
-    from snt_zoo.starting import starting_supernet
     from snt_zoo.zoo import Match, QueryResult, Zoo
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "Budget": "snt_zoo.search.budget",
-    "DerivedModel": "snt_zoo.search.derived",
-    "Ensemble": "snt_zoo.search.ensemble",
-    "Genotype": "snt_zoo.search.genotype",
+    "DerivedModel": "snt_zoo.networks.derived",
+    "Ensemble": "snt_zoo.networks.ensemble",
+    "Genotype": "snt_zoo.networks.genotype",
     "ImageDataset": "snt_zoo.data",
     "Match": "snt_zoo.zoo",
     "QueryResult": "snt_zoo.zoo",
     "SntZooError": "snt_zoo.errors",
-    "Supernet": "snt_zoo.search.supernet",
+    "Supernet": "snt_zoo.networks.supernet",
     "Zoo": "snt_zoo.zoo",
-    "load_model": "snt_zoo.search.model_folder",
+    "load_model": "snt_zoo.networks.model_folder",
     "open_dataset": "snt_zoo.data",
-    "starting_supernet": "snt_zoo.starting",
+    "starting_supernet": "snt_zoo.networks.starting",
 }
 
 __all__ = [

@@ -9,21 +9,21 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
-from snt_zoo.adapting import DEFAULT_BUDGET, STARTER_NETWORK, Adapting
-from snt_zoo.bundling import Pretrained, Provenance, pretrain_bundle
-from snt_zoo.closeness import any_close, with_heads
-from snt_zoo.comparison import Comparison, compare
 from snt_zoo.data import ImageDataset
 from snt_zoo.encoders.backbone import DEFAULT_BACKBONE
 from snt_zoo.encoders.distances import DatasetDistance
 from snt_zoo.encoders.embedding import ENCODER_ID, embed
 from snt_zoo.encoders.probe import fit_probe
 from snt_zoo.encoders.sketch import Drawn, Sketch, draw, sketch
-from snt_zoo.registry.filters import Bound, Filter
+from snt_zoo.registry.catalog.filters import Bound, Filter
+from snt_zoo.registry.closeness import any_close, with_heads
 from snt_zoo.registry.hub.client import HubClient
 from snt_zoo.registry.registry import Record, Registry
 from snt_zoo.registry.retrieval import DEFAULT_DISTANCE, ClassPair, Match, QueryResult, retrieve
-from snt_zoo.verifying import verify_registry
+from snt_zoo.workflows.compare import Comparison, compare
+from snt_zoo.workflows.finetune import DEFAULT_BUDGET, STARTER_NETWORK, Adapting
+from snt_zoo.workflows.pretrain import Pretrained, Provenance, pretrain_bundle
+from snt_zoo.workflows.verify import verify_registry
 
 __all__ = [
     "DEFAULT_BUDGET",

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from snt_zoo.data import ImageDataset, open_dataset
-from snt_zoo.search.supernet import NetworkConfig, Supernet
+from snt_zoo.networks.supernet import NetworkConfig, Supernet
 
 torch.set_num_threads(1)  # repeats to the bit whatever the machine, and never fights another test run
 

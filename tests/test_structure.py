@@ -1,4 +1,4 @@
-"""Which room may import which, and that importing the package costs nothing."""
+"""Which room may import which, read off the folders; and that importing the package costs nothing."""
 
 from __future__ import annotations
 
@@ -10,58 +10,63 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "snt_zoo"
-TRAINING = {"learners", "searchers", "finetune", "pretrain", "run", "recipe", "checkpoint", "budget", "head"}
-TRAINING |= {
-    "averaging",
-    "bilevel",
-    "conflict",
-    "guards",
-    "mirroring",
-    "racing",
-    "sandwich",
-    "selection",
-    "worth",
+
+BELOW = {
+    "data": (),
+    "formats": (),
+    "networks": ("data", "encoders", "formats", "search.adapting"),
+    "encoders": ("data", "formats", "networks"),
+    "search": ("data", "formats", "networks"),
+    "search.adapting": ("data", "encoders", "formats", "networks", "search"),
+    "registry": ("data", "encoders", "formats", "networks"),
+    "workflows": ("data", "encoders", "formats", "networks", "registry", "search", "search.adapting", "zoo"),
+    "zoo": ("data", "encoders", "networks", "registry", "search", "workflows"),
+    "cli": ("data", "networks", "search", "search.adapting", "workflows", "zoo"),
 }
-
-# A room may import itself, errors, and what stands here.
-ALLOWED = {
-    "formats": set(),
-    "data": set(),
-    "search": {"data", "formats"},
-    "encoders": {"data", "search", "formats"},
-    "registry": {"data", "encoders", "search", "formats"},
-    "cli": {"zoo", "data", "search", "demo"},
-}
+"""For each room, a folder or a module of the package, the rooms that it may import beside itself."""
 
 
-def imports(file: Path) -> set[str]:
-    """Names of the package's modules that a file imports, anywhere in it."""
+def modules() -> dict[str, Path]:
+    """Every module of the package by its dotted name."""
+    found = {}
+    for path in PACKAGE.rglob("*.py"):
+        name = ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
+        found[name.removesuffix(".__init__")] = path
+    return found
+
+
+MODULES = modules()
+
+
+def imports(name: str) -> set[str]:
+    """The package's modules that a module imports, anywhere in it and for whatever purpose."""
     found = set()
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+    for node in ast.walk(ast.parse(MODULES[name].read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{file} has a relative import"
+            assert node.level == 0, f"{name} has a relative import"
             module = node.module or ""
-            found |= {module} | {f"{module}.{alias.name}" for alias in node.names}
-    return {name.removeprefix("snt_zoo.") for name in found if name.startswith("snt_zoo.")}
+            full = {f"{module}.{alias.name}" for alias in node.names}
+            found |= {each if each in MODULES else module for each in full}
+    return {each for each in found if each in MODULES and each != name}
 
 
-@pytest.mark.parametrize("room", sorted(ALLOWED))
-def test_rooms_import_only_what_they_may(room: str) -> None:
-    known = {path.stem for path in PACKAGE.iterdir()} - {"__init__"}
-    for file in (PACKAGE / room).rglob("*.py"):
-        for name in imports(file):
-            other = name.split(".")[0]
-            if other in known:
-                assert other in {room, "errors"} | ALLOWED[room], f"{file} imports snt_zoo.{name}"
+def room(name: str) -> str:
+    """The room of a module: the folder, or the longest path of folders, that `BELOW` knows."""
+    parts = name.split(".")[1:]
+    rooms = (".".join(parts[:length]) for length in range(len(parts), 0, -1))
+    return next((each for each in rooms if each in BELOW), parts[0] if parts else "")
 
 
-@pytest.mark.parametrize("room", ["encoders", "registry"])
-def test_retrieval_never_imports_training(room: str) -> None:
-    for file in (PACKAGE / room).rglob("*.py"):
-        trained = {n for n in imports(file) if n.startswith("search.") and n.split(".")[1] in TRAINING}
-        assert not trained, f"{file} imports {trained}"
+@pytest.mark.parametrize("name", sorted(MODULES))
+def test_a_module_imports_only_rooms_below_its_own(name: str) -> None:
+    own = room(name)
+    if own not in BELOW:
+        return  # the root: it names what is public, and errors import nothing
+    for other in sorted(imports(name)):
+        if room(other) in BELOW:
+            assert room(other) in {own, *BELOW[own]}, f"{name} imports {other}"
 
 
 def test_importing_the_package_imports_nothing_heavy() -> None:
@@ -72,7 +77,7 @@ def test_importing_the_package_imports_nothing_heavy() -> None:
 
 def test_neither_a_query_nor_a_run_waits_for_torchvision() -> None:
     """It takes more than a second to import, and only its datasets need it."""
-    code = "import sys, snt_zoo.zoo, snt_zoo.search.finetune; print('torchvision' in sys.modules)"
+    code = "import sys, snt_zoo.zoo, snt_zoo.search.adapting.finetune; print('torchvision' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
 

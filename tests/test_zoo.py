@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from snt_zoo.adapting import GENERALIST, GENERALISTS
 from snt_zoo.data import ImageDataset, open_dataset
 from snt_zoo.errors import BudgetError, ConfigError, NoMatchError, NotInRegistryError, RegistryError
-from snt_zoo.registry.bundle import read_bundle, read_header
-from snt_zoo.search.evaluate import evaluate, recalibrate
-from snt_zoo.search.head import fit_head
+from snt_zoo.networks.evaluate import evaluate, recalibrate
+from snt_zoo.networks.head import fit_head
+from snt_zoo.networks.supernet import Supernet
+from snt_zoo.registry.bundle.bundle import read_bundle, read_header
 from snt_zoo.search.recipe import Recipe
-from snt_zoo.search.supernet import Supernet
+from snt_zoo.workflows.finetune import GENERALIST, GENERALISTS
 from snt_zoo.zoo import STARTER_NETWORK, Zoo, starter_bundles
 from zoo.sources import RECIPES
 
@@ -184,7 +184,7 @@ def test_auto_races_the_best_matches_a_generalist_and_scratch(
     assert result.steps["supernet"] >= best
     assert json.loads(json.dumps(result.to_json()))["race"] == [dict(row) for row in result.race]
     # In a registry of which a part is ranked the generalists are asked for.
-    monkeypatch.setattr("snt_zoo.adapting.RANKED", 2)
+    monkeypatch.setattr("snt_zoo.workflows.finetune.RANKED", 2)
     again = zoo.finetune("auto", few_digits, epochs=1, candidates=2, device="cpu", floor=False)
     assert [row["id"] for row in again.race] == [*matches[:2], *expected, "scratch"]
 

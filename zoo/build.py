@@ -46,10 +46,10 @@ def build(
     """Pretrain one supernet and write its bundle; returns a row of the summary."""
     import torch
 
-    from snt_zoo.bundling import Provenance, pretrain_bundle
     from snt_zoo.data import open_dataset
-    from snt_zoo.registry.bundle import read_header
+    from snt_zoo.registry.bundle.bundle import read_header
     from snt_zoo.search.checkpoint import CHECKPOINT
+    from snt_zoo.workflows.pretrain import Provenance, pretrain_bundle
 
     folder = out / recipe.name
     began = time.process_time()

@@ -55,8 +55,8 @@ class ZooRecipe:
 
     def recipe(self) -> Recipe:
         """How it is trained: as `snt-zoo pretrain` would, but for what `training` says."""
+        from snt_zoo.networks.spaces import get_space
         from snt_zoo.search.pretrain import recipe_for
-        from snt_zoo.search.spaces import get_space
 
         recipe = recipe_for(get_space(self.space), pretrained=self.init is not None)
         return replace(recipe, **self.training)

@@ -83,7 +83,7 @@ def demo_command(budget: str, seed: int, out: Path | None, device: str, home: Pa
     with run_folder(out, "demo") as folder:
         with waiting("opening the registry"):
             from snt_zoo import Zoo
-            from snt_zoo.demo import run_demo
+            from snt_zoo.workflows.demo import run_demo
 
             zoo = Zoo.open(home)
         return run_demo(

@@ -139,7 +139,7 @@ def finetune_command(
     with run_folder(out, data.name, resume=resume) as folder:
         with waiting("opening the registry"):
             from snt_zoo import Budget, Zoo
-            from snt_zoo.search.report import report_json
+            from snt_zoo.search.adapting.report import report_json
             from snt_zoo.zoo import DEFAULT_BUDGET
 
             zoo = Zoo.open(home)

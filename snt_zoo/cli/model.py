@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from snt_zoo.data import Split
-    from snt_zoo.search.model_folder import LoadedModel
+    from snt_zoo.networks.model_folder import LoadedModel
 
 _BATCH = 64
 
@@ -26,7 +26,7 @@ _BATCH = 64
 def _load(folder: Path, device: str) -> LoadedModel:
     with waiting(f"loading {folder}"):
         from snt_zoo import load_model
-        from snt_zoo.search.device import resolve_device
+        from snt_zoo.networks.device import resolve_device
 
         loaded = load_model(folder)
         loaded.model.placed(resolve_device(device))
@@ -64,7 +64,7 @@ def predict_command(
     loaded = _load(model_dir, device)
     import torch
 
-    from snt_zoo.search.evaluate import input_sizes, predict
+    from snt_zoo.networks.evaluate import input_sizes, predict
 
     sizes = input_sizes(loaded.model)
     answers: list[dict[str, Any]] = []
@@ -136,7 +136,7 @@ def evaluate_command(
     loaded = _load(model_dir, device)
     data = read_dataset(dataset, on_bad_image)
     part = relabelled(getattr(data, split), data.class_names, loaded.class_names)
-    from snt_zoo.search.evaluate import evaluate
+    from snt_zoo.networks.evaluate import evaluate
 
     with waiting("evaluating"):
         accuracy = evaluate(loaded.model, part)

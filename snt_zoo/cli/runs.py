@@ -69,7 +69,7 @@ def _team() -> Iterator[tuple[bool, Callable[[str], str]]]:
     if int(os.environ.get("WORLD_SIZE", "1")) < 2:
         yield True, str
         return
-    from snt_zoo.search.distributed import joined
+    from snt_zoo.networks.distributed import joined
 
     with joined() as team:
         yield team.first, team.tell

@@ -22,9 +22,9 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from snt_zoo.data import Normalisation
 from snt_zoo.errors import UnknownComponentError
-from snt_zoo.search.derived import DerivedModel
-from snt_zoo.search.elastic import supernet_from_mobilenet_v2
-from snt_zoo.search.supernet import NetworkConfig
+from snt_zoo.networks.derived import DerivedModel
+from snt_zoo.networks.elastic import supernet_from_mobilenet_v2
+from snt_zoo.networks.supernet import NetworkConfig
 
 DEFAULT_BACKBONE = "mobilenet_v2"
 MOBILENET_SIZE = 96

@@ -20,7 +20,7 @@ from torch import Tensor
 from snt_zoo.data import ImageDataset, Split
 from snt_zoo.encoders.backbone import Backbone
 from snt_zoo.encoders.sketch import Drawn
-from snt_zoo.search.logistic import LogisticRegressions
+from snt_zoo.networks.logistic import LogisticRegressions
 
 MAX_IMAGES = 5000
 """Training and validation images, each, that a probe looks at by default."""

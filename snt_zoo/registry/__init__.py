@@ -5,12 +5,12 @@ files, `catalog` what is known of them, `aliases` what their versions are called
 `registry` joins these, and `household` keeps them in order.
 """
 
-from snt_zoo.registry.bundle import Bundle, read_bundle, read_header, write_bundle
-from snt_zoo.registry.filters import Bound, Filter
-from snt_zoo.registry.records import Record
+from snt_zoo.registry.bundle.bundle import Bundle, read_bundle, read_header, write_bundle
+from snt_zoo.registry.bundle.schema import BundleConfig
+from snt_zoo.registry.bundle.weights import as_stored, describe
+from snt_zoo.registry.catalog.filters import Bound, Filter
+from snt_zoo.registry.catalog.records import Record
 from snt_zoo.registry.registry import Registry
-from snt_zoo.registry.schema import BundleConfig
-from snt_zoo.registry.weights import as_stored, describe
 
 __all__ = [
     "Bound",

@@ -15,16 +15,16 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from snt_zoo.errors import AlreadyInRegistryError, IntegrityError, NotInRegistryError, RegistryError
-from snt_zoo.registry.aliases import LATEST
-from snt_zoo.registry.bundle import bundle_id, read_bundle, read_header
-from snt_zoo.registry.catalog import Catalog
-from snt_zoo.registry.guards import MANIFEST, read_file
-from snt_zoo.registry.limits import check_room
-from snt_zoo.registry.manifest import read_manifest
-from snt_zoo.registry.records import Record
-from snt_zoo.registry.rows import Listing
-from snt_zoo.registry.store import Store
-from snt_zoo.registry.vectors import Embed, Maker, embeddings
+from snt_zoo.registry.bundle.bundle import bundle_id, read_bundle, read_header
+from snt_zoo.registry.bundle.folder import MANIFEST, read_file
+from snt_zoo.registry.bundle.manifest import read_manifest
+from snt_zoo.registry.catalog.aliases import LATEST
+from snt_zoo.registry.catalog.catalog import Catalog
+from snt_zoo.registry.catalog.limits import check_room
+from snt_zoo.registry.catalog.records import Record
+from snt_zoo.registry.catalog.rows import Listing
+from snt_zoo.registry.catalog.vectors import Embed, Maker, embeddings
+from snt_zoo.registry.store.store import Store
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,11 @@ import contextlib
 from pathlib import Path
 
 from snt_zoo.errors import BundleError, IntegrityError
-from snt_zoo.registry.catalog import Catalog
-from snt_zoo.registry.guards import check_folder
-from snt_zoo.registry.manifest import read_manifest
-from snt_zoo.registry.store import Store
-from snt_zoo.registry.tables import SCHEMA_VERSION
+from snt_zoo.registry.bundle.folder import check_folder
+from snt_zoo.registry.bundle.manifest import read_manifest
+from snt_zoo.registry.catalog.catalog import Catalog
+from snt_zoo.registry.catalog.tables import SCHEMA_VERSION
+from snt_zoo.registry.store.store import Store
 
 CATALOG = "catalog.sqlite"
 
@@ -36,7 +36,7 @@ def open_home(home: Path) -> tuple[Store, Catalog]:
 
 
 def _migrate(store: Store, catalog: Catalog, version: int) -> None:
-    from snt_zoo.registry.migration import migrate
+    from snt_zoo.registry.catalog.migration import migrate
 
     store.recover(catalog.is_listed)
     share_all(store)

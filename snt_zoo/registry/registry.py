@@ -17,18 +17,18 @@ from torch import Tensor
 
 from snt_zoo.encoders.sketch import Sketch
 from snt_zoo.errors import RegistryError
-from snt_zoo.registry.aliases import check_alias
-from snt_zoo.registry.bundle import Bundle, read_bundle, read_header
-from snt_zoo.registry.filters import Filter, fits_word
-from snt_zoo.registry.household import Household
-from snt_zoo.registry.inspection import Problem
+from snt_zoo.registry.bundle.bundle import Bundle, read_bundle, read_header
+from snt_zoo.registry.catalog.aliases import check_alias
+from snt_zoo.registry.catalog.filters import Filter, fits_word
+from snt_zoo.registry.catalog.records import Record
+from snt_zoo.registry.catalog.tags import check_tags
+from snt_zoo.registry.catalog.vectors import Embed, Maker, unit
 from snt_zoo.registry.intake import Label
 from snt_zoo.registry.opening import CATALOG, open_home
-from snt_zoo.registry.records import Record
-from snt_zoo.registry.rescue import save_tags, set_catalog_aside
-from snt_zoo.registry.tags import check_tags
-from snt_zoo.registry.vectors import Embed, Maker, unit
-from snt_zoo.registry.verification import Verification
+from snt_zoo.registry.upkeep.household import Household
+from snt_zoo.registry.upkeep.inspection import Problem
+from snt_zoo.registry.upkeep.rescue import save_tags, set_catalog_aside
+from snt_zoo.registry.upkeep.verification import Verification
 
 __all__ = ["Record", "Registry"]
 

@@ -21,11 +21,11 @@ from snt_zoo.encoders.probe import Probe
 from snt_zoo.encoders.sketch import Sketch
 from snt_zoo.encoders.transport import class_distance
 from snt_zoo.errors import DatasetError, NoMatchError, NotInRegistryError, RegistryError
-from snt_zoo.registry.filters import Candidate, Filter
+from snt_zoo.networks.supernet import Supernet
+from snt_zoo.registry.catalog.filters import Candidate, Filter
+from snt_zoo.registry.catalog.records import Record
 from snt_zoo.registry.hub.seen import RemoteRecord
-from snt_zoo.registry.records import Record
 from snt_zoo.registry.registry import Registry
-from snt_zoo.search.supernet import Supernet
 
 DEFAULT_DISTANCE = "class-ot"
 SHORTLIST = 32  # supernets that are re-ranked; more where more answers are asked for
@@ -75,7 +75,7 @@ class Match:
         distance: between the target and the nearest of the sources; by default Optimal Transport of classes.
         predicted_accuracy: None until a predictor is there.
         head_accuracy: on validation images of the target, from 0 to 1, with a new head and not trained any
-            further (`snt_zoo.closeness`); None where none was fitted.
+            further (`snt_zoo.registry.closeness`); None where none was fitted.
         params: weights of the network that the supernet's genotype derives to.
         macs: its multiply-accumulates for one image.
         class_matches: for each class of the target its counterpart, nearest first.
@@ -125,7 +125,7 @@ class QueryResult(Sequence[Match]):
     Args:
         matches: at least one.
         close: whether anything is close at all: with a new head one of the nearest is no worse than the probe
-            (`snt_zoo.closeness`); None where that was not measured.
+            (`snt_zoo.registry.closeness`); None where that was not measured.
         seconds: time of each stage.
         ranked_by: the distance that was used.
         probe: what a linear classifier on the backbone's features comes to, for comparison; None where there

@@ -18,10 +18,10 @@ import torch
 from torch import Tensor
 
 from snt_zoo.data import Split
+from snt_zoo.networks.derived import DerivedModel
+from snt_zoo.networks.evaluate import recalibrate
+from snt_zoo.networks.supernet import Supernet
 from snt_zoo.search.checkpoint import nest, unnest
-from snt_zoo.search.derived import DerivedModel
-from snt_zoo.search.evaluate import recalibrate
-from snt_zoo.search.supernet import Supernet
 
 
 class WeightAverage:

@@ -9,16 +9,16 @@ import torch
 
 from snt_zoo.data import Augmentation, Split
 from snt_zoo.data.splits import stratified_split
+from snt_zoo.networks.bounds import Limits, derived_size
+from snt_zoo.networks.head import Norms, preparation
+from snt_zoo.networks.supernet import NetworkConfig, Supernet
 from snt_zoo.search.conflict import check_conflict
-from snt_zoo.search.constraints import Limits, derived_size
-from snt_zoo.search.guards import get_guard
-from snt_zoo.search.head import Norms, preparation
 from snt_zoo.search.mirroring import AUTO
 from snt_zoo.search.recipe import Recipe
+from snt_zoo.search.regularisers import get_guard
 from snt_zoo.search.run import Run
 from snt_zoo.search.searchers import Searcher, get_searcher
 from snt_zoo.search.selection import check_selection, select
-from snt_zoo.search.supernet import NetworkConfig, Supernet
 
 
 def check_recipe(recipe: Recipe) -> None:
@@ -65,7 +65,7 @@ def search(
         epochs: where the budget is in epochs.
         seed: parts the images.
         initial: validation accuracy on entry, which then competes.
-        norms: whose batch norms it has then (`snt_zoo.search.head`).
+        norms: whose batch norms it has then (`snt_zoo.networks.head`).
 
     Returns:
         As plain data: validation accuracy of the `supernet`, a report of the `search`, and `warnings`.

@@ -17,19 +17,19 @@ from torch import Tensor, nn
 from snt_zoo.data import BalancedStream, Split, Stream
 from snt_zoo.data.seeding import derive_seed
 from snt_zoo.errors import DivergenceError
+from snt_zoo.networks.derived import DerivedModel
+from snt_zoo.networks.device import mixed_precision
+from snt_zoo.networks.distributed import Team
+from snt_zoo.networks.evaluate import evaluate, evaluate_heads, mean_over_heads
+from snt_zoo.networks.heads import cross_entropy
+from snt_zoo.networks.memory import fitting_gradients
+from snt_zoo.networks.supernet import Supernet
 from snt_zoo.search.averaging import WeightAverage
 from snt_zoo.search.checkpoint import nest, optimizer_tensors, restore_optimizer, unnest
 from snt_zoo.search.conflict import combined
-from snt_zoo.search.derived import DerivedModel
-from snt_zoo.search.device import mixed_precision
-from snt_zoo.search.distributed import Team
-from snt_zoo.search.evaluate import evaluate, evaluate_heads, mean_over_heads
-from snt_zoo.search.heads import cross_entropy
-from snt_zoo.search.memory import fitting_gradients
 from snt_zoo.search.recipe import Recipe
 from snt_zoo.search.step_graph import StepGraphs
 from snt_zoo.search.streams import Streams
-from snt_zoo.search.supernet import Supernet
 from snt_zoo.search.tally import Tally
 
 Progress = Callable[[], float]

@@ -17,9 +17,9 @@ from torch import Tensor
 
 from snt_zoo.data import Split
 from snt_zoo.errors import ConfigError
-from snt_zoo.search.evaluate import evaluate_heads
-from snt_zoo.search.heads import split_by_head
-from snt_zoo.search.supernet import Supernet
+from snt_zoo.networks.evaluate import evaluate_heads
+from snt_zoo.networks.heads import split_by_head
+from snt_zoo.networks.supernet import Supernet
 
 AUTO = "auto"
 """The name of an augmentation that is chosen."""

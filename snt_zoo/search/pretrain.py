@@ -22,19 +22,19 @@ import torch
 
 from snt_zoo.data import ImageDataset
 from snt_zoo.data.seeding import derive_seed
+from snt_zoo.networks.bounds import Limits
+from snt_zoo.networks.device import resolve_device
+from snt_zoo.networks.evaluate import evaluate, evaluate_heads, mean_over_heads, recalibrate
+from snt_zoo.networks.head import fit_head, fit_heads
+from snt_zoo.networks.heads import split_by_head
+from snt_zoo.networks.spaces import SearchSpace
+from snt_zoo.networks.supernet import NetworkConfig, Supernet
 from snt_zoo.search.bilevel import check_recipe, search, starting_point
 from snt_zoo.search.budget import Budget
-from snt_zoo.search.constraints import Limits
-from snt_zoo.search.device import resolve_device
-from snt_zoo.search.evaluate import evaluate, evaluate_heads, mean_over_heads, recalibrate
-from snt_zoo.search.head import fit_head, fit_heads
-from snt_zoo.search.heads import split_by_head
 from snt_zoo.search.mirroring import AUTO, TRIAL_SHARE, choose_augmentation
 from snt_zoo.search.recipe import Recipe
 from snt_zoo.search.run import EpochRecord, OnEpoch, Run
 from snt_zoo.search.searchers import get_searcher
-from snt_zoo.search.spaces import SearchSpace
-from snt_zoo.search.supernet import NetworkConfig, Supernet
 
 PATHS = 2
 """Paths that are drawn to tell how well a supernet does as a whole."""

@@ -37,7 +37,7 @@ class Recipe:
             weights themselves where they are better on validation. 0 for none.
         patience: epochs without a better one on validation after which a stage ends; 0 for never, as for a
             search with a `settle_share`.
-        guards: names of the guards that are on (`snt_zoo.search.guards`).
+        guards: names of the guards that are on (`snt_zoo.search.regularisers`).
         oles_window: steps over which `early-stopping` averages the cosine of an operation's gradients.
         oles_threshold: mean cosine under which it freezes the operation.
         skip_alarm_share: share of a cell's edges above which `skip-alarm` warns.

@@ -18,9 +18,9 @@ from torch import Tensor
 
 from snt_zoo.data import Split
 from snt_zoo.errors import ResumeError
+from snt_zoo.networks.distributed import Team
 from snt_zoo.search.budget import Budget, Clock
 from snt_zoo.search.checkpoint import load_checkpoint, nest, save_checkpoint, unnest
-from snt_zoo.search.distributed import Team
 from snt_zoo.search.learners import WeightLearner
 from snt_zoo.search.stage import OnBetter, StageTraining
 

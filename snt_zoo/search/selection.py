@@ -27,11 +27,11 @@ from torch import Tensor
 
 from snt_zoo.data import Split
 from snt_zoo.errors import UnknownComponentError
-from snt_zoo.search.device import mixed_precision
-from snt_zoo.search.evaluate import evaluation_mode, network_batches
-from snt_zoo.search.genotype import Genotype
-from snt_zoo.search.heads import cross_entropy
-from snt_zoo.search.supernet import Supernet
+from snt_zoo.networks.device import mixed_precision
+from snt_zoo.networks.evaluate import evaluation_mode, network_batches
+from snt_zoo.networks.genotype import Genotype
+from snt_zoo.networks.heads import cross_entropy
+from snt_zoo.networks.supernet import Supernet
 
 if TYPE_CHECKING:
     from snt_zoo.search.searchers import Searcher

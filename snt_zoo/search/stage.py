@@ -17,11 +17,11 @@ from torch import Tensor
 
 from snt_zoo.data.seeding import derive_seed
 from snt_zoo.errors import DivergenceError
+from snt_zoo.networks.derived import DerivedModel
+from snt_zoo.networks.supernet import Supernet
 from snt_zoo.search.checkpoint import CHECKPOINT, nest, unnest
-from snt_zoo.search.derived import DerivedModel
 from snt_zoo.search.interruption import Stopped, StopSignals
 from snt_zoo.search.learners import WeightLearner
-from snt_zoo.search.supernet import Supernet
 
 if TYPE_CHECKING:
     from snt_zoo.search.run import Run

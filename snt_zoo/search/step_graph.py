@@ -14,7 +14,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from snt_zoo.search.memory import release
+from snt_zoo.networks.memory import release
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 

@@ -9,11 +9,11 @@ from torch import Tensor
 
 from snt_zoo.data import Augmentation, BalancedStream, Split, Stream
 from snt_zoo.data.seeding import derive_seed
-from snt_zoo.search.distributed import Team
-from snt_zoo.search.heads import split_by_head
+from snt_zoo.networks.distributed import Team
+from snt_zoo.networks.heads import split_by_head
+from snt_zoo.networks.supernet import NetworkConfig
 from snt_zoo.search.mirroring import augmentation_names
 from snt_zoo.search.recipe import Recipe
-from snt_zoo.search.supernet import NetworkConfig
 
 
 class Streams:

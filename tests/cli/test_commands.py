@@ -13,8 +13,8 @@ import torch
 
 import snt_zoo
 from snt_zoo.cli import model, progress
-from snt_zoo.search.finetune import finetune
-from snt_zoo.search.genotype import Genotype
+from snt_zoo.networks.genotype import Genotype
+from snt_zoo.search.adapting.finetune import finetune
 
 from .conftest import CLASSES, answer, invoke, reason
 
@@ -115,7 +115,7 @@ def test_finetune_has_a_floor(
         found = finetune(*args, **options)
         return replace(found, accuracy={**found.accuracy, "val": 0.25})
 
-    monkeypatch.setattr("snt_zoo.adapting.finetune", fails)
+    monkeypatch.setattr("snt_zoo.workflows.finetune.finetune", fails)
     out = tmp_path / "model"
     args = ("finetune", photos, "--from", "tiny", "--epochs", 1, "--home", home, "--out", out)
     run = answer(*args)
@@ -299,7 +299,7 @@ def test_demo_prints_both_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
         def to_json(self) -> Any:
             return document
 
-    monkeypatch.setattr("snt_zoo.demo.run_demo", lambda *args, **kwargs: Done())
+    monkeypatch.setattr("snt_zoo.workflows.demo.run_demo", lambda *args, **kwargs: Done())
     args = ("demo", "--home", tmp_path / "home", "--budget", "3s")
     assert answer(*args) == document
     shown = invoke(*args).stdout

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 import snt_zoo
-from snt_zoo.search.spaces.mobile import OPERATIONS
+from snt_zoo.networks.spaces.mobile import OPERATIONS
 from tests.cli.conftest import answer, invoke, reason
 
 SAMPLES = Path(__file__).parents[1] / "samples"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from snt_zoo.search.guards import list_guards
+from snt_zoo.search.regularisers import list_guards
 from snt_zoo.search.searchers import list_searchers
 
 from .conftest import answer, invoke, reason

@@ -17,9 +17,9 @@ from safetensors import safe_open
 from torch import Tensor
 
 from snt_zoo.encoders.sketch import COVARIANCE_DIM, FULL_COVARIANCES, Sketch
+from snt_zoo.networks.supernet import NetworkConfig, Supernet
 from snt_zoo.registry import BundleConfig, Registry, describe, write_bundle
-from snt_zoo.registry.weights import DtypeName
-from snt_zoo.search.supernet import NetworkConfig, Supernet
+from snt_zoo.registry.bundle.weights import DtypeName
 
 BACKBONE = "tiny/gauss-64"
 ENCODER = "means-v1"

@@ -12,9 +12,11 @@ from typing import Any
 import pytest
 
 from snt_zoo.errors import RegistryError
-from snt_zoo.registry import Registry, intake, rows, store
-from snt_zoo.registry.catalog import Catalog
-from snt_zoo.registry.store import Store
+from snt_zoo.registry import Registry, intake
+from snt_zoo.registry.catalog import rows
+from snt_zoo.registry.catalog.catalog import Catalog
+from snt_zoo.registry.store import store
+from snt_zoo.registry.store.store import Store
 
 from .making import embed, make_bundle, snapshot
 
@@ -137,7 +139,7 @@ def test_a_failure_while_adding_changes_nothing(
         raise OSError(28, "No space left on device")
 
     if step == "fsync":
-        monkeypatch.setattr("snt_zoo.registry.store.sync_folder", fail)
+        monkeypatch.setattr("snt_zoo.registry.store.store.sync_folder", fail)
     elif step == "commit":
         # The database itself gives up after the rows were written.
         monkeypatch.setattr(rows, "insert", after_insert_fails(rows.insert))

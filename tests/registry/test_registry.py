@@ -18,8 +18,8 @@ from snt_zoo.errors import (
     RegistryError,
 )
 from snt_zoo.registry import Registry, read_bundle
-from snt_zoo.registry.naming import resolve
-from snt_zoo.registry.vectors import Maker
+from snt_zoo.registry.catalog.naming import resolve
+from snt_zoo.registry.catalog.vectors import Maker
 
 from .making import (
     BACKBONE,
@@ -212,7 +212,7 @@ def test_seeding_what_is_seeded_reads_manifests_alone(
         for path in folder.iterdir():
             if path.name != "manifest.json":
                 path.unlink()
-    monkeypatch.setattr("snt_zoo.registry.store.Store.lock", None)  # not even the lock is taken
+    monkeypatch.setattr("snt_zoo.registry.store.store.Store.lock", None)  # not even the lock is taken
     assert registry.seed(starters, embed=embed) == 0
 
 

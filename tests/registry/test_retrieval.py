@@ -12,8 +12,8 @@ from snt_zoo.encoders.embedding import ENCODER_ID
 from snt_zoo.encoders.embedding import embed as encode
 from snt_zoo.errors import NoMatchError
 from snt_zoo.registry import Record, Registry, retrieval
-from snt_zoo.registry.filters import Filter
-from snt_zoo.registry.lookup import Lookup
+from snt_zoo.registry.catalog.filters import Filter
+from snt_zoo.registry.catalog.lookup import Lookup
 from snt_zoo.registry.retrieval import retrieve
 
 from .making import make_bundle, sketch

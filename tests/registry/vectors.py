@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from snt_zoo.registry.catalog import Catalog
-from snt_zoo.registry.records import Record
-from snt_zoo.registry.vectors import Maker, Vectors
+from snt_zoo.registry.catalog.catalog import Catalog
+from snt_zoo.registry.catalog.records import Record
+from snt_zoo.registry.catalog.vectors import Maker, Vectors
 
 from .making import BACKBONE, ENCODER
 

@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from snt_zoo.data import ImageDataset
+from snt_zoo.networks.supernet import Supernet
+from snt_zoo.search.adapting.racer import Entrant
 from snt_zoo.search.budget import Budget
 from snt_zoo.search.pretrain import pretrain
-from snt_zoo.search.racer import Entrant
 from snt_zoo.search.recipe import Recipe
-from snt_zoo.search.supernet import Supernet
-from tests.search.racers import CONFIG, RECIPE
+from tests.search.adapting.racers import CONFIG, RECIPE
 
 
 @pytest.fixture(scope="session")

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from snt_zoo.data import ImageDataset
+from snt_zoo.networks.evaluate import evaluate, recalibrate
 from snt_zoo.search.budget import Budget
-from snt_zoo.search.evaluate import evaluate, recalibrate
 from snt_zoo.search.learners import WeightLearner
 from snt_zoo.search.pretrain import pretrain
 from snt_zoo.search.recipe import Recipe

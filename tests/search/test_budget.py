@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from snt_zoo.errors import BudgetError, DeviceError
+from snt_zoo.networks.device import resolve_device
 from snt_zoo.search.budget import Budget, Clock
-from snt_zoo.search.device import resolve_device
 
 
 @pytest.mark.parametrize(

@@ -12,14 +12,14 @@ import torch
 
 from snt_zoo.data import ImageDataset, Split
 from snt_zoo.data.joining import join
+from snt_zoo.networks.evaluate import evaluate, recalibrate
+from snt_zoo.networks.heads import split_by_head
+from snt_zoo.networks.supernet import Supernet
 from snt_zoo.search.budget import Budget
-from snt_zoo.search.evaluate import evaluate, recalibrate
-from snt_zoo.search.heads import split_by_head
 from snt_zoo.search.learners import WeightLearner
 from snt_zoo.search.pretrain import accuracies, pretrain
 from snt_zoo.search.recipe import Recipe
 from snt_zoo.search.searchers import get_searcher
-from snt_zoo.search.supernet import Supernet
 from tests.conftest import TINY
 
 CONFIG = TINY["nas_bench_201"]

@@ -10,11 +10,11 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from snt_zoo.data import ImageDataset
-from snt_zoo.search.derived import DerivedModel
+from snt_zoo.networks.derived import DerivedModel
+from snt_zoo.networks.supernet import Supernet
 from snt_zoo.search.learners import WeightLearner
 from snt_zoo.search.recipe import Recipe
 from snt_zoo.search.searchers import get_searcher, list_searchers
-from snt_zoo.search.supernet import Supernet
 from tests.conftest import TINY
 
 # `gdas`, and so `sandwich`, must know on the host which path it has drawn: docs/decisions.md, "Limits that

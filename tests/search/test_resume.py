@@ -17,9 +17,9 @@ from torch import Tensor
 from snt_zoo.data import ImageDataset, dataset
 from snt_zoo.errors import ResumeError
 from snt_zoo.search import checkpoint
+from snt_zoo.search.adapting.finetune import FinetuneResult, finetune
 from snt_zoo.search.budget import Budget
 from snt_zoo.search.checkpoint import CHECKPOINT, PARTIAL, load_checkpoint, save_checkpoint
-from snt_zoo.search.finetune import FinetuneResult, finetune
 from snt_zoo.search.learners import WeightLearner
 from snt_zoo.search.recipe import Recipe
 from snt_zoo.search.searchers import list_searchers

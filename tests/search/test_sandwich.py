@@ -11,11 +11,11 @@ from torch import nn
 from torch.nn import functional
 
 from snt_zoo.data import ImageDataset
-from snt_zoo.search.evaluate import evaluate, recalibrate
-from snt_zoo.search.head import begin_on, fit_head
+from snt_zoo.networks.evaluate import evaluate, recalibrate
+from snt_zoo.networks.head import begin_on, fit_head
+from snt_zoo.networks.spaces.mobile import CHAIN, SKIP, operation_index
+from snt_zoo.networks.supernet import Supernet
 from snt_zoo.search.searchers.sandwich import SandwichSearcher, distillation, extreme_path, relative_error
-from snt_zoo.search.spaces.mobile import CHAIN, SKIP, operation_index
-from snt_zoo.search.supernet import Supernet
 from tests.conftest import TINY
 
 from .cases import batch, make_searcher

@@ -10,12 +10,12 @@ from torch import Tensor
 
 from snt_zoo.data import ImageDataset
 from snt_zoo.errors import UnknownComponentError
+from snt_zoo.networks.spaces import nas_bench_201
+from snt_zoo.search.adapting.finetune import finetune
 from snt_zoo.search.budget import Budget
-from snt_zoo.search.finetune import finetune
 from snt_zoo.search.recipe import Recipe
 from snt_zoo.search.searchers import Searcher
 from snt_zoo.search.selection import _Perturbation, check_selection, select
-from snt_zoo.search.spaces import nas_bench_201
 from tests.conftest import TINY
 from tests.search.cases import make_searcher
 

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from snt_zoo.data import ImageDataset
-from snt_zoo.search.derived import DerivedModel
+from snt_zoo.networks.derived import DerivedModel
+from snt_zoo.networks.supernet import Supernet
 from snt_zoo.search.learners import WeightLearner
 from snt_zoo.search.recipe import Recipe
 from snt_zoo.search.step_graph import RECORDED_AT, StepGraphs
-from snt_zoo.search.supernet import Supernet
 from tests.conftest import TINY
 
 CUDA = torch.device("cuda")

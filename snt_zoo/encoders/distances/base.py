@@ -12,7 +12,7 @@ from snt_zoo.encoders.sketch import Sketch
 from snt_zoo.encoders.transport import Transport
 from snt_zoo.encoders.transport.class_level import check_comparable
 from snt_zoo.errors import DatasetError, UnknownComponentError
-from snt_zoo.search.supernet import Supernet
+from snt_zoo.networks.supernet import Supernet
 
 
 @dataclass(frozen=True, eq=False)

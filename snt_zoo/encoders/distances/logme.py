@@ -17,7 +17,7 @@ from torch import Tensor
 from snt_zoo.data import Split
 from snt_zoo.encoders.distances.base import DatasetDistance, Measured, Source, Target, register_distance
 from snt_zoo.errors import RegistryError
-from snt_zoo.search.evaluate import features as network_features
+from snt_zoo.networks.evaluate import features as network_features
 
 MAX_IMAGES = 1024
 _STEPS = 100  # the fixed point moves by less than `_TOLERANCE` after about ten

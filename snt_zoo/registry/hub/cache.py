@@ -22,9 +22,9 @@ from torch import Tensor
 
 from snt_zoo.encoders.sketch import Sketch
 from snt_zoo.errors import NotInRegistryError, RegistryError
+from snt_zoo.registry.bundle.sketch_file import load_sketches
+from snt_zoo.registry.catalog.vectors import Embed, embeddings, unit
 from snt_zoo.registry.hub.seen import Indexed, RemoteRecord
-from snt_zoo.registry.sketch_file import load_sketches
-from snt_zoo.registry.vectors import Embed, embeddings, unit
 
 FILE = "hub.sqlite"
 VERSION = 1

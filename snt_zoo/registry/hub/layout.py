@@ -16,9 +16,9 @@ from pathlib import PurePosixPath
 from typing import Literal
 
 from snt_zoo.errors import ForbiddenFileError, MissingFileError
-from snt_zoo.registry.guards import CARD, CONFIG, DATASET, FILE_LIMITS, MANIFEST, MODEL
+from snt_zoo.networks.model_folder import CONFIG_LIMIT
+from snt_zoo.registry.bundle.folder import CARD, CONFIG, DATASET, FILE_LIMITS, MANIFEST, MODEL
 from snt_zoo.registry.hub.signing import SIGNATURE
-from snt_zoo.search.model_folder import CONFIG_LIMIT
 
 Kind = Literal["supernet", "model"]
 

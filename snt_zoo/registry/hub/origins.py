@@ -17,8 +17,8 @@ from typing import Any
 from filelock import FileLock
 
 from snt_zoo.errors import ConfigError, RegistryError
+from snt_zoo.formats.durable import sync_folder
 from snt_zoo.formats.strict_json import dump_json, parse_json
-from snt_zoo.registry.durable import sync_folder
 from snt_zoo.registry.hub.refs import is_commit, is_repo
 
 _FILE = "origins.json"

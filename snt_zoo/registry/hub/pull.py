@@ -16,16 +16,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from snt_zoo.errors import HubError, HubUnavailableError, IntegrityError, SignatureError
-from snt_zoo.registry.bundle import bundle_id
-from snt_zoo.registry.guards import CONFIG, DATASET, MANIFEST, MODEL
+from snt_zoo.registry.bundle.bundle import bundle_id
+from snt_zoo.registry.bundle.folder import CONFIG, DATASET, MANIFEST, MODEL
+from snt_zoo.registry.bundle.manifest import Manifest, parse_manifest
+from snt_zoo.registry.bundle.schema import BundleConfig
 from snt_zoo.registry.hub.client import HubClient
 from snt_zoo.registry.hub.hashing import Hashes, copy_hashed
 from snt_zoo.registry.hub.layout import GENOTYPE, HUB_CARD, KEPT_CARD, REPORT, Kind, kind_of, limits, wanted
 from snt_zoo.registry.hub.refs import RepoRef
 from snt_zoo.registry.hub.signing import SIGNATURE, SIGNATURE_LIMIT, check
 from snt_zoo.registry.hub.states import RemoteFile
-from snt_zoo.registry.manifest import Manifest, parse_manifest
-from snt_zoo.registry.schema import BundleConfig
 
 DEFAULT_MAX_BYTES = 1_000_000_000  # of a whole repository; the largest bundle of format 1 has 0.9 GB
 _CANDIDATES = (MANIFEST, CONFIG, MODEL, DATASET, GENOTYPE, REPORT, KEPT_CARD, HUB_CARD, SIGNATURE)

@@ -14,10 +14,10 @@ from typing import Any, Literal
 
 from snt_zoo import __version__
 from snt_zoo.errors import HubConflictError, HubError, HubNotFoundError
-from snt_zoo.registry.guards import FILE_LIMITS, MANIFEST
-from snt_zoo.registry.hub.card import is_unedited
+from snt_zoo.registry.bundle.folder import FILE_LIMITS, MANIFEST
 from snt_zoo.registry.hub.client import HubClient
 from snt_zoo.registry.hub.hashing import hashes_of
+from snt_zoo.registry.hub.hub_card import is_unedited
 from snt_zoo.registry.hub.layout import HUB_CARD, OWNED, TAG, check_name
 from snt_zoo.registry.hub.package import Content, Package
 from snt_zoo.registry.hub.redaction import redact

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from snt_zoo.registry.schema import BundleConfig
+from snt_zoo.registry.bundle.schema import BundleConfig
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from snt_zoo.errors import SignatureError
-from snt_zoo.registry.guards import MANIFEST
+from snt_zoo.registry.bundle.folder import MANIFEST
 
 SIGNATURE = f"{MANIFEST}.sig"
 SIGNATURE_LIMIT = 100_000  # bytes

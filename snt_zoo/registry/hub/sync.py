@@ -19,17 +19,17 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from snt_zoo.errors import BundleError, HubError, HubNotFoundError, HubUnavailableError, SntZooError
-from snt_zoo.registry.bundle import bundle_id
-from snt_zoo.registry.guards import CONFIG, DATASET, FILE_LIMITS, MANIFEST
+from snt_zoo.registry.bundle.bundle import bundle_id
+from snt_zoo.registry.bundle.folder import CONFIG, DATASET, FILE_LIMITS, MANIFEST
+from snt_zoo.registry.bundle.manifest import parse_manifest
+from snt_zoo.registry.bundle.schema import BundleConfig
+from snt_zoo.registry.bundle.sketch_file import load_sketches
+from snt_zoo.registry.catalog.vectors import Embed, embeddings
 from snt_zoo.registry.hub.cache import FILE, HubCache
 from snt_zoo.registry.hub.client import HubClient
 from snt_zoo.registry.hub.layout import TAG, kind_of
 from snt_zoo.registry.hub.seen import Indexed, RemoteRecord
 from snt_zoo.registry.hub.states import Listed
-from snt_zoo.registry.manifest import parse_manifest
-from snt_zoo.registry.schema import BundleConfig
-from snt_zoo.registry.sketch_file import load_sketches
-from snt_zoo.registry.vectors import Embed, embeddings
 
 WORKERS = 8  # requests at a time: they wait for the network, and the Hub limits who asks more
 MAX_SKETCHES_BYTES = 8_000_000  # 40 full sketches; a cache of thousands of repositories must stay small

@@ -11,14 +11,14 @@ from torch import Tensor, nn
 
 from snt_zoo.data import Split
 from snt_zoo.errors import UnknownComponentError
+from snt_zoo.networks.heads import cross_entropy
+from snt_zoo.networks.supernet import NetworkConfig, Supernet
 from snt_zoo.search.checkpoint import nest, optimizer_tensors, restore_optimizer, unnest
 from snt_zoo.search.conflict import combined
-from snt_zoo.search.guards import ENTROPY_FLOOR, Guard, get_guard
-from snt_zoo.search.heads import cross_entropy
 from snt_zoo.search.learners import Progress, WeightLearner
 from snt_zoo.search.recipe import Recipe
+from snt_zoo.search.regularisers import ENTROPY_FLOOR, Guard, get_guard
 from snt_zoo.search.selection import select
-from snt_zoo.search.supernet import NetworkConfig, Supernet
 
 Batch = tuple[Tensor, Tensor]
 """Images ``batch x 3 x size x size``, and their labels ``batch``."""

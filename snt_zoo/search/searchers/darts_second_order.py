@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from snt_zoo.search.heads import cross_entropy, statistics_kept
+from snt_zoo.networks.heads import cross_entropy, statistics_kept
 from snt_zoo.search.searchers.base import Batch, register_searcher
 from snt_zoo.search.searchers.darts import MixtureSearcher
 

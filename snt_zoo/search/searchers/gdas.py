@@ -7,8 +7,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from snt_zoo.networks.spaces import Choice
 from snt_zoo.search.searchers.base import Searcher, register_searcher
-from snt_zoo.search.spaces import Choice
 
 
 @register_searcher("gdas")

@@ -9,10 +9,10 @@ import torch
 
 from snt_zoo.data import Split
 from snt_zoo.errors import ConfigError
+from snt_zoo.networks.supernet import NetworkConfig, Supernet
 from snt_zoo.search.recipe import Recipe
 from snt_zoo.search.searchers.base import register_searcher
 from snt_zoo.search.searchers.darts import MixtureSearcher
-from snt_zoo.search.supernet import NetworkConfig, Supernet
 
 K = 4  # their choice for small images (section 4.2)
 

@@ -19,11 +19,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from snt_zoo.search.heads import cross_entropy, own_classes
+from snt_zoo.networks.heads import cross_entropy, own_classes
+from snt_zoo.networks.spaces import Choice, SearchSpace
+from snt_zoo.networks.supernet import Supernet
 from snt_zoo.search.searchers.base import register_searcher
 from snt_zoo.search.searchers.gdas import PathSearcher
-from snt_zoo.search.spaces import Choice, SearchSpace
-from snt_zoo.search.supernet import Supernet
 
 
 @register_searcher("sandwich")

@@ -11,7 +11,7 @@ import torch
 from snt_zoo.encoders.distances import DatasetDistance, Source, Target, get_distance, list_distances
 from snt_zoo.encoders.sketch import Sketch
 from snt_zoo.errors import IndexMismatchError
-from snt_zoo.search.supernet import NetworkConfig, Supernet
+from snt_zoo.networks.supernet import NetworkConfig, Supernet
 from tests.encoders.making import random_sketch
 
 TINY = NetworkConfig("nas_bench_201", {"channels": 2, "stem_stride": 2}, 10, 16)

@@ -22,10 +22,10 @@ from snt_zoo.errors import (
     MissingFileError,
     NotInRegistryError,
 )
+from snt_zoo.networks.supernet import Supernet
 from snt_zoo.registry.hub.client import HubClient
+from snt_zoo.search.adapting.finetune import finetune
 from snt_zoo.search.budget import Budget
-from snt_zoo.search.finetune import finetune
-from snt_zoo.search.supernet import Supernet
 from tests.conftest import TINY
 from tests.registry.making import make_bundle, source
 

@@ -14,7 +14,7 @@ from snt_zoo.errors import HubError, HubUnavailableError, NoMatchError, NotInReg
 from snt_zoo.registry.hub.cache import FILE, HubCache
 from snt_zoo.registry.hub.client import HubClient
 from snt_zoo.registry.hub.sync import sync
-from snt_zoo.search.racer import Entrant
+from snt_zoo.search.adapting.racer import Entrant
 from snt_zoo.zoo import Zoo
 from tests.registry.making import make_bundle, sketch
 
@@ -107,7 +107,7 @@ def test_finetune_takes_a_repository_or_an_id_that_was_seen(
         used.extend(entrant.id for entrant in entrants)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("snt_zoo.adapting.finetune", stop)
+    monkeypatch.setattr("snt_zoo.workflows.finetune.finetune", stop)
     home = zoo()
     home.sync()
     seen = next(record for record in home._cache().list() if record.repo == "alice/s3")

@@ -1,0 +1,42 @@
+"""Kernels that make supernets trainable on a CPU, in C++, compiled once on the user's machine.
+
+A separable convolution is memory-bound: the library runs ReLU, depthwise and pointwise convolution, batch
+norm and the weighted sum as passes of their own over tensors that do not fit the caches, and its depthwise
+gradients have slow paths (kernels above 3×3, dilation, stride). Here
+
+- `block_forward` does ReLU, depthwise and pointwise convolution of one image while it is in the cache, and
+  sums what batch norm needs;
+- batch norm and the weighted sum of all operations into a node are one pass, `combine`;
+- `block_backward` computes the output's gradient (through batch norm) on the fly, does the two gradients of
+  weights and that of the input while the image is in the cache, and recomputes what the forward pass did
+  not keep.
+
+Without a compiler, on other devices and for other floating-point types the spaces compute the same with
+PyTorch's operations. `SNT_ZOO_KERNELS=0` switches the kernels off.
+"""
+
+from snt_zoo.networks.spaces.darts.kernels.build import available
+from snt_zoo.networks.spaces.darts.kernels.calls import (
+    Geometry,
+    block_backward,
+    block_forward,
+    combine,
+    combine_backward,
+    pool_backward,
+    pool_forward,
+    usable,
+)
+from snt_zoo.networks.spaces.darts.kernels.workspace import Workspace
+
+__all__ = [
+    "Geometry",
+    "Workspace",
+    "available",
+    "block_backward",
+    "block_forward",
+    "combine",
+    "combine_backward",
+    "pool_backward",
+    "pool_forward",
+    "usable",
+]

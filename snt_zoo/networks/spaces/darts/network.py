@@ -1,0 +1,104 @@
+"""Stem and cells of a DARTS network, mixed or derived."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from snt_zoo.networks.genotype import Genotype
+from snt_zoo.networks.spaces.base import Choice, Owner, Rows, SupernetTrunk
+from snt_zoo.networks.spaces.darts.derived_cell import DerivedCell
+from snt_zoo.networks.spaces.darts.kernels import Workspace
+from snt_zoo.networks.spaces.darts.layout import NODES
+from snt_zoo.networks.spaces.darts.mixed_cell import MixedCell, copy_matching
+
+if TYPE_CHECKING:
+    from snt_zoo.networks.spaces.darts.space import Darts
+
+
+class Network(SupernetTrunk):
+    """Stem and cells; mixed without a genotype, derived with one."""
+
+    def __init__(self, space: Darts, in_channels: int, genotype: Genotype | None) -> None:
+        super().__init__()
+        c = space.channels
+        self.mixed = genotype is None
+        width = space.stem_multiplier * c
+        self.stem = nn.Sequential(
+            nn.Conv2d(in_channels, width, 3, stride=space.stem_stride, padding=1, bias=False),
+            nn.BatchNorm2d(width),
+        )
+        self.cells = nn.ModuleList()
+        self.kinds: list[str] = []
+        partial = space.partial_channels
+        workspace = Workspace()
+        c_before = c_last = width
+        halve_before = False
+        for index in range(space.cells):
+            reduce = index in space.reductions
+            c *= 2 if reduce else 1
+            kind = "reduce" if reduce else "normal"
+            self.kinds.append(kind)
+            self.cells.append(
+                MixedCell(
+                    c_before,
+                    c_last,
+                    c,
+                    workspace=workspace,
+                    partial=partial,
+                    halve_before=halve_before,
+                    reduce=reduce,
+                )
+                if genotype is None
+                else DerivedCell(
+                    c_before,
+                    c_last,
+                    c,
+                    genotype.cells[kind],
+                    partial=partial,
+                    halve_before=halve_before,
+                    reduce=reduce,
+                )
+            )
+            halve_before = reduce
+            c_before, c_last = c_last, NODES * c
+
+    def forward(
+        self,
+        x: Tensor,
+        mixture: Mapping[str, Tensor] | None = None,
+        choice: Choice | None = None,
+    ) -> Tensor:
+        before = last = self.stem(x)
+        for kind, cell in zip(self.kinds, self.cells, strict=True):
+            if self.mixed:
+                weights = None if mixture is None else mixture[kind]
+                path = None if choice is None else choice[kind]
+                state = cell(before, last, weights, path)
+            else:
+                state = cell(before, last)
+            before, last = last, state
+        out: Tensor = last.mean((2, 3))
+        return out
+
+    @torch.no_grad()
+    def inherit(self, derived: nn.Module, genotype: Genotype) -> None:
+        assert isinstance(derived, Network)
+        derived.stem.load_state_dict(self.stem.state_dict())
+        for mixed, plain in zip(self.cells, derived.cells, strict=True):
+            assert isinstance(mixed, MixedCell) and isinstance(plain, DerivedCell)
+            copy_matching(mixed.before, plain.before)
+            copy_matching(mixed.last, plain.last)
+            for edge, operation in zip(plain.edges, plain.operations, strict=True):
+                mixed.inherit(edge, operation)
+
+    def operation_parameters(self) -> Mapping[Owner, Sequence[Rows]]:
+        found: dict[Owner, list[Rows]] = {}
+        for kind, cell in zip(self.kinds, self.cells, strict=True):
+            assert isinstance(cell, MixedCell)
+            for (row, operation), parameters in cell.operation_parameters().items():
+                found.setdefault((kind, row, operation), []).extend(parameters)
+        return found

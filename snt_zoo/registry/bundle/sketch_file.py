@@ -1,0 +1,82 @@
+"""`dataset.safetensors`: the sketches of a bundle, one for each dataset that it was trained on.
+
+The tensors of sketch i are named `i.<name>`; its names and ids are the metadata `sketch.i`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from snt_zoo.encoders.sketch import Sketch
+from snt_zoo.errors import ConfigError, TensorError
+from snt_zoo.formats.strict_json import parse_json
+from snt_zoo.formats.tensor_file import dump_tensors, load_tensors
+from snt_zoo.registry.bundle.fields import one_line
+from snt_zoo.registry.bundle.folder import DATASET, DATASET_HEADER_LIMIT, MAX_SKETCHES
+
+
+def dump_sketches(sketches: Sequence[Sketch]) -> bytes:
+    """The file's content; the same bytes for equal sketches.
+
+    Raises:
+        TensorError: there is no sketch, or more than 256.
+    """
+    if not 1 <= len(sketches) <= MAX_SKETCHES:
+        raise TensorError(f"a bundle must hold 1 to {MAX_SKETCHES} sketches, got {len(sketches)}")
+    tensors: dict[str, Tensor] = {}
+    metadata = {}
+    for i, sketch in enumerate(sketches):
+        tensors.update({f"{i}.{name}": t for name, t in sketch.to_tensors().items()})
+        metadata[f"sketch.{i}"] = sketch.to_meta()
+    return dump_tensors(tensors, metadata)
+
+
+def load_sketches(raw: bytes, *, backbone: str) -> tuple[Sketch, ...]:
+    """The sketches of a file.
+
+    Args:
+        raw: its content.
+        backbone: id that each sketch must carry.
+
+    Raises:
+        TensorError: the tensors are not those of sketches.
+        ConfigError: names are no plain text, or a sketch is of another backbone.
+    """
+    tensors, metadata = load_tensors(raw, what=DATASET, limit=DATASET_HEADER_LIMIT)
+    count = len(metadata)
+    if not 1 <= count <= MAX_SKETCHES or set(metadata) != {f"sketch.{i}" for i in range(count)}:
+        raise TensorError(
+            f"{DATASET}: the metadata must be sketch.0, sketch.1 and so on, at most {MAX_SKETCHES}"
+        )
+    parts: list[dict[str, Tensor]] = [{} for _ in range(count)]
+    for name, tensor in tensors.items():
+        number, _, key = name.partition(".")
+        # Compared as text: "01." and "٣." are not names that a writer gives.
+        if number not in {str(i) for i in range(count)}:
+            raise TensorError(f"{DATASET}: {ascii(name)[:80]} belongs to no sketch")
+        parts[int(number)][key] = tensor
+    return tuple(_load_one(part, metadata[f"sketch.{i}"], i, backbone) for i, part in enumerate(parts))
+
+
+def _load_one(tensors: dict[str, Tensor], meta: str, number: int, backbone: str) -> Sketch:
+    where = f"{DATASET}: sketch {number}"
+    if any(tensor.dim() == 0 for tensor in tensors.values()):
+        raise TensorError(f"{where}: a tensor is a single number, expected one row for each class or sample")
+    try:
+        # For its duplicate keys; Sketch.from_tensors reads it again.
+        parse_json(meta.encode("utf-8", "surrogatepass"), what=where, limit=DATASET_HEADER_LIMIT)
+        sketch = Sketch.from_tensors(tensors, meta)
+        for text in (sketch.name, sketch.backbone, *sketch.class_names):
+            one_line(text)
+    except (ConfigError, TensorError) as error:
+        raise type(error)(f"{where}: {error}") from error
+    except ValueError as error:
+        raise ConfigError(f"{where}: a name {error}") from error
+    if sketch.backbone != backbone:
+        raise ConfigError(
+            f"{where} was made by the backbone {sketch.backbone!r}, config.json: backbone says "
+            f"{backbone!r}: sketch the dataset again with that one"
+        )
+    return sketch

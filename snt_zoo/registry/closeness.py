@@ -1,0 +1,72 @@
+"""Whether any supernet is close to a dataset: measured on it, not read off the distance.
+
+The distance of the nearest one does not tell (docs/decisions.md, 52). What can be asked in a second is how
+the nearest ones stand as they are: a head is fitted to each, on the images that the sketch has seen, and
+compared with a linear probe on the backbone, which has seen the same.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+
+from snt_zoo.data import ImageDataset
+from snt_zoo.encoders.probe import Probe
+from snt_zoo.encoders.sketch import Drawn
+from snt_zoo.errors import BundleError, NotInRegistryError
+from snt_zoo.networks.head import begin_on, quick_norms
+from snt_zoo.registry.registry import Registry
+from snt_zoo.registry.retrieval import Match
+
+NEAREST = 3
+"""Matches to which a head is fitted, at a fifth of a second each (a large one takes longer)."""
+
+
+def with_heads(
+    matches: Sequence[Match], registry: Registry, data: ImageDataset, drawn: Drawn, *, max_val: int
+) -> tuple[Match, ...]:
+    """The matches; the nearest of those that are on this machine with the accuracy of a new head.
+
+    Args:
+        matches: nearest first.
+        registry: that has them.
+        data: the target.
+        drawn: the training images of its sketch, to which the heads are fitted.
+        max_val: most validation images that are asked, evenly spaced.
+    """
+    train, val = data.train.subset(drawn.indices), data.val.thinned(max_val)
+    here = [match.id for match in matches if not match.remote][:NEAREST]
+
+    def measured(match: Match) -> Match:
+        if match.id not in here:
+            return match
+        try:
+            source = registry.get(match.id).supernet
+        except (NotInRegistryError, BundleError):  # removed since it was found, or spoilt (`verify` says so)
+            return match
+        network = source.with_head(data.num_classes, generator=torch.Generator().manual_seed(0))
+        found = begin_on(network, train, val, norms=quick_norms(network))
+        return replace(match, head_accuracy=found.accuracy)
+
+    return tuple(measured(match) for match in matches)
+
+
+def any_close(matches: Sequence[Match], probe: Probe, *, images: int) -> bool | None:
+    """Whether a new head of one of the matches is as good as the probe, or at most a standard error behind.
+
+    Args:
+        matches: of `with_heads`.
+        probe: on the same images.
+        images: validation images that were asked.
+
+    Returns:
+        None if no head was fitted.
+    """
+    heads = [match.head_accuracy for match in matches if match.head_accuracy is not None]
+    if not heads:
+        return None
+    error = math.sqrt(probe.val_accuracy * (1 - probe.val_accuracy) / max(images, 1))
+    return max(heads) >= probe.val_accuracy - error

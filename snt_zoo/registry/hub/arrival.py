@@ -1,0 +1,127 @@
+"""What becomes of a pulled repository: a supernet goes into the registry, a derived model into a folder."""
+
+from __future__ import annotations
+
+import shutil
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from snt_zoo.errors import AlreadyInRegistryError, IntegrityError, ModelFolderError, NotInRegistryError
+from snt_zoo.formats.durable import sync_folder
+from snt_zoo.networks.model_folder import load_model
+from snt_zoo.registry.catalog.vectors import Embed
+from snt_zoo.registry.hub.client import HubClient
+from snt_zoo.registry.hub.layout import Kind
+from snt_zoo.registry.hub.origins import Origin, Origins
+from snt_zoo.registry.hub.pull import DEFAULT_MAX_BYTES, Fetched, fetched
+from snt_zoo.registry.hub.refs import RepoRef
+from snt_zoo.registry.registry import Registry
+
+MODELS = Path("models")
+"""Where derived models go by default."""
+
+
+@dataclass(frozen=True)
+class Pulled:
+    """What a pull did.
+
+    Args:
+        kind: supernet or model.
+        id: of the supernet in the registry; None for a model.
+        out: folder of the model, or of the supernet in the registry; not to be written to there.
+        repo: ``owner/name``.
+        commit: that the revision named.
+        revision: that was asked for; None for the main branch.
+        added: False if the supernet was in the registry already.
+    """
+
+    kind: Kind
+    id: str | None
+    out: Path
+    repo: str
+    commit: str
+    revision: str | None
+    added: bool
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data with the keys of the command line's contract."""
+        return {**vars(self), "out": str(self.out)}
+
+
+def pull_into(
+    registry: Registry,
+    client: HubClient,
+    ref: RepoRef,
+    *,
+    embed: Embed,
+    encoder: str,
+    out: Path | None = None,
+    max_bytes: int = DEFAULT_MAX_BYTES,
+    verify_key: Path | None = None,
+) -> Pulled:
+    """Pull a repository.
+
+    Args:
+        registry: for a supernet.
+        client: of the Hub.
+        ref: the repository and its revision.
+        embed: makes a vector of a sketch.
+        encoder: id of `embed`.
+        out: for a derived model; by default ``models/name``.
+        max_bytes: of all files together.
+        verify_key: public key in PEM by which it has to be signed.
+
+    Returns:
+        What was done. Raises as `fetched`, `Registry.add` and `load_model` do.
+    """
+
+    def known(id: str, digest: str) -> bool:
+        try:
+            return registry.show(id).digest == digest
+        except NotInRegistryError:
+            return False
+
+    with fetched(client, ref, max_bytes=max_bytes, known=known, verify_key=verify_key) as got:
+        if got.kind == "model":
+            target = out or MODELS / ref.repo.partition("/")[2]
+            _place_model(got, target)
+            return Pulled(got.kind, None, target, got.repo, got.commit, ref.revision, True)
+        assert got.id is not None and got.digest is not None
+        added = False
+        if got.folder is not None:
+            try:
+                id = registry.add(got.folder, embed=embed, encoder=encoder).id
+                added = True
+            except AlreadyInRegistryError:  # meanwhile, or another content whose digest begins alike
+                id = got.id
+                if not known(got.id, got.digest):
+                    raise
+            if id != got.id:
+                raise IntegrityError(f"{ref}: expected {got.id}, the registry made {id} of it: report this")
+        Origins(registry.home).put(got.id, Origin.now(client.place, got.repo, got.commit, ref.revision))
+        path = registry.show(got.id).path
+    return Pulled(got.kind, got.id, path, got.repo, got.commit, ref.revision, added)
+
+
+def _place_model(got: Fetched, target: Path) -> None:
+    """Put a derived model in place, whole or not at all, once it has been loaded."""
+    assert got.folder is not None
+    load_model(got.folder)
+    target = target.absolute()
+    partial = target.parent / f".{target.name}.{uuid.uuid4().hex}.partial"
+    try:
+        if target.exists() and (not target.is_dir() or any(target.iterdir())):
+            raise ModelFolderError(f"{target} is in use: choose another --out")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copytree(got.folder, partial)
+        sync_folder(partial)
+        if target.exists():
+            target.rmdir()
+        partial.rename(target)
+        sync_folder(target.parent, files=False)
+    except OSError as error:
+        raise ModelFolderError(f"cannot write {target} ({error.strerror}): choose another --out") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)

@@ -1,0 +1,1 @@
+"""The store: bundles as folders on the disk, each file of equal content once."""

@@ -1,0 +1,1 @@
+"""What keeps a registry in order: verification, repair, rescue, garbage collection."""

@@ -1,0 +1,103 @@
+"""What a guard is, and where the guards are found by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
+
+from torch import Tensor, nn
+
+from snt_zoo.errors import UnknownComponentError
+from snt_zoo.networks.supernet import Supernet
+from snt_zoo.search.recipe import Recipe
+from snt_zoo.search.regularisers.entropy_floor import ENTROPY_FLOOR
+
+
+class Guard:
+    """Watches a search, or corrects it, at the places where a searcher calls it.
+
+    Here every place does nothing; a guard overrides those that it needs.
+
+    Args:
+        supernet: that is searched.
+        recipe: its thresholds.
+        sampled: whether the searcher runs one sampled path a step, and not all operations mixed.
+    """
+
+    name: ClassVar[str]
+
+    def __init__(self, supernet: Supernet, recipe: Recipe, *, sampled: bool) -> None:
+        self.supernet = supernet
+        self.recipe = recipe
+        self.sampled = sampled
+
+    def obstacle(self) -> str | None:
+        """Why the guard cannot act in this search; None if it can."""
+        return None
+
+    def adjusted(self, mixture: Mapping[str, Tensor], progress: float) -> Mapping[str, Tensor]:
+        """The mixture that a training step runs with, at a progress of the search from 0 to 1."""
+        return mixture
+
+    def watched(self) -> Sequence[nn.Parameter]:
+        """Weights whose gradient on the alphas' images it wants to see in every alpha step."""
+        return ()
+
+    def saw_alpha_step(self, gradients: Sequence[Tensor | None]) -> None:
+        """The gradients of `watched` on the alphas' images, None for weights that took no part."""
+
+    def before_update(self) -> None:
+        """The weights' gradients lie at the parameters; they have not moved yet."""
+
+    def after_update(self) -> None:
+        """The weights have moved."""
+
+    def after_epoch(self) -> None:
+        """An epoch of the search is over."""
+
+    def report(self) -> dict[str, Any]:
+        """What it did and when, as plain data."""
+        return {}
+
+    def warnings(self) -> list[str]:
+        """What the user should be told."""
+        return []
+
+    def state(self) -> dict[str, Tensor]:
+        """Everything that what it does next depends on."""
+        return {}
+
+    def load_state(self, tensors: Mapping[str, Tensor]) -> None:
+        """The inverse of `state`."""
+
+
+_GUARDS: dict[str, type[Guard]] = {}
+
+
+def register_guard(name: str) -> Callable[[type[Guard]], type[Guard]]:
+    """Make a guard known under a name; raises `ValueError` if the name is taken."""
+
+    def register(cls: type[Guard]) -> type[Guard]:
+        if name in _GUARDS or name == ENTROPY_FLOOR:
+            raise ValueError(f"guard {name!r} is registered already: choose another name")
+        cls.name = name
+        _GUARDS[name] = cls
+        return cls
+
+    return register
+
+
+def list_guards() -> list[str]:
+    """Names of the guards, sorted."""
+    return sorted([*_GUARDS, ENTROPY_FLOOR])
+
+
+def get_guard(name: str) -> type[Guard] | None:
+    """A guard by name; None for `entropy-floor`, which acts once, before the search.
+
+    Raises:
+        UnknownComponentError: no guard of that name.
+    """
+    if name not in list_guards():
+        raise UnknownComponentError(f"no guard {name!r}: choose from {', '.join(list_guards())}")
+    return _GUARDS.get(name)

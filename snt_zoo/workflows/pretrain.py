@@ -1,0 +1,292 @@
+"""From datasets to a bundle: pretrain a supernet, sketch its sources, write both with their provenance."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from snt_zoo import __version__
+from snt_zoo.data import ImageDataset
+from snt_zoo.data.joining import join
+from snt_zoo.encoders.backbone import DEFAULT_BACKBONE
+from snt_zoo.encoders.embedding import ENCODER_ID
+from snt_zoo.encoders.sketch import Sketch, sketch
+from snt_zoo.networks.bounds import Limits
+from snt_zoo.networks.distributed import Team
+from snt_zoo.networks.starting import check_space, starting_supernet
+from snt_zoo.networks.supernet import NetworkConfig, Supernet
+from snt_zoo.registry.bundle.bundle import read_bundle, write_bundle
+from snt_zoo.registry.bundle.schema import BundleConfig
+from snt_zoo.registry.bundle.weights import DtypeName, as_stored, describe
+from snt_zoo.search.budget import Budget
+from snt_zoo.search.checkpoint import remove_checkpoint
+from snt_zoo.search.pretrain import PretrainResult, accuracies, default_recipe, pretrain, untrained
+from snt_zoo.search.recipe import Recipe
+from snt_zoo.search.run import EpochRecord, OnEpoch
+
+DEFAULT_PRETRAINING = Budget(epochs=60)
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where a source comes from.
+
+    Args:
+        source: place or package.
+        licence: SPDX identifier or a line of text.
+        licence_url: where the licence can be read.
+    """
+
+    source: str = "not stated"
+    licence: str = "not stated"
+    licence_url: str | None = None
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """A new bundle.
+
+    Args:
+        id: that it has in any registry.
+        out: its folder.
+        params: weights of the supernet.
+        metrics: validation and test accuracy along the path of its genotype.
+        history: a record for each epoch.
+        seconds: wall clock of the training.
+        search: how its architecture was found; plain data.
+        warnings: what the user should know about that.
+    """
+
+    id: str
+    out: Path
+    params: int
+    metrics: Mapping[str, float]
+    history: tuple[EpochRecord, ...]
+    seconds: float
+    search: Mapping[str, Any] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data with the keys of the command line's contract."""
+        return {
+            "id": self.id,
+            "params": self.params,
+            "metrics": dict(self.metrics),
+            "seconds": self.seconds,
+            "out": str(self.out),
+            "history": [asdict(record) for record in self.history],
+            "search": dict(self.search),
+            "warnings": list(self.warnings),
+        }
+
+
+def pretrain_bundle(
+    datasets: Sequence[ImageDataset],
+    *,
+    out: str | Path,
+    space: str = "nas_bench_201",
+    init: str | None = None,
+    input_size: int | None = None,
+    hyperparameters: Mapping[str, int] | None = None,
+    epochs: int | None = None,
+    budget: str | float | None = None,
+    name: str | None = None,
+    description: str = "",
+    licence: str = "not stated",
+    provenance: Sequence[Provenance] | None = None,
+    tags: Sequence[str] = (),
+    dtype: DtypeName = "float32",
+    seed: int = 0,
+    device: str = "auto",
+    resume: bool = False,
+    recipe: Recipe | None = None,
+    searcher: str | None = None,
+    selection: str | None = None,
+    guards: Mapping[str, bool] | None = None,
+    max_params: int | None = None,
+    max_macs: int | None = None,
+    backbone: str = DEFAULT_BACKBONE,
+    on_epoch: OnEpoch | None = None,
+) -> Pretrained:
+    """Pretrain a supernet on one or several datasets and write its bundle.
+
+    Args:
+        datasets: the sources; of several each has a head of its own (docs/bundle.md).
+        out: folder of the bundle; must not exist, or be empty.
+        space: search space.
+        init: a starting point (`snt_zoo.networks.starting.STARTS`) in place of fresh weights, as
+            `mobilenet_v2`.
+        input_size: side of the images, in pixels; by default 32, or what suits the starting point.
+        hyperparameters: of the space, where they differ from its defaults.
+        epochs: of training; 60 if neither epochs nor budget are given.
+        budget: wall clock in place of epochs.
+        name: of the supernet; by default made of the space's and the sources' names.
+        description: a sentence for the card.
+        licence: of the bundle.
+        provenance: of each source.
+        tags: words to find it by.
+        dtype: of the stored weights, `float32` or `float16`.
+        seed: decides everything that is random.
+        device: `auto`, `cpu`, `cuda`, ….
+        resume: go on from an interrupted run with the same `out`.
+        recipe: hyperparameters of training.
+        searcher: name of another searcher than the recipe's; see `docs/searchers.md`.
+        selection: `alpha`, `handicap` or `perturbation`, if not the recipe's.
+        guards: which guards to switch on or off, by name.
+        max_params: most weights of the network that the supernet derives to.
+        max_macs: most multiply-accumulates of it for one image.
+        backbone: makes the sketches.
+        on_epoch: called with the record of each epoch.
+
+    Raises:
+        BundleError: `out` is in use, or the bundle cannot be written.
+        ConfigError: the space, its hyperparameters and the starting point do not go together.
+        InfeasibleError: no network of the search space is that small.
+        UnknownComponentError: no such searcher, selection or guard.
+    """
+    out = Path(out)
+    working = out.parent / f".{out.name}.run"  # a bundle's folder holds the bundle's files only
+    start: NetworkConfig | Supernet
+    if init is not None:
+        check_space(init, space)
+        start = starting_supernet(init, input_size=input_size, hyperparameters=hyperparameters, seed=seed)
+    else:
+        start = NetworkConfig(space=space, hyperparameters=dict(hyperparameters or {}))
+        start = start if input_size is None else replace(start, input_size=input_size)
+    recipe = (recipe or default_recipe(start)).choosing(searcher=searcher, selection=selection, guards=guards)
+    limits = Limits(max_params, max_macs)
+    data = join(datasets)
+    sketches = tuple(sketch(source, backbone=backbone) for source in datasets)
+    config_of = functools.partial(
+        _bundle_config,
+        datasets=datasets,
+        sketches=sketches,
+        name=name or _slug(f"{space}-{'-'.join(source.name for source in datasets)}"),
+        description=description,
+        licence=licence,
+        provenance=provenance or [Provenance()] * len(datasets),
+        tags=tags,
+        dtype=dtype,
+        init=init,
+    )
+    # What the format refuses shows now, not after the training.
+    config_of(untrained(data, start, recipe=recipe, limits=limits))
+    trained = pretrain(
+        data,
+        start,
+        start_name=init or "scratch",
+        budget=Budget.of(budget, epochs, default=DEFAULT_PRETRAINING),
+        recipe=recipe,
+        limits=limits,
+        seed=seed,
+        device=device,
+        folder=working,
+        resume=resume,
+        on_epoch=on_epoch,
+    )
+    trained = _as_stored(trained, data, dtype)
+    bundle_config = config_of(trained)
+    team = Team.current()
+    id = ""
+    if team.first:
+        write_bundle(out, supernet=trained.supernet, config=bundle_config, sketches=sketches)
+        remove_checkpoint(working)
+        if working.is_dir():
+            working.rmdir()
+        id = read_bundle(out).id
+    return Pretrained(
+        id=team.tell(id),
+        out=out,
+        params=bundle_config.supernet_params,
+        metrics={
+            "val_accuracy": trained.val_accuracy,
+            "test_accuracy": trained.test_accuracy,
+        },
+        history=trained.history,
+        seconds=trained.seconds,
+        search=trained.search,
+        warnings=trained.warnings,
+    )
+
+
+def _bundle_config(
+    trained: PretrainResult,
+    *,
+    datasets: Sequence[ImageDataset],
+    sketches: Sequence[Sketch],
+    name: str,
+    description: str,
+    licence: str,
+    provenance: Sequence[Provenance],
+    tags: Sequence[str],
+    dtype: DtypeName,
+    init: str | None,
+) -> BundleConfig:
+    """The `config.json` of a newly pretrained supernet; raises `ConfigError`."""
+    sources: list[dict[str, Any]] = [
+        {
+            "name": data.name,
+            "source": origin.source,
+            "licence": origin.licence,
+            "licence_url": origin.licence_url,
+            "classes": data.num_classes,
+            "train_images": len(data.train),
+            "fingerprint": data.fingerprint,
+        }
+        for data, origin in zip(datasets, provenance, strict=True)
+    ]
+    for entry, found in zip(sources, trained.sources, strict=False):
+        entry |= {"val_accuracy": found.val, "test_accuracy": found.test}
+    recipe: dict[str, Any] = {}
+    for key, value in asdict(trained.recipe).items():
+        recipe[key] = " ".join(map(str, value)) if isinstance(value, tuple) else value
+    return BundleConfig.from_data(
+        {
+            **describe(trained.supernet, dtype=dtype),
+            "name": name,
+            "description": description,
+            "class_names": list(join(datasets).class_names),
+            "metrics": {"val_accuracy": trained.val_accuracy, "test_accuracy": trained.test_accuracy}
+            | (
+                {}
+                if trained.paths is None
+                else {
+                    "supernet_val_accuracy": trained.paths.val,
+                    "supernet_test_accuracy": trained.paths.test,
+                }
+            ),
+            "training": {
+                "datasets": sources,
+                "epochs": trained.epochs,
+                "seconds": round(trained.seconds, 1),
+                "seed": trained.seed,
+                "code_version": __version__,
+                "torch_version": str(torch.__version__),
+                "date": datetime.now(timezone.utc).date().isoformat(),
+                "recipe": recipe,
+                "parent": init,
+            },
+            "licence": licence,
+            "tags": list(tags),
+            "backbone": sketches[0].backbone,
+            "encoder": ENCODER_ID,
+        }
+    )
+
+
+def _as_stored(trained: PretrainResult, data: ImageDataset, dtype: DtypeName) -> PretrainResult:
+    """What a reader of the bundle will have: weights rounded to its type, and their accuracies."""
+    stored = as_stored(trained.supernet, dtype)
+    val, test, sources = accuracies(stored, data)
+    return replace(trained, supernet=stored, val_accuracy=val, test_accuracy=test, sources=sources)
+
+
+def _slug(text: str) -> str:
+    kept = "".join(c if c.isalnum() and c.isascii() else "-" for c in text.lower())
+    return "-".join(part for part in kept.split("-") if part)[:64].rstrip("-") or "supernet"

@@ -1,0 +1,200 @@
+"""The compiled kernels against PyTorch's operations and their gradients."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+from torch.nn import functional
+
+from snt_zoo.networks.spaces.darts import kernels
+from snt_zoo.networks.spaces.darts.kernels import Geometry, Workspace, build
+
+needs_compiler = pytest.mark.skipif(not kernels.available(), reason="no C++ compiler, no kernels")
+
+geometries = st.builds(
+    Geometry,
+    images=st.integers(1, 3),
+    height=st.integers(1, 11),
+    width=st.integers(1, 18),
+    channels=st.integers(1, 19),
+    kernel=st.sampled_from([3, 5, 7]),
+    stride=st.sampled_from([1, 2]),
+    dilation=st.sampled_from([1, 2]),
+)
+
+
+def draw(*shape: int, seed: int, dtype: torch.dtype = torch.float64) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
+
+
+def nchw(x: Tensor) -> Tensor:
+    return x.permute(0, 3, 1, 2)
+
+
+@needs_compiler
+@given(geometries, st.booleans(), st.sampled_from([torch.float32, torch.float64]))
+@settings(max_examples=60, deadline=None)
+def test_a_block_and_its_gradients_equal_pytorch(g: Geometry, scaled: bool, dtype: torch.dtype) -> None:
+    tolerance = {"rtol": 1e-3, "atol": 1e-3} if dtype == torch.float32 else {"rtol": 1e-9, "atol": 1e-10}
+    c = g.channels
+    # A slice of the channels of a larger image: pixels lie further apart than their channels.
+    x = draw(g.images, g.height, g.width, c + 3, seed=0, dtype=dtype)[..., 2 : 2 + c].requires_grad_()
+    depthwise = draw(c, 1, g.kernel, g.kernel, seed=1, dtype=dtype).requires_grad_()
+    pointwise = draw(c, c, 1, 1, seed=2, dtype=dtype).requires_grad_()
+    scale, shift = (draw(c, seed=s, dtype=dtype) for s in (3, 4)) if scaled else (None, None)
+    plain = x if scale is None else x * scale + shift
+    plain.retain_grad()
+    middle = functional.conv2d(
+        torch.relu(nchw(plain)),
+        depthwise,
+        stride=g.stride,
+        padding=g.dilation * (g.kernel - 1) // 2,
+        dilation=g.dilation,
+        groups=c,
+    )
+    expected = functional.conv2d(middle, pointwise)
+
+    z = torch.empty(g.out_shape, dtype=dtype)
+    moments = torch.empty(2, c, dtype=torch.float64)
+    kernels.block_forward(
+        g,
+        x.detach(),
+        depthwise.detach(),
+        pointwise.detach(),
+        out=z,
+        scale=scale,
+        shift=shift,
+        moments=moments,
+    )
+    torch.testing.assert_close(nchw(z), expected.detach(), **tolerance)
+    sums = torch.stack([expected.sum((0, 2, 3)), (expected * expected).sum((0, 2, 3))]).detach()
+    torch.testing.assert_close(moments, sums.double(), **tolerance)
+
+    grad = draw(*g.out_shape, seed=5, dtype=dtype)
+    from_grad, from_z, constant = (draw(c, seed=s, dtype=dtype) for s in (6, 7, 8))
+    dz = grad * from_grad + z * from_z + constant
+    wanted = torch.autograd.grad(expected, [plain, depthwise, pointwise], nchw(dz))
+    before = draw(g.images, g.height, g.width, c, seed=9, dtype=dtype)
+    for accumulate in (True, False):
+        grad_x = before.clone()
+        grad_depthwise = torch.empty(c, 1, g.kernel, g.kernel, dtype=torch.float64)
+        grad_pointwise = torch.empty(c, c, 1, 1, dtype=torch.float64)
+        of_input = torch.empty(2, c, dtype=torch.float64)
+        kernels.block_backward(
+            g,
+            x.detach(),
+            depthwise.detach(),
+            pointwise.detach(),
+            grad=grad,
+            from_grad=from_grad,
+            z=z,
+            grad_x=grad_x,
+            accumulate=accumulate,
+            from_z=from_z,
+            constant=constant,
+            scale=scale,
+            shift=shift,
+            grad_x_moments=None if accumulate else of_input,
+            grad_depthwise=grad_depthwise,
+            grad_pointwise=grad_pointwise,
+        )
+        torch.testing.assert_close(grad_x - before if accumulate else grad_x, wanted[0], **tolerance)
+        torch.testing.assert_close(grad_depthwise, wanted[1].double(), **tolerance)
+        torch.testing.assert_close(grad_pointwise, wanted[2].double(), **tolerance)
+    both = torch.stack([wanted[0].sum((0, 1, 2)), (wanted[0] * plain.detach()).sum((0, 1, 2))])
+    torch.testing.assert_close(of_input, both.double(), **tolerance)
+
+
+@needs_compiler
+@given(geometries)
+@settings(max_examples=40, deadline=None)
+def test_pools_and_their_gradients_equal_pytorch(g: Geometry) -> None:
+    # Few different values: windows have ties, and the first of equals gets the gradient.
+    x = draw(g.images, g.height, g.width, g.channels, seed=0).round().requires_grad_()
+    g = Geometry(g.images, g.height, g.width, g.channels, stride=g.stride)
+    expected = (
+        functional.max_pool2d(nchw(x), 3, g.stride, 1),
+        functional.avg_pool2d(nchw(x), 3, g.stride, 1, count_include_pad=False),
+    )
+    highest, average = torch.empty(2, *g.out_shape, dtype=x.dtype)
+    which = torch.empty(g.out_shape, dtype=torch.uint8)
+    moments = torch.empty(4, g.channels, dtype=torch.float64)
+    kernels.pool_forward(g, x.detach(), highest=highest, average=average, which=which, moments=moments)
+    torch.testing.assert_close(nchw(highest), expected[0].detach())
+    torch.testing.assert_close(nchw(average), expected[1].detach())
+    sums = [s.sum((0, 2, 3)).detach() for e in expected for s in (e, e * e)]
+    torch.testing.assert_close(moments, torch.stack(sums))
+    grads = draw(2, *g.out_shape, seed=1)
+    (wanted,) = torch.autograd.grad(expected, x, [nchw(grad) for grad in grads])
+    grad_x = torch.zeros(x.shape, dtype=x.dtype)
+    kernels.pool_backward(g, grads[0], grads[1], which, grad_x=grad_x)
+    torch.testing.assert_close(grad_x, wanted)
+
+
+@needs_compiler
+@given(st.integers(1, 4), st.integers(1, 5), st.integers(1, 21), st.integers(1, 90))
+@settings(max_examples=40, deadline=None)
+def test_sums_of_images_and_their_gradients(count: int, height: int, channels: int, width: int) -> None:
+    images = [draw(2, height, width, channels, seed=s) for s in range(count)]
+    factors, shifts = draw(count, channels, seed=10), draw(count, channels, seed=11)
+    out = draw(2, height, width, channels, seed=12)
+    expected = out + sum(f * x for f, x in zip(factors, images, strict=True)) + shifts[0]
+    kernels.combine(images, factors, out=out, shift=shifts[0].contiguous(), accumulate=True)
+    torch.testing.assert_close(out, expected)
+    grad = draw(2, height, width, channels, seed=13)
+    sums = torch.empty(count + 1, channels, dtype=torch.float64)
+    kernels.combine_backward(images, factors, shifts, grad=grad, sums=sums)
+    rows = [(grad * (f * x + s)).sum((0, 1, 2)) for f, x, s in zip(factors, images, shifts, strict=True)]
+    torch.testing.assert_close(sums, torch.stack([*rows, grad.sum((0, 1, 2))]))
+
+
+@needs_compiler
+def test_a_value_that_is_no_number_stays_visible() -> None:
+    g = Geometry(1, 4, 4, 8)
+    x = torch.zeros(1, 4, 4, 8)
+    x[0, 2, 2, 3] = float("nan")
+    z = torch.empty(g.out_shape)
+    kernels.block_forward(g, x, torch.ones(8, 1, 3, 3), torch.ones(8, 8, 1, 1), out=z)
+    assert z[0, 2, 2].isnan().all()
+
+
+def test_a_workspace_gives_what_came_back_and_only_that() -> None:
+    workspace = Workspace()
+    first = workspace.take((2, 3), torch.float32)
+    assert workspace.take((2, 3), torch.float32) is not first
+    workspace.give_back([first])
+    assert workspace.take((2, 3), torch.float64) is not first
+    assert workspace.take((2, 3), torch.float32) is first
+
+
+@pytest.mark.parametrize("compiler", ["", "/nowhere/c++"])
+def test_without_a_compiler_a_warning_says_what_to_do(
+    compiler: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(build.shutil, "which", lambda _: None)
+    monkeypatch.setattr(build.platformdirs, "user_cache_dir", lambda *_: str(tmp_path))
+    if compiler:
+        monkeypatch.setenv("CXX", compiler)
+    else:
+        monkeypatch.delenv("CXX", raising=False)
+    with pytest.warns(UserWarning, match="g\\+\\+|PyTorch's operations"):
+        assert build.library.__wrapped__() is None
+
+
+def test_the_switch_turns_the_kernels_off_without_a_word() -> None:
+    code = "from snt_zoo.networks.spaces.darts import kernels; print(kernels.available())"
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"SNT_ZOO_KERNELS": "0", "PATH": "", "PYTHONPATH": str(Path(__file__).parents[4])},
+    )
+    assert done.stdout.strip() == "False"

@@ -1,0 +1,113 @@
+"""A mobile supernet that begins as a MobileNetV2: that network exactly, along the path of its genotype."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torchvision.models import mobilenet_v2
+
+from snt_zoo.errors import ConfigError
+from snt_zoo.networks.derived import DerivedModel
+from snt_zoo.networks.elastic import PRETRAINED, supernet_from_mobilenet_v2
+from snt_zoo.networks.spaces.mobile import CHAIN, KERNELS, OPERATIONS, operation_index
+from snt_zoo.networks.spaces.mobile.blocks import ElasticBlock
+from snt_zoo.networks.supernet import NetworkConfig, Supernet
+
+
+@pytest.fixture(scope="module")
+def narrow() -> nn.Module:
+    """torchvision's network at a quarter of the width, with statistics and scales as if it were trained."""
+    torch.manual_seed(0)  # torchvision takes no generator
+    net = mobilenet_v2(width_mult=0.25)
+    with torch.no_grad():
+        for module in net.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.weight.uniform_(0.5, 1.5)
+                module.bias.normal_(0.0, 0.3)
+                module.running_mean.normal_(0.0, 0.3)  # type: ignore[union-attr]
+                module.running_var.uniform_(0.5, 1.5)  # type: ignore[union-attr]
+    return net.eval()
+
+
+def begun(state: Mapping[str, Tensor], **hyperparameters: int) -> Supernet:
+    config = NetworkConfig("mobile", {"width": 25, **hyperparameters}, 5, 64)
+    return supernet_from_mobilenet_v2(state, config, generator=torch.Generator().manual_seed(0)).eval()
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("size", [32, 50, 64])
+def test_the_path_is_the_published_network(narrow: nn.Module, size: int) -> None:
+    net = begun(narrow.state_dict()).double()
+    images = torch.randn(2, 3, size, size, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    expected = narrow.double().features(images).mean((2, 3))  # type: ignore[operator]
+    assert net.choice() == {CHAIN: [OPERATIONS.index("mb_e6_k3")] * 16}
+    torch.testing.assert_close(net.features(images), expected, rtol=1e-9, atol=1e-12)
+    derived = DerivedModel.inherit(net).double().eval()
+    torch.testing.assert_close(derived.features(images), expected, rtol=1e-9, atol=1e-12)
+
+
+@torch.no_grad()
+def test_a_larger_kernel_begins_as_the_same_function(narrow: nn.Module) -> None:
+    net = begun(narrow.state_dict()).double()
+    images = torch.randn(2, 3, 64, 64, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    expected = net.features(images)
+    for kernel in KERNELS[1:]:
+        found = net.features(images, choice={CHAIN: [operation_index(6, kernel)] * 16})
+        torch.testing.assert_close(found, expected)
+
+
+def test_a_smaller_expansion_has_the_most_important_channels(narrow: nn.Module) -> None:
+    net = begun(narrow.state_dict())
+    for index, block in enumerate(net.trunk.get_submodule("blocks").children()):
+        assert isinstance(block, ElasticBlock)
+        published = narrow.state_dict()[f"features.{index + 2}.conv.2.weight"].float()
+        for expansion in (3, 4):
+            n = expansion * block.plan.c_in
+            kept = block.project.weight[:, :n].detach().abs().sum()
+            best = published.abs().sum((0, 2, 3)).topk(n).values.sum()
+            torch.testing.assert_close(kept, best)
+
+
+def test_the_start_is_preferred_and_the_rest_is_open(narrow: nn.Module) -> None:
+    net = begun(narrow.state_dict())
+    mixture = net.mixture()[CHAIN]
+    assert (mixture.argmax(1) == PRETRAINED).all()
+    others = mixture[:, [index for index in range(len(OPERATIONS)) if index != PRETRAINED]]
+    assert mixture[:, PRETRAINED].max() < 0.75
+    assert others.min() > 0.03
+
+
+def test_the_shipped_weights_give_the_backbones_features() -> None:
+    """At full width, through the entry that users have; float32, and a size with odd maps."""
+    from snt_zoo import starting_supernet
+    from snt_zoo.encoders.backbone import get_backbone
+
+    net = starting_supernet(num_classes=3).eval()
+    assert (net.config.input_size, net.config.num_classes) == (96, 3)
+    images = torch.randn(2, 3, 96, 96, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        for batch in (images, images[:, :, :50, :50]):
+            expected = get_backbone("mobilenet_v2").network(batch)
+            found = net.features(batch)
+            assert float((found - expected).norm() / expected.norm()) < 1e-4
+
+
+def test_weights_that_do_not_fit_are_refused(narrow: nn.Module) -> None:
+    state = narrow.state_dict()
+    with pytest.raises(ConfigError, match=r"features.18.0.weight must be \(640, 80, 1, 1\)"):
+        begun(state, features=640)
+    with pytest.raises(ConfigError, match="give the width and features of the pretrained MobileNetV2"):
+        begun(state, width=50)
+    with pytest.raises(ConfigError, match="depth 100"):
+        begun(state, depth=150)
+    with pytest.raises(ConfigError, match="depth 100"):
+        begun(state, depth=50)
+    with pytest.raises(ConfigError, match=r"no place for features\.19\.weight"):
+        begun(state | {"features.19.weight": torch.zeros(1)})
+    with pytest.raises(ConfigError, match="no such weights"):
+        begun({name: t for name, t in state.items() if name != "features.0.0.weight"})
+    with pytest.raises(ConfigError, match="not one of darts"):
+        supernet_from_mobilenet_v2(state, NetworkConfig("darts"), generator=torch.Generator())

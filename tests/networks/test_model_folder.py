@@ -1,0 +1,114 @@
+"""A saved model loads as it was, and anything else is refused in one line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+import snt_zoo
+from snt_zoo.data import ImageDataset
+from snt_zoo.errors import ModelFolderError
+from snt_zoo.networks.evaluate import evaluate
+from snt_zoo.networks.supernet import NetworkConfig, Supernet
+from snt_zoo.search.adapting.finetune import finetune
+from snt_zoo.search.budget import Budget
+
+
+@pytest.fixture
+def saved(
+    tmp_path: Path,
+    tiny_config: NetworkConfig,
+    make_supernet: Callable[..., Supernet],
+    few_digits: ImageDataset,
+) -> Path:
+    result = finetune(few_digits, make_supernet(tiny_config), budget=Budget(epochs=1), device="cpu")
+    return result.save(tmp_path / "model")
+
+
+def test_a_round_trip_keeps_every_bit(saved: Path, few_digits: ImageDataset) -> None:
+    loaded = snt_zoo.load_model(saved)
+    report = json.loads((saved / "report.json").read_text())
+    assert evaluate(loaded.model, few_digits.test) == report["accuracy"]["test"] == loaded.accuracy["test"]
+    assert loaded.class_names == few_digits.class_names
+    assert loaded.model.genotype.to_json() == report["genotype"]
+    stored = load_file(saved / "model.safetensors")
+    state = loaded.model.state_dict()
+    assert stored.keys() == state.keys() and all(torch.equal(stored[k], state[k]) for k in stored)
+    assert not loaded.model.training
+
+
+def edit(path: Path, change: Callable[[dict[str, object]], object]) -> None:
+    data = json.loads(path.read_text())
+    change(data)
+    path.write_text(json.dumps(data))
+
+
+def test_a_damaged_folder_is_refused(saved: Path) -> None:
+    weights = saved / "model.safetensors"
+    good = load_file(weights)
+    name = "head.weight"
+    for wrong, message in (
+        (good | {name: good[name][:3].clone()}, "head.weight differ"),
+        (good | {"extra": torch.zeros(1)}, "extra differ"),
+        (good | {name: good[name].half()}, "head.weight differ"),
+        (good | {name: good[name] * float("nan")}, "NaN or infinity in head.weight"),
+    ):
+        save_file(wrong, weights)
+        with pytest.raises(ModelFolderError, match=message):
+            snt_zoo.load_model(saved)
+    weights.write_bytes(b"not safetensors")
+    with pytest.raises(ModelFolderError, match="cannot be read"):
+        snt_zoo.load_model(saved)
+    weights.unlink()
+    with pytest.raises(ModelFolderError, match="lacks model"):
+        snt_zoo.load_model(saved)
+
+
+def test_a_hostile_header_is_refused_before_the_library_sees_it(saved: Path) -> None:
+    weights = saved / "model.safetensors"
+    raw = weights.read_bytes()
+    length = int.from_bytes(raw[:8], "little")
+    entry = json.dumps({"dtype": "F32", "shape": [0], "data_offsets": [0, 0]})
+    many = "{" + ",".join(f'"{i}":{entry}' for i in range(50_000)) + "}"
+    twice = raw[8 : 8 + length].rstrip()[:-1] + b',"x":' + entry.encode() + b',"x":' + entry.encode() + b"}"
+    for header, message in ((many.encode(), "header must have at most"), (twice, "stands there twice")):
+        weights.write_bytes(len(header).to_bytes(8, "little") + header + raw[8 + length :])
+        with pytest.raises(ModelFolderError, match=message):
+            snt_zoo.load_model(saved)
+
+
+def test_a_foreign_or_damaged_description_is_refused(saved: Path, tmp_path: Path) -> None:
+    with pytest.raises(ModelFolderError, match="holds no config"):
+        snt_zoo.load_model(tmp_path / "nothing")
+    config = saved / "config.json"
+    original = config.read_text()
+    for change, message in (
+        (lambda c: c.update(version=99), "upgrade snt-zoo"),
+        (lambda c: c.update(format="something"), "is not a model"),
+        (lambda c: c.update(class_names=["one"]), "class names for 10 outputs"),
+        (lambda c: c.pop("network"), "does not describe a network"),
+        (lambda c: c["network"].update(hyperparameters={"channels": 10**9}), "does not describe"),
+        (lambda c: c["network"].update(space="resnet"), "does not describe a network"),
+        (lambda c: c["network"].update(hyperparameters=["channels"]), "does not describe a network"),
+        (lambda c: c.update(accuracy={"val": 10**400}), "does not describe a network"),
+        (lambda c: c.update(accuracy={"val": []}), "does not describe a network"),
+    ):
+        edit(config, change)
+        with pytest.raises(ModelFolderError, match=message):
+            snt_zoo.load_model(saved)
+        config.write_text(original)
+    config.write_text('{"format": 1, "format": 2}')
+    with pytest.raises(ModelFolderError, match="stands there twice"):
+        snt_zoo.load_model(saved)
+    config.write_text("[" * 100_000)
+    with pytest.raises(ModelFolderError, match="cannot be read"):
+        snt_zoo.load_model(saved)
+    config.write_text(original)
+    (saved / "genotype.json").write_text("{}")
+    with pytest.raises(ModelFolderError, match="genotype must be"):
+        snt_zoo.load_model(saved)

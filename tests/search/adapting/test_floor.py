@@ -1,0 +1,284 @@
+"""The probe's network is the backbone with the probe, and is handed back where it is better."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+import snt_zoo
+from snt_zoo.data import ImageDataset
+from snt_zoo.encoders.probe import Probe, fit_probe
+from snt_zoo.encoders.sketch import Drawn, draw
+from snt_zoo.errors import ModelFolderError, UnknownComponentError
+from snt_zoo.networks.bounds import Limits
+from snt_zoo.networks.derived import DerivedModel
+from snt_zoo.networks.ensemble import Ensemble, Pool, fit_pool
+from snt_zoo.networks.evaluate import count_macs, count_parameters, evaluate, logits
+from snt_zoo.networks.head import fit_head
+from snt_zoo.registry.hub.package import pack_folder
+from snt_zoo.search.adapting.best_head import BestHead
+from snt_zoo.search.adapting.finetune import FinetuneResult, finetune
+from snt_zoo.search.adapting.floor import Floor, probe_network, with_floor
+from snt_zoo.search.budget import Budget
+from snt_zoo.search.pretrain import pretrain
+from tests.conftest import TINY
+from tests.encoders.making import cheap_backbone
+
+
+@pytest.fixture(scope="module")
+def probe(few_digits: ImageDataset) -> Probe:
+    return fit_probe(few_digits, draw(few_digits))
+
+
+class FixedFloor(Floor):
+    """A floor whose probe is given, and perhaps another than that of its accuracy."""
+
+    def __init__(self, data: ImageDataset, probe: Probe, limits: Limits | None = None) -> None:
+        super().__init__(data, draw(data), seconds=None, limits=limits)
+        self._probe = probe
+
+
+def with_model(result: FinetuneResult, good: BestHead) -> FinetuneResult:
+    """A run that ended with this network."""
+    accuracy = {"val": good.val_accuracy, "test": 0.1}
+    return replace(result, model=good.model, genotype=good.model.genotype, accuracy=accuracy)
+
+
+def alone(data: ImageDataset, probe: Probe, limits: Limits | None = None) -> Floor:
+    """A floor that never puts two networks together."""
+
+    class Alone(FixedFloor):
+        def pool(self, *, best: tuple[Tensor, float] | None = None) -> tuple[Pool, Pool] | None:
+            return None
+
+    return Alone(data, probe, limits)
+
+
+@pytest.fixture(scope="module")
+def good(few_digits: ImageDataset) -> BestHead:
+    """A tiny network that has learned digits."""
+    made = pretrain(few_digits, TINY["nas_bench_201"], budget=Budget(epochs=60), seed=1, device="cpu")
+    fit_head(made.supernet, few_digits.train)
+    model = DerivedModel.inherit(made.supernet).eval()
+    return BestHead("slow-1", model, evaluate(model, few_digits.val))
+
+
+@pytest.fixture(scope="module")
+def searched(few_digits: ImageDataset) -> FinetuneResult:
+    return finetune(few_digits, TINY["nas_bench_201"], budget=Budget(epochs=1), device="cpu", spent=5.0)
+
+
+def test_the_network_gives_what_the_probe_gives(few_digits: ImageDataset, probe: Probe) -> None:
+    model = probe_network(probe)
+    images = few_digits.val.subset(torch.arange(8)).tensor(96)
+    features = draw(few_digits).backbone.features(images)
+    with torch.no_grad():
+        found = model(model.config.normalisation(images))
+    torch.testing.assert_close(found, probe.logits(features), rtol=1e-3, atol=1e-3)
+    assert evaluate(model, few_digits.val) == pytest.approx(probe.val_accuracy, abs=1 / 60 + 1e-9)
+    assert count_parameters(model) > 2e6 and count_macs(model) > 40e6
+    with pytest.raises(UnknownComponentError, match="not one on cheap"):
+        probe_network(fit_probe(few_digits, draw(few_digits, cheap_backbone())))
+
+
+def test_the_better_one_is_handed_back_and_nothing_is_lost(
+    few_digits: ImageDataset, probe: Probe, searched: FinetuneResult, tmp_path: Path
+) -> None:
+    result = with_floor(searched, alone(few_digits, probe), few_digits, device="cpu")
+    assert result.returned == "probe" and result.derived is searched and result.source == "scratch"
+    assert result.accuracy["val"] > searched.accuracy["val"]
+    assert (result.params, result.macs) == (count_parameters(result.model), count_macs(result.model))
+    assert result.history == searched.history and result.steps == searched.steps
+    (told,) = result.warnings[len(searched.warnings) :]
+    assert f"{searched.params:,} parameters" in told and "switch the floor off" in told
+
+    loaded = snt_zoo.load_model(result.save(tmp_path / "model"))
+    assert loaded.source == "probe"
+    assert evaluate(loaded.model, few_digits.test) == loaded.accuracy["test"] == result.accuracy["test"]
+    derived = snt_zoo.load_model(tmp_path / "model" / "derived")
+    assert derived.source == "scratch" and derived.model.genotype == searched.genotype
+    assert evaluate(derived.model, few_digits.test) == searched.accuracy["test"]
+
+
+def test_it_is_shared_as_what_it_is(
+    few_digits: ImageDataset, probe: Probe, searched: FinetuneResult, tmp_path: Path
+) -> None:
+    folder = with_floor(searched, alone(few_digits, probe), few_digits, device="cpu").save(
+        tmp_path / "a secret place"
+    )
+    asked: list[str] = []
+
+    def base(source: str) -> str | None:
+        asked.append(source)
+        return None
+
+    package = pack_folder(folder, base=base)
+    card = package.card("alice/mine")
+    assert "trained on ImageNet" in card and "base_model" not in card and asked == ["probe"]
+    report = package.files["report.json"]
+    assert isinstance(report, bytes) and b"secret place" not in report and b'"returned"' in report
+
+
+def test_the_derived_network_stays_where_it_is_better_or_the_probe_too_large(
+    few_digits: ImageDataset, probe: Probe, searched: FinetuneResult
+) -> None:
+    for reached in (probe.val_accuracy, 1.0):  # a tie goes to the smaller network
+        good = replace(searched, accuracy={"val": reached, "test": 0.5})
+        kept = with_floor(good, alone(few_digits, probe), few_digits)
+        assert kept.model is searched.model and kept.returned == "derived" and kept.derived is None
+        assert kept.warnings == searched.warnings
+        assert kept.probe is not None and kept.probe["val_accuracy"] == probe.val_accuracy
+    for limits in (Limits(max_params=100_000), Limits(max_macs=1_000_000)):
+        kept = with_floor(searched, FixedFloor(few_digits, probe, limits), few_digits)
+        assert kept.model is searched.model and kept.returned == "derived"
+        assert "too large for the limits" in kept.warnings[-1]
+
+
+def test_the_floor_looks_at_more_images_only_where_that_can_matter(few_digits: ImageDataset) -> None:
+    drawn = draw(few_digits, cheap_backbone())
+    few = replace(drawn, indices=drawn.indices[::4], features=drawn.features[::4], labels=drawn.labels[::4])
+    floor = Floor(few_digits, few, seconds=None)
+    first = floor.begin()
+    assert first == floor.probe.val_accuracy and floor.probe.images == len(few.indices)
+    assert not floor.matters(first + 0.01) and floor.matters(first)
+    assert floor.grow() == floor.probe.val_accuracy >= first
+    grown = floor.probe
+    # With all images it is the probe that `fit_probe` gives; then there is nothing left to look at.
+    whole = fit_probe(few_digits, few)
+    assert whole.images == len(few_digits.train)
+    if whole.val_accuracy >= first:
+        assert grown.images == whole.images and torch.equal(grown.weight, whole.weight)
+    assert not floor.matters(0.0)
+    # One that is told late, in a run that goes on, does at once what it would have done by then.
+    late = Floor(few_digits, few, seconds=None)
+    assert late.grow() == grown.val_accuracy and torch.equal(late.probe.weight, grown.weight)
+
+
+def test_what_is_spent_before_counts(searched: FinetuneResult) -> None:
+    assert searched.history[0].seconds >= 5.0 and searched.seconds >= 5.0
+
+
+def test_the_best_head_of_a_race_is_handed_back_where_it_is_better(
+    few_digits: ImageDataset, good: BestHead, probe: Probe, searched: FinetuneResult, tmp_path: Path
+) -> None:
+    """A race that a better head lost for being too slow to train."""
+    raced = replace(searched, best_head=good)
+    weak = replace(probe, val_accuracy=0.1)
+    result = with_floor(raced, alone(few_digits, weak), few_digits, device="cpu")
+    assert (result.returned, result.source) == ("head", "slow-1")
+    assert result.derived is not None and result.derived.source == "scratch"
+    assert result.accuracy["val"] == good.val_accuracy > searched.accuracy["val"]
+    assert "a head fitted to slow-1 is better on validation" in result.warnings[-1]
+    loaded = snt_zoo.load_model(result.save(tmp_path / "model"))
+    assert loaded.source == "slow-1" and loaded.accuracy == dict(result.accuracy)
+    assert snt_zoo.load_model(tmp_path / "model" / "derived").source == "scratch"
+    assert "the head that was fitted to slow-1" in (tmp_path / "model" / "report.html").read_text("utf-8")
+    # The probe where it is better still, and no larger than allowed; else the head.
+    strong = replace(probe, val_accuracy=good.val_accuracy + 0.01)
+    assert with_floor(raced, alone(few_digits, strong), few_digits, device="cpu").returned == "probe"
+    few = FixedFloor(few_digits, strong, Limits(max_params=100_000))
+    small = with_floor(raced, few, few_digits, device="cpu")
+    assert small.returned == "head" and "too large for the limits" in small.warnings[-2]
+    # A head that is no better than the derived network changes nothing.
+    level = replace(raced, best_head=BestHead("slow-1", good.model, searched.accuracy["val"]))
+    assert with_floor(level, alone(few_digits, weak), few_digits).returned == "derived"
+
+
+def quarter(data: ImageDataset) -> Drawn:
+    """A quarter of the training images, as a sketch has looked at them."""
+    drawn = draw(data)
+    return replace(drawn, indices=drawn.indices[::4], features=drawn.features[::4], labels=drawn.labels[::4])
+
+
+@pytest.fixture(scope="module")
+def modest(few_digits: ImageDataset) -> Probe:
+    """A probe that is not as good as a small network, and knows other things."""
+    drawn = quarter(few_digits)
+    return fit_probe(few_digits, drawn, max_images=len(drawn.indices))
+
+
+def test_the_network_and_the_probe_are_handed_back_together_where_that_is_clearly_better(
+    few_digits: ImageDataset, good: BestHead, searched: FinetuneResult, modest: Probe, tmp_path: Path
+) -> None:
+    trained = with_model(searched, good)
+    floor = FixedFloor(few_digits, modest)
+    result = with_floor(trained, floor, few_digits, device="cpu")
+    assert result.returned == "ensemble" and isinstance(result.model, Ensemble)
+    assert result.derived is trained and result.source == "scratch"
+    assert result.genotype == good.model.genotype and result.model.networks[0] is good.model
+    # It is the pool of what both say, and better than either by the number that decides.
+    labels = few_digits.val.labels
+    each = [logits(network, few_digits.val) for network in (good.model, probe_network(modest))]
+    pool = fit_pool(each, labels)
+    torch.testing.assert_close(result.model.weights, pool.weights, rtol=1e-2, atol=1e-2)
+    assert pool.clearly_better_than(fit_pool(each[:1], labels))
+    assert result.accuracy["val"] == pytest.approx(pool.accuracy, abs=1 / 60 + 1e-9)
+    assert result.params == count_parameters(good.model) + count_parameters(result.model.networks[1])
+    told = result.warnings[-1]
+    assert "better together on validation" in told and f"({result.params:,} parameters" in told
+    assert result.ensemble is not None and result.ensemble["cross_entropy"] < result.ensemble["alone"]
+
+    folder = result.save(tmp_path / "model")
+    loaded = snt_zoo.load_model(folder)
+    assert isinstance(loaded.model, Ensemble) and loaded.source == "scratch"
+    torch.testing.assert_close(loaded.model.weights, result.model.weights, rtol=0, atol=0)
+    assert evaluate(loaded.model, few_digits.test) == loaded.accuracy["test"] == result.accuracy["test"]
+    assert isinstance(snt_zoo.load_model(folder / "derived").model, DerivedModel)
+    page = (folder / "report.html").read_text("utf-8")
+    assert "an ensemble of the network of the search and a linear probe" in page
+    assert 'decode_image("image.jpg")' in page
+    card = pack_folder(folder, base=lambda source: None).card("alice/mine")
+    assert "answer together" in card and "16 × 16 and 96 × 96 pixels" in card
+    # What is not an ensemble of this release says so.
+    config = json.loads((folder / "config.json").read_text("utf-8"))
+    for spoilt, why in (
+        ({"others": []}, "2 to 8 members"),
+        ({"others": 5 * config["others"] + 5 * config["others"]}, "2 to 8 members"),
+        ({"version": 3}, "upgrade snt-zoo"),
+        ({"version": 1}, "does not hold the weights"),
+    ):
+        (folder / "config.json").write_text(json.dumps(config | spoilt), encoding="utf-8")
+        with pytest.raises(ModelFolderError, match=why):
+            snt_zoo.load_model(folder)
+
+
+def test_together_they_are_not_handed_back_where_one_is_enough_or_both_too_large(
+    few_digits: ImageDataset, good: BestHead, searched: FinetuneResult, modest: Probe
+) -> None:
+    trained = with_model(searched, good)
+    # The probe knows nothing.
+    nothing = replace(modest, weight=torch.zeros_like(modest.weight), val_accuracy=0.1)
+    assert with_floor(trained, FixedFloor(few_digits, nothing), few_digits).returned == "derived"
+    # The network has no error that another could mend.
+    perfect = replace(trained, accuracy={"val": 1.0, "test": 0.1})
+    assert with_floor(perfect, FixedFloor(few_digits, modest), few_digits).returned == "derived"
+    # No larger than allowed; and no worse than the probe on validation.
+    probe_alone = count_parameters(probe_network(modest))  # which would just do
+    for limits in (Limits(max_params=probe_alone), Limits(max_macs=1_000_000)):
+        small = FixedFloor(few_digits, modest, limits)
+        assert with_floor(trained, small, few_digits).returned == "derived" and small.together() is None
+    head = BestHead("other", probe_network(modest), 0.999)
+    assert (
+        with_floor(replace(trained, best_head=head), FixedFloor(few_digits, modest), few_digits).returned
+        == "head"
+    )
+    proud = FixedFloor(few_digits, replace(modest, val_accuracy=0.999))
+    assert with_floor(trained, proud, few_digits).returned == "probe"
+    assert FixedFloor(few_digits, modest).together() is None  # no network was seen yet
+
+
+def test_on_the_way_the_floor_tells_what_it_would_hand_back(few_digits: ImageDataset, good: BestHead) -> None:
+    floor = Floor(few_digits, quarter(few_digits), seconds=None)
+    first = floor.begin()
+    floor.look(good.model, good.val_accuracy)
+    pool = floor.pool()
+    assert pool is not None and floor.together() == pool[0].accuracy
+    # A probe that helps is worth more images, though the network is ahead of it.
+    assert good.val_accuracy > first and floor.matters(good.val_accuracy)
+    assert floor.grow() > first and floor.probe.images == len(few_digits.train)
+    assert not floor.matters(good.val_accuracy)  # all were looked at

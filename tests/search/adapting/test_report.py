@@ -1,0 +1,109 @@
+"""The report: the contract's keys as JSON, one harmless page that needs nothing else as HTML."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import pytest
+
+from snt_zoo.data import ImageDataset
+from snt_zoo.networks.genotype import Genotype
+from snt_zoo.search.adapting.finetune import FinetuneResult, finetune
+from snt_zoo.search.adapting.report import report_html, report_json
+from snt_zoo.search.budget import Budget
+from snt_zoo.search.run import EpochRecord
+from tests.conftest import TINY
+
+HOSTILE = '<script>alert(\'"&")</script>'
+VOID = {"meta", "br", "img", "link", "input", "hr"}
+
+
+class Page(HTMLParser):
+    """Checks that tags are balanced, and keeps their attributes and the text."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[str] = []
+        self.loads: list[tuple[str, str | None]] = []
+        self.text = ""
+        self.feed(html)
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.loads += [(name, value) for name, value in attrs if name in ("src", "href", "xlink:href")]
+        assert not any(name.startswith("on") for name, _ in attrs)
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+@pytest.fixture(scope="module")
+def result(few_digits: ImageDataset) -> FinetuneResult:
+    return finetune(few_digits, TINY["nas_bench_201"], budget=Budget(epochs=1))
+
+
+def test_the_json_has_the_keys_of_the_contract_and_no_nan(result: FinetuneResult) -> None:
+    report = json.loads(json.dumps(report_json(result, out="runs/x"), allow_nan=False))
+    assert report["from"] == result.source
+    assert report["accuracy"] == dict(result.accuracy)
+    assert Genotype.from_json(report["genotype"]) == result.genotype
+    assert [EpochRecord(**record) for record in report["history"]] == list(result.history)
+    assert (report["params"], report["macs"]) == (result.params, result.macs)
+    assert report["seconds"] == result.seconds
+    assert report["out"] == "runs/x"
+    assert set(report["steps"]) == {"supernet", "inherited", "recalibrated", "finetuned"}
+    assert {"settings", "versions", "date", "class_names"} <= set(report)
+
+
+def test_the_page_says_what_came_out(result: FinetuneResult) -> None:
+    page = Page(report_html(result, out="runs/my photos"))
+    for text in (
+        f"{100 * result.accuracy['test']:.1f} %",
+        f"{100 * result.accuracy['val']:.1f} %",
+        f"{result.params:,}",
+        f"{result.macs:,}",
+        str(result.genotype),
+        *result.class_names,
+        *result.steps,
+        "snt_zoo.load_model('runs/my photos')",
+        "snt-zoo predict 'runs/my photos' image.jpg",
+        "torch",
+    ):
+        assert text in page.text
+    assert page.tags.count("svg") == 2
+
+
+def test_the_page_needs_nothing_else(result: FinetuneResult) -> None:
+    html = report_html(result)
+    page = Page(html)
+    assert page.loads == []
+    assert "script" not in page.tags
+    assert "@import" not in html
+    assert "url(" not in html
+    assert html.replace("http://www.w3.org/2000/svg", "").count("://") == 0
+
+
+def test_names_from_outside_are_escaped(result: FinetuneResult) -> None:
+    names = (HOSTILE, *result.class_names[1:])
+    bad = replace(result, class_names=names, source=HOSTILE, settings={HOSTILE: {"a": HOSTILE}})
+    others = {HOSTILE: result.history}
+    page = Page(report_html(bad, out=f"runs/{HOSTILE}", others=others))
+    assert "script" not in page.tags
+    assert HOSTILE in page.text
+
+
+def test_a_comparison_is_in_the_curve(result: FinetuneResult) -> None:
+    assert "from scratch" in report_html(result, others={"from scratch": result.history})
+    assert "polyline" not in report_html(result)
