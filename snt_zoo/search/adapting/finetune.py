@@ -66,8 +66,8 @@ class FinetuneResult:
         warnings: what the user should know about it.
         returned: what `model` is: `"derived"`; or, where that did better on validation
             (`snt_zoo.search.adapting.floor`), `"head"`, the best head of the race, `"probe"`, a linear probe,
-            or `"ensemble"`, the derived network and the probe together. `steps`, `history` and `supernet` tell of
-            the search.
+            or `"ensemble"`, the derived network and the probe together. `steps`, `history` and `supernet` are
+            those of the search.
         probe: what the probe came to, as plain data; None where there was none.
         ensemble: where an ensemble is handed back, its `weights` (of the derived network and of the probe),
             its `cross_entropy` on validation in nats and that of the best network `alone`; else None.
