@@ -49,7 +49,7 @@ def measure(job: Job, data: Path, home: Path) -> dict[str, Any]:
     if job.arm == WITH_PROBE:
         found = _adapted(job, target, Zoo.open(home))
     elif job.part == "rivals":
-        found = _rival(job, target)
+        found = rival(job, target)
     elif job.part == "retrieval":
         found = _ranked(job, target, Zoo.open(home))
     else:
@@ -179,7 +179,7 @@ def _ranked(job: Job, target: ImageDataset, zoo: Zoo) -> dict[str, Any]:
     }
 
 
-def _rival(job: Job, target: ImageDataset) -> dict[str, Any]:
+def rival(job: Job, target: ImageDataset) -> dict[str, Any]:
     """What a user would do without a zoo."""
     if job.arm == "residual":
         found = residual(target, job.budget, job.seed, params=RESIDUAL_PARAMS)

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from snt_zoo.registry import Registry
-
-from .making import copy_home, embed, make_bundle
+from tests.registry.making import copy_home, embed, make_bundle
 
 
 @pytest.fixture(scope="session")

@@ -17,8 +17,7 @@ from snt_zoo.registry.catalog import rows
 from snt_zoo.registry.catalog.catalog import Catalog
 from snt_zoo.registry.store import store
 from snt_zoo.registry.store.store import Store
-
-from .making import embed, make_bundle, snapshot
+from tests.registry.making import embed, make_bundle, snapshot
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are forked")
 

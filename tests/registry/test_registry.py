@@ -20,8 +20,7 @@ from snt_zoo.errors import (
 from snt_zoo.registry import Registry, read_bundle
 from snt_zoo.registry.catalog.naming import resolve
 from snt_zoo.registry.catalog.vectors import Maker
-
-from .making import (
+from tests.registry.making import (
     BACKBONE,
     ENCODER,
     config_data,

@@ -15,8 +15,7 @@ from snt_zoo.registry import Record, Registry, retrieval
 from snt_zoo.registry.catalog.filters import Filter
 from snt_zoo.registry.catalog.lookup import Lookup
 from snt_zoo.registry.retrieval import retrieve
-
-from .making import make_bundle, sketch
+from tests.registry.making import make_bundle, sketch
 
 
 @pytest.fixture

@@ -12,8 +12,7 @@ import numpy as np
 from snt_zoo.registry.catalog.catalog import Catalog
 from snt_zoo.registry.catalog.records import Record
 from snt_zoo.registry.catalog.vectors import Maker, Vectors
-
-from .making import BACKBONE, ENCODER
+from tests.registry.making import BACKBONE, ENCODER
 
 DIM = 8
 MAKER = Maker(BACKBONE, ENCODER, DIM)

@@ -26,8 +26,7 @@ from snt_zoo.registry import (
     write_bundle,
 )
 from snt_zoo.registry.bundle.schema import GenotypeEntry, NetworkEntry
-
-from .making import BACKBONE, ENCODER, config_data, make_bundle, network, sketch, source
+from tests.registry.making import BACKBONE, ENCODER, config_data, make_bundle, network, sketch, source
 
 FILES = {"README.md", "config.json", "dataset.safetensors", "manifest.json", "model.safetensors"}
 

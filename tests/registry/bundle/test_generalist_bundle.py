@@ -16,8 +16,7 @@ from snt_zoo.registry import BundleConfig, Registry, read_bundle
 from snt_zoo.registry.bundle.model_card import model_card
 from snt_zoo.registry.retrieval import retrieve
 from snt_zoo.zoo import starter_bundles
-
-from .making import config_data, edit_config, make_bundle, network, sketch, source
+from tests.registry.making import config_data, edit_config, make_bundle, network, sketch, source
 
 HEADS = (3, 4)
 

@@ -20,8 +20,7 @@ from snt_zoo.formats.strict_json import parse_json
 from snt_zoo.formats.tensor_file import load_tensors, parse_header
 from snt_zoo.registry import BundleConfig, read_bundle
 from snt_zoo.registry.bundle.sketch_file import load_sketches
-
-from .making import BACKBONE, config_data, edit_config, edit_header, network, remanifest
+from tests.registry.making import BACKBONE, config_data, edit_config, edit_header, network, remanifest
 
 MODEL = "model.safetensors"
 

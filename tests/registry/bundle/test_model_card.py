@@ -11,8 +11,7 @@ from markdown_it import MarkdownIt
 from snt_zoo.errors import ConfigError
 from snt_zoo.registry import BundleConfig
 from snt_zoo.registry.bundle.model_card import model_card, plain
-
-from .making import config_data, network, source
+from tests.registry.making import config_data, network, source
 
 HOSTILE = [
     "<script>alert(1)</script>",

@@ -25,8 +25,7 @@ from snt_zoo.errors import (
     TensorError,
 )
 from snt_zoo.registry import Registry, read_bundle
-
-from .making import edit_config, edit_header, edit_tensors, embed, remanifest, snapshot
+from tests.registry.making import edit_config, edit_header, edit_tensors, embed, remanifest, snapshot
 
 MODEL, DATASET = "model.safetensors", "dataset.safetensors"
 _executed: list[str] = []

@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from snt_zoo.errors import AliasError, NotInRegistryError
 from snt_zoo.registry import Record, Registry
 from snt_zoo.registry.catalog.naming import resolve_version
-
-from .making import config_data, embed, make_bundle, network
+from tests.registry.making import config_data, embed, make_bundle, network
 
 
 @pytest.fixture

@@ -17,8 +17,7 @@ from snt_zoo.registry import BundleConfig
 from snt_zoo.registry.catalog.catalog import Catalog
 from snt_zoo.registry.catalog.filters import Bound, Filter
 from snt_zoo.registry.catalog.records import Record
-
-from .making import config_data, network, source
+from tests.registry.making import config_data, network, source
 
 LICENCES = ("MIT", "mit", "CC-BY-4.0", "cc-by-sa-4.0")
 SOURCES = ("fonts", "font_thai", "icons", "a[b]c", "x*y")

@@ -26,8 +26,7 @@ from snt_zoo.registry import Registry
 from snt_zoo.registry.catalog import migration
 from snt_zoo.registry.catalog.tables import METADATA, SCHEMA_VERSION
 from snt_zoo.registry.store.store import Store
-
-from .making import BACKBONE, ENCODER, embed, sketch, snapshot
+from tests.registry.making import BACKBONE, ENCODER, embed, sketch, snapshot
 
 FORMATS = Path(__file__).parent / "formats"
 OLD = sorted(FORMATS.glob("schema-*.zip"))

@@ -20,8 +20,7 @@ from snt_zoo.errors import StaleIndexError
 from snt_zoo.registry.catalog.vector_rows import State
 from snt_zoo.registry.index.base_index import make_base, search
 from snt_zoo.registry.index.index_file import IndexFile, Label
-
-from .vectors import DIM, MAKER, unit_rows
+from tests.registry.vectors import DIM, MAKER, unit_rows
 
 STATE = State(generation=2**62 + 1, revision=5)
 

@@ -28,9 +28,8 @@ from snt_zoo.registry.index import index_upkeep as upkeep
 from snt_zoo.registry.index.base_index import ids_in, lists_of
 from snt_zoo.registry.index.index_file import IndexFile
 from snt_zoo.registry.index.nearest import NearestBundles
-
-from .making import BACKBONE, ENCODER
-from .vectors import DIM, MAKER, brute_force, make_catalog, record, unit_rows
+from tests.registry.making import BACKBONE, ENCODER
+from tests.registry.vectors import DIM, MAKER, brute_force, make_catalog, record, unit_rows
 
 RECENT, FLAT, LISTS = 8, 30, 4
 QUERIES = unit_rows(np.random.default_rng(99), 3)

@@ -14,9 +14,8 @@ from snt_zoo.registry import Registry
 from snt_zoo.registry.catalog.catalog import Catalog
 from snt_zoo.registry.catalog.vectors import unit
 from snt_zoo.registry.index.nearest import NearestBundles
-
-from .making import BACKBONE, ENCODER, embed, make_bundle, sketch
-from .vectors import DIM, MAKER, brute_force, record
+from tests.registry.making import BACKBONE, ENCODER, embed, make_bundle, sketch
+from tests.registry.vectors import DIM, MAKER, brute_force, record
 
 
 @pytest.fixture(scope="module")

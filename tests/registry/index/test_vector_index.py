@@ -13,9 +13,8 @@ from snt_zoo.registry.index import index_rule
 from snt_zoo.registry.index.base_index import ids_in, keep_only, lists_of, make_base, probes_of, search
 from snt_zoo.registry.index.index_rule import calibrate, lists_for, sample_size
 from snt_zoo.registry.index.vector_index import VectorIndex
-
-from .making import BACKBONE, ENCODER
-from .vectors import DIM, MAKER, unit_rows
+from tests.registry.making import BACKBONE, ENCODER
+from tests.registry.vectors import DIM, MAKER, unit_rows
 
 LISTS = 16
 

@@ -10,9 +10,8 @@ import pytest
 
 from snt_zoo.errors import BundleError, IntegrityError, RegistryError, StoreFullError
 from snt_zoo.registry import Registry, read_bundle
-
-from .making import embed, make_bundle, network, snapshot
-from .test_verify import damage
+from tests.registry.making import embed, make_bundle, network, snapshot
+from tests.registry.upkeep.test_verification import damage
 
 
 def blobs(registry: Registry) -> dict[str, Path]:

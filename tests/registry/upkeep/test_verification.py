@@ -16,8 +16,7 @@ import torch
 from snt_zoo.errors import DamagedCatalogError, MissingFileError, NotInRegistryError
 from snt_zoo.registry import Registry
 from snt_zoo.registry.catalog.vectors import Maker
-
-from .making import BACKBONE, ENCODER, embed, make_bundle, sketch, snapshot
+from tests.registry.making import BACKBONE, ENCODER, embed, make_bundle, sketch, snapshot
 
 
 def kinds(registry: Registry, **changes: object) -> set[str]:
