@@ -15,8 +15,9 @@ from benchmarks.collection import Item
 from benchmarks.comparability_variants import NAMED
 from benchmarks.distance_domains import distance_matrix
 from benchmarks.document import tell
-from snt_zoo.encoders.distances import Source, Target, get_distance
+from snt_zoo.encoders.distances import Source, get_distance
 from snt_zoo.encoders.sketch import Sketch
+from snt_zoo.encoders.target import Target
 
 
 def half_of_the_classes(item: Item) -> Item:

@@ -14,8 +14,9 @@ from torch import Tensor
 
 from benchmarks.collection import Item
 from benchmarks.document import tell
-from snt_zoo.encoders.distances import Source, Target, get_distance
+from snt_zoo.encoders.distances import Source, get_distance
 from snt_zoo.encoders.sketch import Sketch
+from snt_zoo.encoders.target import Target
 from snt_zoo.encoders.transport import LabelledSamples, dataset_distances
 
 NAMES = ("class-ot", "otdd", "class-means", "frechet", "mean-feature", "random", "static")

@@ -18,11 +18,13 @@ from snt_zoo.networks.derived import DerivedModel
 from snt_zoo.networks.evaluate import count_macs, count_parameters, evaluate
 from snt_zoo.networks.initialise import initialise
 from snt_zoo.networks.supernet import IN_CHANNELS, NetworkConfig
+from snt_zoo.search.adapting.candidates import SCRATCH, Candidate
 from snt_zoo.search.adapting.finetune import finetune
 from snt_zoo.search.budget import Budget
 from snt_zoo.search.learners import WeightLearner
 from snt_zoo.search.recipe import Recipe
-from snt_zoo.search.run import Run
+from snt_zoo.search.run import Run, RunOptions
+from snt_zoo.search.stage import fit
 
 IDLE = ("none", "skip_connect")
 
@@ -47,13 +49,14 @@ def searched(
     try:
         result = finetune(
             data,
-            network(data.num_classes),
-            budget=Budget(seconds=seconds),
-            recipe=recipe,
-            limits=Limits(max_macs=max_macs),
-            seed=seed,
-            device="cpu",
-            timer=time.process_time,
+            [Candidate(SCRATCH, network(data.num_classes), recipe)],
+            RunOptions(
+                Budget(seconds=seconds),
+                limits=Limits(max_macs=max_macs),
+                seed=seed,
+                device="cpu",
+                timer=time.process_time,
+            ),
         )
     except InfeasibleError as error:
         return {"max_macs": max_macs, "infeasible": str(error), "test_accuracy": None, "genotype": None}
@@ -163,11 +166,12 @@ class _BasicBlock(nn.Module):
 def _trained(model: DerivedModel, data: ImageDataset, seconds: float, seed: int) -> dict[str, Any]:
     """Train a network as the derived ones are; what every row says of it."""
     recipe = Recipe()
-    run = Run(budget=Budget(seconds=seconds), seed=seed, settings={}, val=data.val, timer=time.process_time)
+    options = RunOptions(Budget(seconds=seconds), seed=seed, timer=time.process_time)
+    run = Run(options, settings={}, val=data.val)
     learner = WeightLearner(
         model, data.train, recipe=recipe, generator=run.generator, peak_lr=recipe.derived_lr
     )
-    accuracy = run.fit("derived", learner, share=1.0, epochs=0)
+    accuracy = fit(run, "derived", learner, share=1.0)
     spent = run.clock.seconds()
     return {
         "val_accuracy": accuracy,

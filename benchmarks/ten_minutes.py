@@ -40,7 +40,7 @@ TARGETS = (
     "collection/icon_food.npz",
     "collection/openarena_texture.npz",
 )
-"""In the folder of the data. Of the domains of `benchmarks.transfer` those whose relatives are in no generalist."""
+"""In the folder of the data; of those of `benchmarks.transfer` the ones whose relatives no generalist saw."""
 ARMS = ("probe", "auto", "no race", "no search")
 BROADEST = "nb201-generalist-all"
 Row = dict[str, Any]
@@ -57,7 +57,11 @@ def measure(target: str, arm: str, seed: int, budget: float, data: Path, home: P
     dataset, zoo = open_dataset(data / target), Zoo.open(home)
     options: dict[str, Any] = {"budget": budget, "seed": seed, "device": "cpu", "timer": time.process_time}
     row: Row = {"target": target, "arm": arm, "seed": seed, "budget": budget}
-    row |= {"classes": dataset.num_classes, "train_images": len(dataset.train), "val_images": len(dataset.val)}
+    row |= {
+        "classes": dataset.num_classes,
+        "train_images": len(dataset.train),
+        "val_images": len(dataset.val),
+    }
     if arm == "probe":
         return row | rival(Job("rivals", target, "probe", seed, budget), dataset)
     source = BROADEST if arm == "no race" else "auto"

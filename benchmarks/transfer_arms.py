@@ -18,20 +18,23 @@ from benchmarks.search_arms import residual
 from benchmarks.transfer_plan import AS_AUTO, WITH_PROBE, Job
 from snt_zoo.data import ImageDataset, open_dataset
 from snt_zoo.encoders.probe import fit_probe
-from snt_zoo.encoders.sketch import draw
+from snt_zoo.encoders.sketch import Sample
 from snt_zoo.networks.evaluate import count_macs, count_parameters, evaluate
 from snt_zoo.networks.supernet import Supernet
-from snt_zoo.search.adapting.finetune import FinetuneResult
+from snt_zoo.search.adapting.candidates import Candidate
+from snt_zoo.search.adapting.finetune import finetune
 from snt_zoo.search.adapting.floor import probe_network
+from snt_zoo.search.adapting.result import FinetuneResult
 from snt_zoo.search.budget import Budget
 from snt_zoo.search.learners import WeightLearner
 from snt_zoo.search.recipe import Recipe
-from snt_zoo.search.run import Run
+from snt_zoo.search.run import Run, RunOptions
+from snt_zoo.search.stage import fit
 from snt_zoo.workflows.finetune import GENERALIST
 from snt_zoo.zoo import Zoo
 from zoo.sources import read_sources
 
-ABLATION = replace(Recipe.for_transfer(), search_share=0.1, search_passes=0)
+ABLATION = {"search_share": 0.1, "search_passes": 0}
 """In the parts `ablation` and `long` there is a search, however few passes it makes: what is adapted is the
 question."""
 
@@ -108,35 +111,25 @@ def _adapted(job: Job, target: ImageDataset, zoo: Zoo) -> dict[str, Any]:
     if job.arm == "both":
         return _row(zoo.finetune(match, target, recipe=ABLATION, **options))
     if job.arm in ("no search", "generalist"):
-        recipe = replace(Recipe.for_transfer(), search_share=0.0)
-        return _row(zoo.finetune(match, target, recipe=recipe, **options))
-    return _row(_partly(job, target, zoo.registry.get(match.id).supernet, match.id))
+        return _row(zoo.finetune(match, target, recipe={"search_share": 0.0}, **options))
+    return _row(_partly(job, target, zoo.load(match.id), match.id))
 
 
 def _partly(job: Job, target: ImageDataset, source: Supernet, id: str) -> FinetuneResult:
     """From the weights of a source alone, or from its alphas alone."""
-    from snt_zoo.search.adapting.finetune import finetune
-
     fresh = Supernet.create(source.config, generator=torch.Generator().manual_seed(job.seed))
+    id = f"{id} ({job.arm})"
     with torch.no_grad():
         if job.arm == "weights":
             for alpha in source.alphas.values():
                 alpha.zero_()
-            start, recipe = source, ABLATION
+            candidate = Candidate.of(id, source, ABLATION)
         else:
             fresh.alphas.load_state_dict(source.alphas.state_dict())
             # As from scratch: the recipe for transfer is made for weights that know something.
-            start, recipe = fresh, replace(Recipe(), selection="alpha")
-    return finetune(
-        target,
-        start,
-        source_id=f"{id} ({job.arm})",
-        budget=Budget(seconds=job.budget),
-        recipe=recipe,
-        seed=job.seed,
-        device="cpu",
-        timer=time.process_time,
-    )
+            candidate = Candidate(id, fresh, replace(Recipe(), selection="alpha"))
+    options = RunOptions(Budget(seconds=job.budget), seed=job.seed, device="cpu", timer=time.process_time)
+    return finetune(target, [candidate], options)
 
 
 def _row(result: FinetuneResult) -> dict[str, Any]:
@@ -191,24 +184,23 @@ def rival(job: Job, target: ImageDataset) -> dict[str, Any]:
             "curve": [[*entry, None] for entry in found["epochs"]],
         }
     began = time.process_time()
-    probe = fit_probe(target, draw(target), seed=job.seed, timer=time.process_time)
+    probe = fit_probe(target, Sample.of(target), seed=job.seed, timer=time.process_time)
     model = probe_network(probe)
     curve: list[list[Any]] = [["probe", round(time.process_time() - began, 2), probe.val_accuracy, None]]
     if job.arm in ("mobilenet", AS_AUTO):
-        run = Run(
-            budget=Budget(seconds=job.budget),
+        options = RunOptions(
+            Budget(seconds=job.budget),
             seed=job.seed,
-            settings={},
-            val=target.val,
             spent=time.process_time() - began,
             timer=time.process_time,
         )
+        run = Run(options, settings={}, val=target.val)
         recipe = Recipe.for_transfer() if job.arm == AS_AUTO else Recipe()
         learner = WeightLearner(
             model, target.train, recipe=recipe, generator=run.generator, peak_lr=MOBILENET_RATE
         )
         # From the probe on; it does not compete, so that the arm says what finetuning comes to.
-        run.fit("derived", learner, share=1.0, epochs=0)
+        fit(run, "derived", learner, share=1.0)
         curve += [[r.stage, round(r.seconds, 2), round(r.val_accuracy, 4), None] for r in run.history]
     return {
         "val": evaluate(model.eval(), target.val),

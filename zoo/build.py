@@ -49,7 +49,7 @@ def build(
     from snt_zoo.data import open_dataset
     from snt_zoo.registry.bundle.bundle import read_header
     from snt_zoo.search.checkpoint import CHECKPOINT
-    from snt_zoo.workflows.pretrain import Provenance, pretrain_bundle
+    from snt_zoo.workflows.pretrain import Provenance, pretrain
 
     folder = out / recipe.name
     began = time.process_time()
@@ -57,7 +57,7 @@ def build(
         torch.set_num_threads(threads)
         datasets = [open_dataset(data / f"{source['dataset']}.npz") for source in recipe.sources]
         length = recipe.epochs if epochs is None else min(epochs, recipe.epochs)
-        pretrain_bundle(
+        pretrain(
             datasets,
             out=folder,
             space=recipe.space,
@@ -73,7 +73,7 @@ def build(
             dtype="float16",
             seed=recipe.seed,
             device="cpu",
-            recipe=recipe.recipe(),
+            recipe=recipe.training,
             resume=(out / f".{recipe.name}.run" / CHECKPOINT).is_file(),
             on_epoch=_teller(recipe.name, length),
         )

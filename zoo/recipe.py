@@ -5,12 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from zoo.sources import RECIPES
-
-if TYPE_CHECKING:
-    from snt_zoo.search.recipe import Recipe
 
 
 @dataclass(frozen=True)
@@ -52,14 +49,6 @@ class ZooRecipe:
         kept = [source for source in self.sources if source["dataset"] not in datasets]
         seconds = round(self.expected_seconds * len(kept) / len(self.sources))
         return replace(self, name=name, sources=kept, expected_seconds=seconds)
-
-    def recipe(self) -> Recipe:
-        """How it is trained: as `snt-zoo pretrain` would, but for what `training` says."""
-        from snt_zoo.networks.spaces import get_space
-        from snt_zoo.search.pretrain import recipe_for
-
-        recipe = recipe_for(get_space(self.space), pretrained=self.init is not None)
-        return replace(recipe, **self.training)
 
 
 def read_recipes() -> list[ZooRecipe]:

@@ -21,7 +21,6 @@ from snt_zoo.cli.parameters import (
     hub_option,
     one_budget,
     search_options,
-    switched,
     training_options,
 )
 from snt_zoo.cli.progress import epochs as epoch_progress
@@ -31,7 +30,6 @@ from snt_zoo.cli.runs import run_folder
 _RETURNED = {
     "probe": "a linear probe on the ImageNet backbone; the network of the search is in derived/",
     "ensemble": "the network of the search, alone in derived/, together with a linear probe on the backbone",
-    "head": "the best head of the race; the network of the search is in derived/",
 }
 
 
@@ -72,18 +70,11 @@ def show_run(document: Mapping[str, Any]) -> None:
 @search_options
 @click.option("--out", type=FOLDER, help="Where the model goes.  [default: runs/DATASET-N]")
 @click.option(
-    "--candidates",
-    type=click.IntRange(min=1),
-    default=8,
-    show_default=True,
-    help="Best matches that race for --from auto, beside generalists and a search from scratch; 1: no race.",
-)
-@click.option(
     "--floor/--no-floor",
     default=True,
     show_default=True,
-    help="Hand back a linear probe on the ImageNet backbone, or a head of the race, where that is better on "
-    "validation; or the network and the probe together, where that is clearly better.",
+    help="Hand back a linear probe on the ImageNet backbone where it is better on validation; or the network "
+    "and the probe together, where that is clearly better.",
 )
 @exclude_option
 @hub_option
@@ -96,22 +87,11 @@ def finetune_command(
     source: str,
     budget: str | None,
     epochs: int | None,
-    seed: int,
-    resume: bool,
-    max_params: int | None,
-    max_macs: int | None,
-    searcher: str | None,
-    selection: str | None,
-    guards_on: tuple[str, ...],
-    guards_off: tuple[str, ...],
     out: Path | None,
-    candidates: int,
-    floor: bool,
-    exclude: tuple[str, ...],
-    hub: bool,
+    resume: bool,
     on_bad_image: str,
-    device: str,
     home: Path | None,
+    **options: Any,
 ) -> dict[str, Any]:
     """Make a network for your data from a supernet.
 
@@ -119,8 +99,8 @@ def finetune_command(
     model, its architecture and a report. A run with --epochs repeats to the bit; one with --budget depends
     on the machine.
 
-    With --from auto the best matches race within the budget, and a short search from scratch as a guard; the
-    winner goes on.
+    With --from auto a new head is fitted to the best matches and to supernets that were trained on many
+    datasets. The broadest of those that do well goes on.
 
     What is handed back is no worse on validation than a linear classifier on an ImageNet backbone: where that
     is better, its network is the model, and the smaller one of the search lies in OUT/derived. Limits of size
@@ -134,39 +114,27 @@ def finetune_command(
       snt-zoo finetune photos/ --budget 10m --max-macs 5M
     """
     one_budget(budget, epochs)
-    guards = switched(guards_on, guards_off)
     data = read_dataset(dataset, on_bad_image)
     with run_folder(out, data.name, resume=resume) as folder:
         with waiting("opening the registry"):
-            from snt_zoo import Budget, Zoo
-            from snt_zoo.search.adapting.report import report_json
-            from snt_zoo.zoo import DEFAULT_BUDGET
+            from snt_zoo import Budget, FinetuneResult, Zoo
+            from snt_zoo.workflows.finetune import DEFAULT_BUDGET
 
             zoo = Zoo.open(home)
         note(f"writing to {folder}")
         seconds = None if epochs else Budget.parse(budget or DEFAULT_BUDGET).seconds
         with epoch_progress(seconds=seconds, count=None if epochs is None else 2 * epochs) as tell:
-            result = zoo.finetune(
+            result: FinetuneResult = zoo.finetune(
                 source,
                 data,
                 budget=budget,
                 epochs=epochs,
-                seed=seed,
-                device=device,
                 out=folder,
                 resume=resume,
-                max_params=max_params,
-                max_macs=max_macs,
-                searcher=searcher,
-                selection=selection,
-                guards=guards,
-                exclude=exclude,
-                hub=hub,
-                candidates=candidates,
-                floor=floor,
                 on_source=lambda id: note(f"from {id}"),
                 on_epoch=tell,
+                **options,
             )
         for warning in result.warnings:
             note(f"warning: {warning}")
-        return report_json(result, out=folder)
+        return result.to_json(out=folder)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import click
 
@@ -72,6 +73,14 @@ def setting(text: str) -> tuple[str, int]:
     return key.strip(), int(number)
 
 
+def change(text: str) -> tuple[str, str]:
+    """Type of an option that takes `key=value`; the value is read where it is used."""
+    key, equals, value = text.partition("=")
+    if not (key.strip() and equals):
+        raise click.BadParameter(f"{text!r} changes nothing: write it as weight_lr=0.05")
+    return key.strip(), value.strip()
+
+
 def bound(text: str) -> tuple[str, str, float]:
     """Type of an option that takes a bound on a metric: `ece<=0.1`, `val_accuracy>=0.8`."""
     found = _BOUND.fullmatch(text.strip())
@@ -125,22 +134,28 @@ def constraint_options(function: _F) -> _F:
 
 
 def search_options(function: _F) -> _F:
-    """How an architecture is searched: searcher, selection, guards, and bounds on what is derived."""
+    """How an architecture is searched, as `recipe`; and bounds on what is derived."""
+
+    @functools.wraps(function)
+    def command(
+        *args: Any,
+        searcher: str | None,
+        selection: str | None,
+        changes: tuple[tuple[str, str], ...],
+        **kwargs: Any,
+    ) -> Any:
+        named = {"searcher": searcher, "selection": selection}
+        recipe = dict(changes) | {name: value for name, value in named.items() if value is not None}
+        return function(*args, recipe=recipe, **kwargs)
+
     for option in (
         click.option(
-            "--no-guard",
-            "guards_off",
+            "--recipe",
+            "changes",
+            type=change,
             multiple=True,
-            metavar="NAME",
-            help="Switch a guard off; may be repeated.",
-        ),
-        click.option(
-            "--guard",
-            "guards_on",
-            multiple=True,
-            metavar="NAME",
-            help="Switch a guard on: auxiliary-skip, early-stopping, entropy-floor or skip-alarm; may be "
-            "repeated.",
+            metavar="KEY=VALUE",
+            help="A number or name of the training recipe, as weight_lr=0.05; may be repeated.",
         ),
         click.option(
             "--selection",
@@ -150,21 +165,13 @@ def search_options(function: _F) -> _F:
         click.option(
             "--searcher",
             metavar="NAME",
-            help="darts, darts-2nd, drnas, gdas, pc-darts or sandwich.  [default: gdas]",
+            help="darts, drnas, gdas, pc-darts or sandwich.  [default: gdas]",
         ),
         click.option("--max-macs", type=count, help="Most multiply-accumulates of the network, as 5M."),
         click.option("--max-params", type=count, help="Most parameters of the network, as 100k."),
     ):
-        function = option(function)
-    return function
-
-
-def switched(on: tuple[str, ...], off: tuple[str, ...]) -> dict[str, bool]:
-    """Which guards were switched on the command line; refuses one that was switched both ways."""
-    both = sorted(set(on) & set(off))
-    if both:
-        raise click.UsageError(f"--guard and --no-guard {both[0]}: give one of them")
-    return dict.fromkeys(on, True) | dict.fromkeys(off, False)
+        command = option(command)
+    return cast(_F, command)
 
 
 def filter_options(function: _F) -> _F:

@@ -19,7 +19,6 @@ from snt_zoo.cli.parameters import (
     one_budget,
     search_options,
     setting,
-    switched,
     training_options,
 )
 from snt_zoo.cli.progress import epochs as epoch_progress
@@ -79,26 +78,16 @@ def pretrain_command(
     datasets: tuple[str, ...],
     space: str,
     settings: tuple[tuple[str, int], ...],
-    init: str | None,
     size: int | None,
     budget: str | None,
     epochs: int | None,
-    seed: int,
-    resume: bool,
-    max_params: int | None,
-    max_macs: int | None,
-    searcher: str | None,
-    selection: str | None,
-    guards_on: tuple[str, ...],
-    guards_off: tuple[str, ...],
     name: str | None,
-    licence: str,
-    tags: tuple[str, ...],
     out: Path | None,
+    resume: bool,
     add: bool,
     on_bad_image: str,
-    device: str,
     home: Path | None,
+    **options: Any,
 ) -> dict[str, Any]:
     """Pretrain a supernet and write its bundle.
 
@@ -110,7 +99,6 @@ def pretrain_command(
       snt-zoo pretrain photos/ --space mobile --init mobilenet_v2 --epochs 20 --add
     """
     one_budget(budget, epochs)
-    guards = switched(guards_on, guards_off)
     sources = [read_dataset(dataset, on_bad_image) for dataset in datasets]
     default = "-".join([space, *(data.name for data in sources)])
     with run_folder(out, name or default, resume=resume) as folder:
@@ -125,23 +113,14 @@ def pretrain_command(
                 sources,
                 out=folder,
                 space=space,
-                init=init,
                 input_size=size,
                 hyperparameters=dict(settings),
                 budget=budget,
                 epochs=epochs,
                 name=name,
-                licence=licence,
-                tags=tags,
-                seed=seed,
-                device=device,
                 resume=resume,
-                max_params=max_params,
-                max_macs=max_macs,
-                searcher=searcher,
-                selection=selection,
-                guards=guards,
                 on_epoch=tell,
+                **options,
             )
         for warning in made.warnings:
             note(f"warning: {warning}")

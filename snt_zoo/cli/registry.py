@@ -61,7 +61,7 @@ def list_command(
     Example:
       snt-zoo list --max-params 500k --licence 'cc-*' --min-accuracy 0.8
     """
-    from snt_zoo.zoo import Bound, Filter
+    from snt_zoo import Bound, Filter
 
     where = Filter(metrics=tuple(Bound(*metric) for metric in metrics), **conditions)
     return [asdict(record) for record in open_zoo(home).list(where)]

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from snt_zoo.data import ImageDataset, Split
 from snt_zoo.encoders.backbone import Backbone
-from snt_zoo.encoders.sketch import Drawn
+from snt_zoo.encoders.sketch import Sample
 from snt_zoo.networks.logistic import LogisticRegressions
 
 MAX_IMAGES = 5000
@@ -67,7 +67,7 @@ class Probe:
 
 def fit_probe(
     data: ImageDataset,
-    drawn: Drawn,
+    sample: Sample,
     *,
     max_images: int = MAX_IMAGES,
     max_val: int = MAX_IMAGES,
@@ -79,7 +79,7 @@ def fit_probe(
 
     Args:
         data: the labelled images.
-        drawn: features of some of its training images (`sketch.draw`), with which the probe begins.
+        sample: features of some of its training images (`Sample.of`), with which the probe begins.
         max_images: most training images; more than were drawn are drawn at random.
         max_val: most validation images, evenly spaced.
         seconds: no more images, and no more penalties, are looked at after this time; the images that were
@@ -92,12 +92,12 @@ def fit_probe(
 
     Example:
         >>> from snt_zoo import open_dataset
-        >>> from snt_zoo.encoders.sketch import draw
+        >>> from snt_zoo.encoders.sketch import Sample
         >>> data = open_dataset("sklearn:digits")
-        >>> fit_probe(data, draw(data), max_val=100).weight.shape
+        >>> fit_probe(data, Sample.of(data), max_val=100).weight.shape
         torch.Size([10, 1280])
     """
-    return GrowingProbe(data, drawn, max_val=max_val, seed=seed, timer=timer).fit(
+    return GrowingProbe(data, sample, max_val=max_val, seed=seed, timer=timer).fit(
         max_images=max_images, seconds=seconds
     )
 
@@ -107,24 +107,24 @@ class GrowingProbe:
 
     Args:
         data: the labelled images.
-        drawn: as of `fit_probe`, and so are the others.
+        sample: as of `fit_probe`, and so are the others.
     """
 
     def __init__(
         self,
         data: ImageDataset,
-        drawn: Drawn,
+        sample: Sample,
         *,
         max_val: int = MAX_IMAGES,
         seed: int = 0,
         timer: Callable[[], float] = time.perf_counter,
     ) -> None:
         self.data = data
-        self.drawn = drawn
+        self.sample = sample
         self.timer = timer
         self.val = data.val.thinned(max_val)
-        self._features, self._labels = [drawn.features], [drawn.labels]
-        self._others = _others(data.train, drawn, seed)
+        self._features, self._labels = [sample.features], [sample.labels]
+        self._others = _others(data.train, sample, seed)
         self._seconds = 0.0
 
     @property
@@ -135,7 +135,7 @@ class GrowingProbe:
     @functools.cached_property
     def val_features(self) -> Tensor:
         """Features of `val`, the validation images that are asked, ``n x dim``."""
-        return torch.cat([_features(self.drawn.backbone, part) for part in _parts(self.val)])
+        return torch.cat([_features(self.sample.backbone, part) for part in _parts(self.val)])
 
     @property
     def complete(self) -> bool:
@@ -160,7 +160,7 @@ class GrowingProbe:
                 break
             part = self.data.train.subset(self._others[:room])
             self._others = self._others[room:]
-            self._features.append(_features(self.drawn.backbone, part))
+            self._features.append(_features(self.sample.backbone, part))
             self._labels.append(part.labels)
         x, y = torch.cat(self._features), torch.cat(self._labels)
         best = (-1.0, 0.0, torch.empty(0), torch.empty(0))
@@ -177,13 +177,13 @@ class GrowingProbe:
                 break
         accuracy, strength, weight, bias = best
         self._seconds += self.timer() - start
-        return Probe(self.drawn.backbone.id, weight, bias, accuracy, strength, len(x), self._seconds)
+        return Probe(self.sample.backbone.id, weight, bias, accuracy, strength, len(x), self._seconds)
 
 
-def _others(train: Split, drawn: Drawn, seed: int) -> Tensor:
+def _others(train: Split, sample: Sample, seed: int) -> Tensor:
     """Indices of the training images beside those that were drawn, in random order."""
     left = torch.ones(len(train), dtype=torch.bool)
-    left[drawn.indices] = False
+    left[sample.indices] = False
     order = torch.randperm(len(train), generator=torch.Generator().manual_seed(seed))
     return order[left[order]]
 

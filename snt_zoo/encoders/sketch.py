@@ -1,7 +1,7 @@
 """A sketch: what a query needs to know of a dataset, at most 200 KB, without any image.
 
 Per-class means, covariances and counts of projected backbone features, a few sampled features and the
-class names. It is made in one bounded pass over the training split. Which images are drawn depends on
+class names. It is made in one bounded pass over the training split. Which images are looked at depends on
 their content and the seed alone, so the order of the images and of the classes changes nothing.
 """
 
@@ -35,9 +35,8 @@ __all__ = [
     "FULL_COVARIANCES",
     "MAX_CLASSES",
     "SIZE_LIMIT",
-    "Drawn",
+    "Sample",
     "Sketch",
-    "draw",
     "sketch",
 ]
 
@@ -129,8 +128,8 @@ class Sketch:
 
 
 @dataclass(frozen=True, eq=False)
-class Drawn:
-    """The images that a sketch is made of, as the backbone sees them.
+class Sample:
+    """The images that a sketch is made of, as the backbone sees them; get one with `Sample.of`.
 
     Args:
         backbone: that saw them.
@@ -144,21 +143,53 @@ class Drawn:
     features: Tensor
     labels: Tensor
 
+    @classmethod
+    def of(
+        cls, dataset: ImageDataset, backbone: str | Backbone = DEFAULT_BACKBONE, *, seed: int = 0
+    ) -> Sample:
+        """Run a backbone over some training images of a dataset.
+
+        Args:
+            dataset: the labelled images.
+            backbone: a backbone or its name.
+            seed: decides, with the images' content, which of them are taken.
+        """
+        network = get_backbone(backbone) if isinstance(backbone, str) else backbone
+        split = dataset.train
+        counts = torch.bincount(split.labels, minlength=dataset.num_classes)
+        # The most frequent classes; of equals the ones with the smaller label.
+        kept = counts.argsort(descending=True, stable=True)[:MAX_CLASSES].sort().values
+        kept = kept[counts[kept] > 0]
+        quota = max(2, MAX_IMAGES // len(kept))
+        indices = torch.cat([_chosen(dataset, int(label), quota, seed) for label in kept])
+        part = split.subset(indices)
+        return cls(network, indices, network.features(part.tensor(network.size)), part.labels)
+
+    def projected(self) -> tuple[Tensor, Tensor, Tensor]:
+        """What a sketch is made of.
+
+        Returns:
+            Features, float32 ``n x 64``, grouped by class and in an order by content; their labels, int64
+            ``n``, from 0 to k - 1; and the dataset's labels that these stand for, int64 ``k``.
+        """
+        kept, labels = torch.unique(self.labels, return_inverse=True)
+        return project(self.features), labels, kept
+
 
 def sketch(
     dataset: ImageDataset,
     *,
     backbone: str | Backbone = DEFAULT_BACKBONE,
     seed: int = 0,
-    drawn: Drawn | None = None,
+    sample: Sample | None = None,
 ) -> Sketch:
     """Sketch a dataset's training split.
 
     Args:
         dataset: the labelled images.
         backbone: a backbone or its name.
-        seed: decides, with the images' content, which of them are drawn.
-        drawn: what `draw` gave for the dataset, if it was called already; backbone and seed are then its.
+        seed: decides, with the images' content, which of them are looked at.
+        sample: of the dataset, if there is one already; backbone and seed are then its.
 
     Returns:
         The sketch; the same for any order of the images.
@@ -168,50 +199,16 @@ def sketch(
         >>> sketch(open_dataset("sklearn:digits")).means.shape
         torch.Size([10, 64])
     """
-    drawn = draw(dataset, backbone, seed=seed) if drawn is None else drawn
-    kept, labels = torch.unique(drawn.labels, return_inverse=True)
+    sample = Sample.of(dataset, backbone, seed=seed) if sample is None else sample
+    features, labels, kept = sample.projected()
     return sketch_features(
-        project(drawn.features),
+        features,
         labels,
         name=dataset.name,
-        backbone=f"{drawn.backbone.id}/{PROJECTION_ID}",
+        backbone=f"{sample.backbone.id}/{PROJECTION_ID}",
         class_names=[dataset.class_names[int(label)] for label in kept],
         counts=torch.bincount(dataset.train.labels, minlength=dataset.num_classes)[kept],
     )
-
-
-def draw(dataset: ImageDataset, backbone: str | Backbone = DEFAULT_BACKBONE, *, seed: int = 0) -> Drawn:
-    """Run the backbone over the images that a sketch is made of.
-
-    Args:
-        dataset: the labelled images.
-        backbone: a backbone or its name.
-        seed: decides, with the images' content, which of them are drawn.
-    """
-    network = get_backbone(backbone) if isinstance(backbone, str) else backbone
-    split = dataset.train
-    counts = torch.bincount(split.labels, minlength=dataset.num_classes)
-    # The most frequent classes; of equals the ones with the smaller label.
-    kept = counts.argsort(descending=True, stable=True)[:MAX_CLASSES].sort().values
-    kept = kept[counts[kept] > 0]
-    quota = max(2, MAX_IMAGES // len(kept))
-    indices = torch.cat([_draw(dataset, int(label), quota, seed) for label in kept])
-    part = split.subset(indices)
-    return Drawn(network, indices, network.features(part.tensor(network.size)), part.labels)
-
-
-def drawn_features(
-    dataset: ImageDataset, backbone: Backbone, *, seed: int = 0
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Projected features of the images that a sketch is made of.
-
-    Returns:
-        Features, float32 ``n x 64``, grouped by class and in an order by content; their labels, int64 ``n``,
-        from 0 to k - 1; and the dataset's labels that these stand for, int64 ``k``.
-    """
-    drawn = draw(dataset, backbone, seed=seed)
-    kept, labels = torch.unique(drawn.labels, return_inverse=True)
-    return project(drawn.features), labels, kept
 
 
 def sketch_features(
@@ -223,7 +220,7 @@ def sketch_features(
     class_names: Sequence[str],
     counts: Tensor,
 ) -> Sketch:
-    """The sketch of projected features; see `drawn_features` and the fields of `Sketch`."""
+    """The sketch of projected features; see `Sample.projected` and the fields of `Sketch`."""
     k = len(counts)
     made = Sketch(
         name=name,
@@ -241,9 +238,9 @@ def sketch_features(
     return Sketch.from_tensors(full.to_tensors(), full.to_meta())
 
 
-def _draw(dataset: ImageDataset, label: int, quota: int, seed: int) -> Tensor:
+def _chosen(dataset: ImageDataset, label: int, quota: int, seed: int) -> Tensor:
     members = (dataset.train.labels == label).nonzero().flatten()
-    # Ordered by content: neither the order of the images nor the label decides who is drawn.
+    # Ordered by content: neither the order of the images nor the label decides who is looked at.
     key = seed.to_bytes(8, "big", signed=True)
     named = [
         (hashlib.blake2b(digest, key=key, digest_size=16).digest(), int(index))

@@ -4,9 +4,6 @@
 config.json         network, class names, input, where it came from, accuracy
 model.safetensors   weights
 genotype.json       the architecture
-report.json         the run, as `snt-zoo finetune --json` prints it
-report.html         the same to look at
-derived/            where another network is handed back: that of the search, such a folder itself
 ```
 
 An ensemble's `config.json` holds besides the network and the genotype of the members after the first, and
@@ -19,11 +16,13 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from snt_zoo.data import Normalisation
@@ -35,9 +34,6 @@ from snt_zoo.networks.ensemble import Ensemble
 from snt_zoo.networks.evaluate import Model
 from snt_zoo.networks.genotype import Genotype
 from snt_zoo.networks.supernet import NetworkConfig
-
-if TYPE_CHECKING:
-    from snt_zoo.search.adapting.finetune import FinetuneResult
 
 FORMAT = "snt-zoo derived model"
 VERSION = 1
@@ -67,45 +63,74 @@ class LoadedModel:
     accuracy: dict[str, float]
 
 
-def save_result(result: FinetuneResult, folder: Path) -> Path:
-    """Write a finetuned model and its report into a folder, which is made if need be.
+def save_model(
+    model: Model,
+    folder: Path,
+    *,
+    class_names: Sequence[str],
+    source: str,
+    accuracy: Mapping[str, float],
+) -> None:
+    """Write a network into a folder, which is made if need be.
+
+    Args:
+        model: a derived model, or an ensemble, whose first member was derived from `source`.
+        folder: where to.
+        class_names: in the order of the outputs.
+        source: as of `LoadedModel`.
+        accuracy: likewise.
 
     Raises:
         ModelFolderError: the folder cannot be written.
     """
-    from snt_zoo.search.adapting.report import DERIVED, report_html, report_json
-
-    first, *others = result.model.networks if isinstance(result.model, Ensemble) else [result.model]
+    first, *others = model.networks if isinstance(model, Ensemble) else [model]
     config = {
         "format": FORMAT,
         "version": VERSION,
         "network": first.config.to_json(),
-        "class_names": list(result.class_names),
-        "source": "probe" if result.returned == "probe" else result.source,
-        "accuracy": dict(result.accuracy),
+        "class_names": list(class_names),
+        "source": source,
+        "accuracy": dict(accuracy),
     }
-    if isinstance(result.model, Ensemble):
+    if isinstance(model, Ensemble):
         members = [{"network": o.config.to_json(), "genotype": o.genotype.to_json()} for o in others]
         config |= {"version": ENSEMBLE_VERSION, "others": members}
+    state = {name: t.contiguous() for name, t in model.state_dict().items()}
+    write_into(
+        folder,
+        {"model.safetensors": state, "config.json": config, "genotype.json": first.genotype.to_json()},
+    )
+
+
+def write_into(folder: Path, files: Mapping[str, Any]) -> None:
+    """Write files into a model's folder, which is made if need be.
+
+    Args:
+        folder: where to.
+        files: by name: tensors for a `.safetensors`, plain data for a `.json`, else a text.
+
+    Raises:
+        ModelFolderError: the folder cannot be written.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        state = {name: t.contiguous() for name, t in result.model.state_dict().items()}
-        save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
-        _write_json(folder / "config.json", config)
-        _write_json(folder / "genotype.json", result.genotype.to_json())
-        _write_json(folder / "report.json", report_json(result, out=folder))
-        (folder / "report.html").write_text(report_html(result, out=folder), encoding="utf-8")
-    except OSError as error:
+        for name, content in files.items():
+            path = folder / name
+            if path.suffix == ".safetensors":
+                save_file(content, path, metadata={"format": "pt"})
+                continue
+            if path.suffix == ".json":
+                content = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
+            path.write_text(content, encoding="utf-8")
+    except (OSError, SafetensorError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
         raise ModelFolderError(
-            f"cannot write the model into {folder} ({error.strerror}): choose another --out"
+            f"cannot write the model into {folder} ({why}): choose another --out"
         ) from error
-    if result.derived is not None:
-        save_result(result.derived, folder / DERIVED)
-    return folder
 
 
 def load_model(folder: str | Path) -> LoadedModel:
-    """Load what `save_result` wrote.
+    """Load what `save_model` wrote.
 
     Example:
         >>> import snt_zoo
@@ -195,10 +220,6 @@ def _network(data: Any) -> NetworkConfig:
         input_size=int(data["input_size"]),
         normalisation=Normalisation(tuple(normalisation["mean"]), tuple(normalisation["std"])),
     )
-
-
-def _write_json(path: Path, data: Any) -> None:
-    path.write_text(json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False), encoding="utf-8")
 
 
 def _read_json(folder: Path, name: str) -> dict[str, Any]:

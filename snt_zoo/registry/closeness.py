@@ -13,9 +13,8 @@ from dataclasses import replace
 
 import torch
 
-from snt_zoo.data import ImageDataset
 from snt_zoo.encoders.probe import Probe
-from snt_zoo.encoders.sketch import Drawn
+from snt_zoo.encoders.target import Target
 from snt_zoo.errors import BundleError, NotInRegistryError
 from snt_zoo.networks.head import begin_on, quick_norms
 from snt_zoo.registry.registry import Registry
@@ -26,18 +25,19 @@ NEAREST = 3
 
 
 def with_heads(
-    matches: Sequence[Match], registry: Registry, data: ImageDataset, drawn: Drawn, *, max_val: int
+    matches: Sequence[Match], registry: Registry, target: Target, *, max_val: int
 ) -> tuple[Match, ...]:
     """The matches; the nearest of those that are on this machine with the accuracy of a new head.
 
     Args:
         matches: nearest first.
         registry: that has them.
-        data: the target.
-        drawn: the training images of its sketch, to which the heads are fitted.
+        target: with its images; the heads are fitted to those that its sketch is made of.
         max_val: most validation images that are asked, evenly spaced.
     """
-    train, val = data.train.subset(drawn.indices), data.val.thinned(max_val)
+    data, sample = target.data, target.sample
+    assert data is not None and sample is not None
+    train, val = data.train.subset(sample.indices), data.val.thinned(max_val)
     here = [match.id for match in matches if not match.remote][:NEAREST]
 
     def measured(match: Match) -> Match:

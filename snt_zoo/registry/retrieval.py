@@ -14,11 +14,11 @@ from typing import Any, NamedTuple, NoReturn, Protocol, overload
 
 from torch import Tensor
 
-from snt_zoo.data import ImageDataset
-from snt_zoo.encoders.distances import DatasetDistance, Measured, Source, Target, get_distance
+from snt_zoo.encoders.distances import DatasetDistance, Measured, Source, get_distance
 from snt_zoo.encoders.embedding import ENCODER_ID, embed
 from snt_zoo.encoders.probe import Probe
 from snt_zoo.encoders.sketch import Sketch
+from snt_zoo.encoders.target import Target
 from snt_zoo.encoders.transport import class_distance
 from snt_zoo.errors import DatasetError, NoMatchError, NotInRegistryError, RegistryError
 from snt_zoo.networks.supernet import Supernet
@@ -164,27 +164,23 @@ class QueryResult(Sequence[Match]):
 
 def retrieve(
     registry: Registry,
-    target: Sketch,
+    target: Target,
     *,
     k: int,
-    data: ImageDataset | None = None,
     distance: str | DatasetDistance = DEFAULT_DISTANCE,
     where: Filter | None = None,
     hub: Shelf | None = None,
-    seconds: Mapping[str, float] | None = None,
 ) -> QueryResult:
     """The k nearest supernets of a registry.
 
     Args:
         registry: where to look. SQLite and the index keep to the constraints, so that of a registry of
             any size only the rows of the shortlist are read.
-        target: sketch of the user's data.
+        target: the user's data.
         k: how many answers, at least 1.
-        data: the images, for a distance that looks at them.
         distance: what re-ranks the shortlist, or its name.
         where: constraints on the candidates.
         hub: where to look as well; a supernet that is also in the registry is taken from there.
-        seconds: of the stages before, for the answer.
 
     Raises:
         RegistryError: `k` is below 1.
@@ -198,8 +194,8 @@ def retrieve(
     measure = get_distance(distance) if isinstance(distance, str) else distance
     start = time.perf_counter()
     where = where or Filter()
-    count, vector = max(k, SHORTLIST), embed(target)
-    backbone = target.backbone
+    count, vector = max(k, SHORTLIST), embed(target.sketch)
+    backbone = target.sketch.backbone
     nearest = registry.search(vector, count, backbone=backbone, encoder=ENCODER_ID, where=where)
     here = registry.records([id for id, _ in nearest])
     found: list[tuple[Candidate, Registry | Shelf]] = [(record, registry) for record in here.values()]
@@ -216,14 +212,14 @@ def retrieve(
     if not sources:
         _explain(registry.count() + (0 if hub is None else len(hub.list())))
     best: dict[str, tuple[Source, Measured]] = {}
-    for source, one in zip(sources, measure(Target(target, data), sources), strict=True):
+    for source, one in zip(sources, measure(target, sources), strict=True):
         if source.id not in best or one.distance < best[source.id][1].distance:
             best[source.id] = source, one
     ranking = _ranked(best.values(), {id: _among_equals(one) for id, one in candidates.items()})[:k]
-    matches = tuple(_match(candidates[source.id], target, source, one) for source, one in ranking)
+    matches = tuple(_match(candidates[source.id], target.sketch, source, one) for source, one in ranking)
     ranked = time.perf_counter()
-    times = dict(seconds or {}) | {"shortlist": listed - start, "rerank": ranked - listed}
-    return QueryResult(matches, None, times, RankedBy(measure.name, ranking[0][1].level))
+    seconds = {"shortlist": listed - start, "rerank": ranked - listed}
+    return QueryResult(matches, None, seconds, RankedBy(measure.name, ranking[0][1].level))
 
 
 def _among_equals(candidate: Candidate) -> tuple[int, float, str]:

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import torch
 
 from snt_zoo.data import Augmentation, Split
 from snt_zoo.data.splits import stratified_split
-from snt_zoo.networks.bounds import Limits, derived_size
+from snt_zoo.networks.bounds import derived_size
 from snt_zoo.networks.head import Norms, preparation
 from snt_zoo.networks.supernet import NetworkConfig, Supernet
 from snt_zoo.search.conflict import check_conflict
 from snt_zoo.search.mirroring import AUTO
 from snt_zoo.search.recipe import Recipe
 from snt_zoo.search.regularisers import get_guard
-from snt_zoo.search.run import Run
+from snt_zoo.search.run import Run, Searched
 from snt_zoo.search.searchers import Searcher, get_searcher
 from snt_zoo.search.selection import check_selection, select
+from snt_zoo.search.stage import fit
 
 
 def check_recipe(recipe: Recipe) -> None:
@@ -46,13 +46,10 @@ def search(
     *,
     run: Run,
     recipe: Recipe,
-    limits: Limits,
-    share: float,
-    epochs: int,
-    seed: int,
+    share: float = 1.0,
     initial: float | None = None,
     norms: Norms | None = None,
-) -> dict[str, Any]:
+) -> Searched:
     """Train weights and alphas; leave the supernet at its best epoch, with the alphas of its genotype.
 
     Args:
@@ -60,19 +57,13 @@ def search(
         train: images; parted between weights and alphas.
         run: that keeps time and checkpoints.
         recipe: hyperparameters.
-        limits: that the supernet's bound was made of.
         share: of a budget in seconds, counted from the start of the run.
-        epochs: where the budget is in epochs.
-        seed: parts the images.
         initial: validation accuracy on entry, which then competes.
         norms: whose batch norms it has then (`snt_zoo.networks.head`).
-
-    Returns:
-        As plain data: validation accuracy of the `supernet`, a report of the `search`, and `warnings`.
     """
-    searcher = make_searcher(supernet, train, recipe=recipe, generator=run.generator, seed=seed)
+    searcher = make_searcher(supernet, train, recipe=recipe, generator=run.generator, seed=run.seed)
     prepare = preparation(supernet, train, norms)
-    accuracy = run.fit("search", searcher, share=share, epochs=epochs, initial=initial, prepare=prepare)
+    accuracy = fit(run, "search", searcher, share=share, initial=initial, prepare=prepare)
     entropy = supernet.entropy()
     genotype, selection = supernet.genotype(), {"method": "source"}  # as it came, if nothing was searched
     if searcher.decided:
@@ -81,24 +72,15 @@ def search(
         genotype, selection = select(searcher)
     supernet.commit(genotype)
     params, macs = derived_size(supernet.config, genotype)
-    constraints = {
-        "max_params": limits.max_params,
-        "max_macs": limits.max_macs,
-        "params": params,
-        "macs": macs,
+    report = {
+        "searcher": recipe.searcher,
+        "steps": searcher.steps,
+        "entropy": entropy,
+        "guards": searcher.report(),
+        "selection": selection,
+        "constraints": vars(run.options.limits) | {"params": params, "macs": macs},
     }
-    return {
-        "supernet": accuracy,
-        "search": {
-            "searcher": recipe.searcher,
-            "steps": searcher.steps,
-            "entropy": entropy,
-            "guards": searcher.report(),
-            "selection": selection,
-            "constraints": constraints,
-        },
-        "warnings": searcher.warnings(),
-    }
+    return Searched(accuracy, report, tuple(searcher.warnings()))
 
 
 def make_searcher(

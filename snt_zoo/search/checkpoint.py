@@ -23,7 +23,7 @@ from torch import Tensor
 from snt_zoo.errors import ResumeError
 
 CHECKPOINT = "checkpoint.safetensors"
-FORMAT = 2  # with the state within an epoch
+FORMAT = 3  # what finished stages found is typed
 PARTIAL = f".{CHECKPOINT}.partial"
 """What a process that was killed while it wrote may leave; the next checkpoint replaces it."""
 

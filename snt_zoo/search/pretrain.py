@@ -15,14 +15,12 @@ import math
 import statistics
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from snt_zoo.data import ImageDataset
 from snt_zoo.data.seeding import derive_seed
-from snt_zoo.networks.bounds import Limits
 from snt_zoo.networks.device import resolve_device
 from snt_zoo.networks.evaluate import evaluate, evaluate_heads, mean_over_heads, recalibrate
 from snt_zoo.networks.head import fit_head, fit_heads
@@ -33,7 +31,7 @@ from snt_zoo.search.bilevel import check_recipe, search, starting_point
 from snt_zoo.search.budget import Budget
 from snt_zoo.search.mirroring import AUTO, TRIAL_SHARE, choose_augmentation
 from snt_zoo.search.recipe import Recipe
-from snt_zoo.search.run import EpochRecord, OnEpoch, Run
+from snt_zoo.search.run import EpochRecord, Run, RunOptions
 from snt_zoo.search.searchers import get_searcher
 
 PATHS = 2
@@ -89,16 +87,10 @@ class PretrainResult:
 def pretrain(
     data: ImageDataset,
     start: NetworkConfig | Supernet,
+    options: RunOptions,
     *,
-    budget: Budget,
     start_name: str = "scratch",
     recipe: Recipe | None = None,
-    limits: Limits | None = None,
-    seed: int = 0,
-    device: str | torch.device = "auto",
-    folder: Path | None = None,
-    resume: bool = False,
-    on_epoch: OnEpoch | None = None,
 ) -> PretrainResult:
     """Train a supernet's weights and alphas.
 
@@ -108,15 +100,9 @@ def pretrain(
         start: space, its hyperparameters and input, for fresh weights; or a supernet to begin with, whose
             batch norms are then measured and whose head is fitted before the first epoch. The number
             of classes is taken from the data.
-        budget: of the run.
+        options: of the run.
         start_name: what the run's settings call the start.
         recipe: hyperparameters; by default `default_recipe(start)`.
-        limits: on the parameters and MACs of the network that the supernet derives to.
-        seed: decides weights, order, augmentation and sampled paths.
-        device: `auto`, `cpu`, `cuda`, ….
-        folder: where checkpoints go.
-        resume: go on from the checkpoint there.
-        on_epoch: called with the record of each epoch.
 
     Raises:
         ResumeError: nothing to resume, or another run's checkpoint.
@@ -124,51 +110,33 @@ def pretrain(
         DeviceError: no such device.
     """
     recipe = default_recipe(start) if recipe is None else recipe
-    check_recipe(recipe)
-    limits = Limits() if limits is None else limits
-    # A generator of its own: a resumed run draws nothing for weights that its checkpoint holds.
-    supernet = starting_point(start, data.num_classes, recipe, seed, heads=data.heads)
-    supernet = supernet.placed(resolve_device(device))
-    supernet.bound = limits.bound(supernet.config)
+    supernet = _begun(data, start, options, recipe)
     run = Run(
-        budget=budget,
-        seed=seed,
+        options,
         settings={
             "config": supernet.config.to_json(),
             "start": start_name,
             "data": data.fingerprint,
             "recipe": repr(recipe),
-            "limits": asdict(limits),
+            "limits": asdict(options.limits),
         },
         val=data.val,
-        folder=folder,
-        resume=resume,
-        on_epoch=on_epoch,
     )
-    asked = recipe
     if recipe.augmentation == AUTO:
-        if AUTO not in run.finished:
-            chosen, evidence = _tried(data, start, recipe, limits, budget=budget, seed=seed, device=device)
-            run.finish(AUTO, {AUTO: chosen, "evidence": evidence}, {})
-        recipe = replace(recipe, augmentation=run.facts[AUTO])
+        if run.facts.augmentation is None:
+            run.finish(AUTO, {}, augmentation=_tried(data, start, options, recipe))
+        assert run.facts.augmentation is not None
+        recipe = replace(recipe, augmentation=run.facts.augmentation[0])
     if isinstance(start, Supernet) and not run.history:
         recalibrate(supernet, data.train)
         (fit_heads if data.heads else fit_head)(supernet, data.train)
         # For the record only: it does not compete for the best epoch, as no other path was trained.
         run.record("head", accuracies(supernet, data)[0], entropy=supernet.entropy())
-    facts = search(
-        supernet,
-        data.train,
-        run=run,
-        recipe=recipe,
-        limits=limits,
-        share=1.0,
-        epochs=budget.epochs or 0,
-        seed=seed,
-    )
+    found = search(supernet, data.train, run=run, recipe=recipe)
     recalibrate(supernet, data.train)
     val, test, sources = accuracies(supernet, data)
-    whole = path_accuracy(supernet, data, sampled=get_searcher(recipe.searcher).sampled, seed=seed)
+    whole = path_accuracy(supernet, data, sampled=get_searcher(recipe.searcher).sampled, seed=options.seed)
+    evidence = run.facts.augmentation
     return PretrainResult(
         supernet=supernet.placed("cpu").eval(),
         val_accuracy=val,
@@ -178,11 +146,10 @@ def pretrain(
         seconds=run.clock.seconds(),
         epochs=sum(record.stage == "search" for record in run.history),
         recipe=recipe,
-        seed=seed,
-        search=facts["search"]
-        | ({"augmentation": run.facts["evidence"]} if asked.augmentation == AUTO else {}),
+        seed=options.seed,
+        search=found.report | ({} if evidence is None else {"augmentation": evidence[1]}),
         paths=whole,
-        warnings=(*facts["warnings"], *_guesses(val, whole.val, data)),
+        warnings=(*found.warnings, *_guesses(val, whole.val, data)),
     )
 
 
@@ -252,32 +219,33 @@ def path_accuracy(supernet: Supernet, data: ImageDataset, *, sampled: bool, seed
     return SourceAccuracy(means[0], means[1])
 
 
+def _begun(
+    data: ImageDataset, start: NetworkConfig | Supernet, options: RunOptions, recipe: Recipe
+) -> Supernet:
+    """What a run begins with, on its device."""
+    check_recipe(recipe)
+    # A generator of its own: a resumed run draws nothing for weights that its checkpoint holds.
+    supernet = starting_point(start, data.num_classes, recipe, options.seed, heads=data.heads)
+    supernet.bound = options.limits.bound(supernet.config)
+    return supernet.placed(resolve_device(options.device))
+
+
 def _tried(
-    data: ImageDataset,
-    start: NetworkConfig | Supernet,
-    recipe: Recipe,
-    limits: Limits,
-    *,
-    budget: Budget,
-    seed: int,
-    device: str | torch.device,
+    data: ImageDataset, start: NetworkConfig | Supernet, options: RunOptions, recipe: Recipe
 ) -> tuple[str, list[dict[str, Any]]]:
     """The augmentation that a short run without flips speaks for."""
     recipe = replace(recipe, augmentation="safe", patience=0)
-    supernet = starting_point(start, data.num_classes, recipe, seed, heads=data.heads)
-    supernet = supernet.placed(resolve_device(device))
+    budget = options.budget
     seconds = None if budget.seconds is None else max(1.0, TRIAL_SHARE * budget.seconds)
     epochs = None if budget.epochs is None else max(1, round(TRIAL_SHARE * budget.epochs))
-    search(
-        supernet,
-        data.train,
-        run=Run(budget=Budget(seconds=seconds, epochs=epochs), seed=seed, settings={}, val=data.val),
-        recipe=recipe,
-        limits=limits,
-        share=1.0,
-        epochs=epochs or 0,
-        seed=seed,
+    trial = RunOptions(
+        Budget(seconds=seconds, epochs=epochs),
+        limits=options.limits,
+        seed=options.seed,
+        device=options.device,
     )
+    supernet = _begun(data, start, trial, recipe)
+    search(supernet, data.train, run=Run(trial, settings={}, val=data.val), recipe=recipe)
     return choose_augmentation(supernet, data.train, data.val)
 
 
@@ -297,11 +265,7 @@ def recipe_for(space: SearchSpace, *, pretrained: bool) -> Recipe:
 
 
 def untrained(
-    data: ImageDataset,
-    start: NetworkConfig | Supernet,
-    *,
-    recipe: Recipe | None = None,
-    limits: Limits | None = None,
+    data: ImageDataset, start: NetworkConfig | Supernet, options: RunOptions, *, recipe: Recipe
 ) -> PretrainResult:
     """What `pretrain` would begin with, for checks that should not wait for a training.
 
@@ -309,8 +273,4 @@ def untrained(
         UnknownComponentError: the recipe names a searcher, guard or selection that there is not.
         InfeasibleError: no network of the space is within the limits.
     """
-    recipe = default_recipe(start) if recipe is None else recipe
-    check_recipe(recipe)
-    supernet = starting_point(start, data.num_classes, recipe, 0, heads=data.heads)
-    (limits or Limits()).bound(supernet.config)
-    return PretrainResult(supernet, 0.0, 0.0, (), 0.0, 0, recipe, 0)
+    return PretrainResult(_begun(data, start, options, recipe), 0.0, 0.0, (), 0.0, 0, recipe, 0)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from snt_zoo.errors import ConfigError
 
 
 @dataclass(frozen=True)
@@ -115,23 +119,49 @@ class Recipe:
             average=0.99,
         )
 
-    def choosing(
-        self,
-        *,
-        searcher: str | None = None,
-        selection: str | None = None,
-        guards: Mapping[str, bool] | None = None,
-    ) -> Recipe:
-        """A copy with another searcher or selection, or with guards switched on or off.
+    def override(self, changes: Mapping[str, Any]) -> Recipe:
+        """A copy with other values for some fields.
+
+        Args:
+            changes: new values by the names of the fields; a text, as the command line gives it, is read as
+                the type of its field (`"0.3"`, `"yes"`, `"skip-alarm,…"`).
+
+        Raises:
+            ConfigError: no field of that name, or a value of another type.
 
         Example:
-            >>> Recipe().choosing(guards={"skip-alarm": False}).guards
-            ('entropy-floor',)
+            >>> Recipe.for_transfer().override({"searcher": "drnas"}).weight_lr
+            0.02
         """
-        switched = dict.fromkeys(self.guards, True) | dict(guards or {})
-        return replace(
-            self,
-            searcher=self.searcher if searcher is None else searcher,
-            selection=self.selection if selection is None else selection,
-            guards=tuple(name for name, on in switched.items() if on),
-        )
+        if not isinstance(changes, Mapping):
+            raise ConfigError(
+                'a recipe is given as the fields to change, as {"searcher": "drnas"}: a whole one would drop '
+                f"what is right for the source; got {type(changes).__name__}"
+            )
+        known = {field.name: getattr(self, field.name) for field in fields(self)}
+        for name in changes:
+            if name not in known:
+                close = difflib.get_close_matches(str(name), known, n=1)
+                hint = f"did you mean {close[0]}?" if close else f"choose one of {', '.join(known)}"
+                raise ConfigError(f"a recipe has no field {name!r}: {hint}")
+        return replace(self, **{name: _read(name, changes[name], known[name]) for name in changes})
+
+
+def _read(name: str, value: Any, like: Any) -> Any:
+    """A new value of a field, of the type of the one that it takes the place of."""
+    try:
+        if isinstance(like, bool):
+            return {"yes": True, "true": True, "no": False, "false": False}[str(value).lower()]
+        if isinstance(like, tuple):
+            parts = [part for part in value.split(",") if part] if isinstance(value, str) else value
+            kind = type(like[0]) if like else str
+            return tuple(kind(part) for part in parts)
+        if isinstance(like, str) and not isinstance(value, str):
+            raise TypeError
+        if isinstance(like, int) and float(value) % 1:
+            raise ValueError
+        return type(like)(value)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ConfigError(
+            f"the recipe's {name} is of the type {type(like).__name__}, as {like!r}; got {value!r}"
+        ) from error

@@ -1,4 +1,4 @@
-"""A run: stages of epochs under one clock, the best network of each by validation, and checkpoints.
+"""A run: stages of epochs under one clock, what each found, and checkpoints.
 
 A checkpoint, written after every epoch and now and then within one, holds the whole state: a resumed run
 with a budget in epochs ends with the same bits as one that was never interrupted. So does a run that was
@@ -7,22 +7,24 @@ stopped by Ctrl-C or SIGTERM, which write one more.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
 
 from snt_zoo.data import Split
 from snt_zoo.errors import ResumeError
+from snt_zoo.networks.bounds import Limits
 from snt_zoo.networks.distributed import Team
+from snt_zoo.networks.head import Norms
 from snt_zoo.search.budget import Budget, Clock
 from snt_zoo.search.checkpoint import load_checkpoint, nest, save_checkpoint, unnest
-from snt_zoo.search.learners import WeightLearner
-from snt_zoo.search.stage import OnBetter, StageTraining
 
 CHECKPOINT_SECONDS = 60.0
 """Time between two checkpoints within an epoch."""
@@ -57,20 +59,99 @@ class EpochRecord:
 OnEpoch = Callable[[EpochRecord], None]
 
 
+@dataclass(frozen=True)
+class RunOptions:
+    """How a run is to be done; a finetuning and a pretraining have the same.
+
+    Args:
+        budget: of the whole run. In seconds it covers all stages; in epochs it is the number of search epochs
+            and, of a finetuning, of derived epochs each.
+        limits: on the parameters and MACs of the derived network.
+        seed: decides the head's and fresh weights, order, augmentation and sampled paths.
+        device: `auto`, `cpu`, `cuda`, ….
+        folder: where checkpoints go; None for none.
+        resume: go on from the checkpoint in `folder`.
+        on_epoch: called with the record of each epoch.
+        spent: seconds of the budget that are gone already; a resumed run goes on with those of its
+            checkpoint.
+        timer: what counts the budget's seconds; wall clock by default.
+    """
+
+    budget: Budget
+    limits: Limits = field(default_factory=Limits)
+    seed: int = 0
+    device: str | torch.device = "auto"
+    folder: Path | None = None
+    resume: bool = False
+    on_epoch: OnEpoch | None = None
+    spent: float = 0.0
+    timer: Callable[[], float] = time.perf_counter
+
+
+@dataclass(frozen=True)
+class Begun:
+    """How a run began.
+
+    Args:
+        source: id of the supernet, or `"scratch"`.
+        accuracy: of the head that was fitted to it, on validation; None for fresh weights.
+        norms: whose batch norms it has; None for fresh weights.
+        share: of a budget in seconds, counted from the start of the run, at which its search ends.
+        softened: what softening the alphas did; None for fresh ones, or where the recipe asks for none.
+        race: of each candidate what it came to; empty without a race.
+    """
+
+    source: str
+    accuracy: float | None
+    norms: Norms | None
+    share: float
+    softened: dict[str, Any] | None = None
+    race: tuple[dict[str, Any], ...] = ()
+
+
+@dataclass(frozen=True)
+class Searched:
+    """What a search came to.
+
+    Args:
+        accuracy: of the supernet along the path of its genotype, on validation.
+        report: how the architecture was found; plain data.
+        warnings: what the user should know about that.
+    """
+
+    accuracy: float
+    report: dict[str, Any]
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the finished stages of a run found; plain data, kept in its checkpoints.
+
+    Args:
+        begun: by the stages `race` and `head`.
+        searched: by the stage `search`.
+        augmentation: that a pretraining chose, with the evidence for each dataset.
+        grown: whether the probe beside a finetuning has looked at more images.
+    """
+
+    begun: Begun | None = None
+    searched: Searched | None = None
+    augmentation: tuple[str, list[dict[str, Any]]] | None = None
+    grown: bool = False
+
+
+_FACTS = TypeAdapter(Facts)
+
+
 class Run:
     """State of a run.
 
     Args:
-        budget: of the whole run.
-        seed: of the run's generator.
-        settings: what the run was asked to do; a resumed run must have been asked the same.
+        options: how it is to be done.
+        settings: what besides it was asked to do; a resumed run must have been asked the same.
         val: the split that picks the best epoch.
-        folder: where checkpoints go; None for none.
-        resume: go on from the checkpoint in `folder`.
-        on_epoch: called with each new record.
         checkpoint_seconds: time between two checkpoints within an epoch.
-        spent: seconds that are gone already; a resumed run goes on with those of the checkpoint.
-        timer: what counts the budget's seconds.
 
     Raises:
         ResumeError: there is nothing to resume, or the settings differ.
@@ -78,39 +159,26 @@ class Run:
 
     def __init__(
         self,
+        options: RunOptions,
         *,
-        budget: Budget,
-        seed: int,
         settings: Mapping[str, Any],
         val: Split,
-        folder: Path | None = None,
-        resume: bool = False,
-        on_epoch: OnEpoch | None = None,
         checkpoint_seconds: float | None = None,
-        spent: float = 0.0,
-        timer: Callable[[], float] = time.perf_counter,
     ) -> None:
-        self.budget = budget
-        self.seed = seed
-        self.settings = dict(settings) | {"seed": seed, "budget": asdict(budget)}
+        self.options = options
+        self.budget, self.seed, self.folder = options.budget, options.seed, options.folder
+        self.settings = dict(settings) | {"seed": self.seed, "budget": asdict(self.budget)}
         self.team = Team.current()
         self.val = val
-        self.folder = folder
-        self.on_epoch = on_epoch
         self.checkpoint_seconds = CHECKPOINT_SECONDS if checkpoint_seconds is None else checkpoint_seconds
-        self.generator = torch.Generator().manual_seed(seed)
+        self.generator = torch.Generator().manual_seed(self.seed)
         self.history: list[EpochRecord] = []
-        self.finished: list[str] = []
-        self.facts: dict[str, Any] = {}
-        """What finished stages found, JSON-ready."""
+        self.facts = Facts()
         self.kept: dict[str, Tensor] = {}
-        """Tensors of finished stages that later ones need."""
+        """The network as the last finished stage left it."""
         self._resumed: tuple[dict[str, Tensor], dict[str, Any]] | None = None
-        elapsed = spent
-        if resume:
-            elapsed = self._load()
-        self.timer = timer
-        self.clock = Clock(elapsed, timer=timer)
+        elapsed = self._load() if options.resume else options.spent
+        self.clock = Clock(elapsed, timer=options.timer)
         self._saved_at = time.monotonic()
 
     def _load(self) -> float:
@@ -131,11 +199,27 @@ class Run:
                 "options, or choose another --out for a new run"
             )
         self.history = [EpochRecord(**record) for record in meta["history"]]
-        self.finished, self.facts = meta["finished"], meta["facts"]
+        try:
+            self.facts = _FACTS.validate_python(meta["facts"])
+        except ValidationError as error:
+            raise ResumeError(
+                f"the checkpoint in {self.folder} does not say what its stages found: start the run again "
+                "with another --out"
+            ) from error
         self.kept = unnest("kept", tensors)
         self.generator.set_state(tensors["generator"])
         self._resumed = (tensors, meta)
         return float(meta["elapsed"])
+
+    def seconds(self) -> float:
+        """Seconds since the start of the run, by the first process's clock."""
+        return self.team.largest(self.clock.seconds() if self.team.first else 0.0)[0]
+
+    def left(self) -> float:
+        """Seconds of the budget that are left; infinite where epochs are counted."""
+        if self.budget.seconds is None:
+            return math.inf
+        return max(self.budget.seconds - self.seconds(), 0.0)
 
     def record(
         self,
@@ -152,43 +236,8 @@ class Run:
             stage, len(self.history), self.clock.seconds(), accuracy, loss, entropy, micro_batch, who
         )
         self.history.append(entry)
-        if self.on_epoch is not None:
-            self.on_epoch(entry)
-
-    def fit(
-        self,
-        stage: str,
-        learner: WeightLearner,
-        *,
-        share: float,
-        epochs: int,
-        initial: float | None = None,
-        prepare: Callable[[], None] | None = None,
-        halfway: Callable[[float], None] | None = None,
-        better: OnBetter | None = None,
-    ) -> float:
-        """Train until the stage's part of the budget is spent; leave the network at its best epoch.
-
-        Args:
-            stage: name of the stage.
-            learner: what trains.
-            share: the stage ends when this share of a budget in seconds is spent, counted from the
-                start of the run.
-            epochs: its length where the budget is in epochs.
-            initial: validation accuracy of the network as it is on entry, which then competes as the
-                first candidate.
-            prepare: called before the first step, if there is one, when that candidate is kept: what it makes
-                of the network is what is trained.
-            halfway: called once, with the best validation accuracy so far, when half of the stage is over;
-                what it takes is the stage's time.
-            better: called whenever another network is the stage's best, and at the start with that of then,
-                if there is one; so too when the stage goes on after an interruption.
-
-        Returns:
-            The best validation accuracy, from 0 to 1.
-        """
-        training = StageTraining(self, stage, learner, initial=initial)
-        return training.train(share=share, epochs=epochs, prepare=prepare, halfway=halfway, better=better)
+        if self.options.on_epoch is not None:
+            self.options.on_epoch(entry)
 
     def goes_on_in(self, stage: str) -> bool:
         """Whether the run was interrupted in a stage, which has not begun again yet."""
@@ -201,20 +250,18 @@ class Run:
         found, self._resumed = self._resumed, None
         return found
 
-    def hand_over(self, stage: str, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> None:
-        """Let a stage that begins go on from a state, as if the run were resumed in it; keeps that state."""
-        self.save(stage, tensors, meta)
-        self._resumed = dict(tensors), {**meta, "stage": stage}
-
     def checkpoint_is_due(self) -> bool:
         """Whether the last checkpoint is `checkpoint_seconds` old, by the first process's clock."""
         return self.team.first and time.monotonic() - self._saved_at >= self.checkpoint_seconds
 
-    def finish(self, stage: str, facts: Mapping[str, Any], kept: Mapping[str, Tensor]) -> None:
-        """Mark a stage as finished, with what later stages need of it."""
-        self.finished.append(stage)
-        self.facts |= facts
-        self.kept = dict(kept)
+    def note(self, **facts: Any) -> None:
+        """Set fields of `facts`, which the next checkpoint keeps."""
+        self.facts = replace(self.facts, **facts)
+
+    def finish(self, stage: str, network: Mapping[str, Tensor], **facts: Any) -> None:
+        """Keep what a stage found, and the state of the network that it left."""
+        self.note(**facts)
+        self.kept = dict(network)
         self.save(f"after {stage}", {}, {})
 
     def save(self, stage: str, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> None:
@@ -228,8 +275,7 @@ class Run:
             {
                 **meta,
                 "stage": stage,
-                "finished": self.finished,
-                "facts": self.facts,
+                "facts": asdict(self.facts),
                 "settings": self.settings,
                 "history": [asdict(record) for record in self.history],
                 "elapsed": self.clock.seconds(),

@@ -10,7 +10,7 @@ import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -22,9 +22,7 @@ from snt_zoo.networks.supernet import Supernet
 from snt_zoo.search.checkpoint import CHECKPOINT, nest, unnest
 from snt_zoo.search.interruption import Stopped, StopSignals
 from snt_zoo.search.learners import WeightLearner
-
-if TYPE_CHECKING:
-    from snt_zoo.search.run import Run
+from snt_zoo.search.run import Run
 
 # An epoch is a pass over the training images, or as many as give so many steps: docs/decisions.md.
 LEAST_STEPS = 16
@@ -64,19 +62,47 @@ class Stage:
     halfway: bool = False
 
 
-class _PausedError(Exception):
-    """The stage shall go on later."""
-
-
-class StageTraining:
-    """Trains a network through a stage.
+def fit(
+    run: Run,
+    stage: str,
+    learner: WeightLearner,
+    *,
+    share: float,
+    initial: float | None = None,
+    prepare: Callable[[], None] | None = None,
+    halfway: Callable[[float], None] | None = None,
+    better: OnBetter | None = None,
+) -> float:
+    """Train until the stage's part of the budget is spent; leave the network at its best epoch.
 
     Args:
         run: keeps the records and the checkpoints.
-        name: of the stage.
+        stage: its name.
         learner: what trains.
-        initial: as in `Run.fit`.
+        share: the stage ends when this share of a budget in seconds is spent, counted from the start of the
+            run; a budget in epochs is each stage's own.
+        initial: validation accuracy of the network as it is on entry, which then competes as the first
+            candidate.
+        prepare: called before the first step, if there is one, when that candidate is kept: what it makes of
+            the network is what is trained.
+        halfway: called once, with the best validation accuracy so far, when half of the stage is over; what
+            it takes is the stage's time.
+        better: called whenever another network is the stage's best, and at the start with that of then, if
+            there is one; so too when the stage goes on after an interruption.
+
+    Returns:
+        The best validation accuracy, from 0 to 1.
+
+    Raises:
+        Stopped: by a signal, after a checkpoint.
+        DivergenceError: the message names the last good checkpoint.
     """
+    training = _Training(run, stage, learner, initial=initial)
+    return training.train(share=share, prepare=prepare, halfway=halfway, better=better)
+
+
+class _Training:
+    """Trains a network through a stage; see `fit`."""
 
     def __init__(self, run: Run, name: str, learner: WeightLearner, *, initial: float | None) -> None:
         self.run = run
@@ -101,29 +127,12 @@ class StageTraining:
         self,
         *,
         share: float,
-        epochs: int,
-        pause: Callable[[], bool] | None = None,
-        prepare: Callable[[], None] | None = None,
-        halfway: Callable[[float], None] | None = None,
-        better: OnBetter | None = None,
+        prepare: Callable[[], None] | None,
+        halfway: Callable[[float], None] | None,
+        better: OnBetter | None,
     ) -> float:
-        """Train, and leave the network at its best epoch; see `Run.fit`.
-
-        Args:
-            share: as in `Run.fit`.
-            epochs: as in `Run.fit`.
-            pause: asked before every step: stop here, and leave the network as it stands. What comes after
-                goes on from `snapshot`.
-            prepare: as in `Run.fit`.
-            halfway: as in `Run.fit`.
-            better: as in `Run.fit`.
-
-        Raises:
-            Stopped: by a signal, after a checkpoint.
-            DivergenceError: the message names the last good checkpoint.
-        """
-        budget = self.run.budget.seconds
-        end = None if budget is None else share * budget
+        budget = self.run.budget
+        end = None if budget.seconds is None else share * budget.seconds
         state, learner, team = self.state, self.learner, self.run.team
         length = _epoch_length(learner)
         if better is not None and state.best_state:
@@ -133,15 +142,14 @@ class StageTraining:
 
         def progress() -> float:
             if end is None:
-                return (state.done + learner.tally.steps / max(learner.epoch_length, 1)) / epochs
+                done = state.done + learner.tally.steps / max(learner.epoch_length, 1)
+                return done / (budget.epochs or 1)
             # The first process's clock is everybody's.
             spent = (self.run.clock.seconds() - state.start) / max(end - state.start, 1e-9)
             return team.largest(spent if team.first else 0.0)[0]
 
         def before_step() -> float:
             self._between_steps()
-            if pause is not None and pause():
-                raise _PausedError
             now = progress()
             if halfway is None or state.halfway or now < 0.5:
                 return now
@@ -166,10 +174,6 @@ class StageTraining:
                         least = (end - state.start) / MOST_EPOCHS / pace
                         length = _epoch_length(learner, team.largest(least if team.first else 0.0)[0])
                 self._stop_if_asked()
-            except _PausedError:
-                if learner.tally.steps:
-                    learner.check()
-                return state.best
             except DivergenceError as error:
                 raise DivergenceError(f"{error}; {self._last_good()}") from None
             finally:
@@ -231,17 +235,15 @@ class StageTraining:
             better(self.learner.candidate(), accuracy)
         self._save()
 
-    def snapshot(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Tensors and data from which the stage goes on, to the bit; see `Run.resumed`."""
+    def _save(self) -> None:
+        """Write all from which the stage goes on, to the bit; see `Run.resumed`."""
         tensors = (
             nest("network", self.network.state_dict())
             | nest("best", self.state.best_state)
             | nest("learner", self.learner.state())
         )
-        return tensors, {"state": {k: value for k, value in vars(self.state).items() if k != "best_state"}}
-
-    def _save(self) -> None:
-        self.run.save(self.state.name, *self.snapshot())
+        state: dict[str, Any] = {k: value for k, value in vars(self.state).items() if k != "best_state"}
+        self.run.save(self.state.name, tensors, {"state": state})
 
     def _last_good(self) -> str:
         folder = self.run.folder

@@ -1,4 +1,4 @@
-"""Two datasets compared by Optimal Transport: what `Zoo.distance` answers."""
+"""Two datasets compared by Optimal Transport: the answer of `Zoo.distance`."""
 
 from __future__ import annotations
 
@@ -8,8 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from snt_zoo.data import ImageDataset
+from snt_zoo.encoders.backbone import DEFAULT_BACKBONE
 from snt_zoo.encoders.sketch import Sketch
+from snt_zoo.encoders.target import Target
 from snt_zoo.encoders.transport import Transport, class_distance, dataset_distance
+from snt_zoo.workflows.shelves import Shelves
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,21 +57,37 @@ class Comparison:
 
 
 def compare(
-    targets: Sequence[Sketch],
-    sources: Sequence[Sketch],
+    zoo: Shelves,
+    target: ImageDataset | Sketch | str,
+    source: ImageDataset | Sketch | str,
     *,
     level: Literal["class", "samples"] = "class",
+    backbone: str = DEFAULT_BACKBONE,
     **options: Any,
 ) -> Comparison:
-    """The nearest pair of two groups of sketches.
+    """How far two datasets are from each other, and which class lies near which.
 
     Args:
-        targets: at least one.
-        sources: at least one.
+        zoo: that has the supernets.
+        target: labelled images, their sketch, or the id of a supernet: the dataset that it was trained on; of
+            several the one that is nearest.
+        source: likewise.
         level: between Gaussians of the classes, or between sampled images.
-        options: of `class_distance` or `dataset_distance`.
+        backbone: makes the sketches.
+        options: of `transport.class_distance` or, between samples, `transport.dataset_distance`.
+
+    Raises:
+        NotInRegistryError: an id fits no supernet, or several.
+        IndexMismatchError: the two were sketched by different backbones.
+        TimeLimitError: the method did not end in time.
     """
     measure = class_distance if level == "class" else dataset_distance
-    pairs = itertools.product(targets, sources)
-    found = (Comparison(measure(a, b, **options), a, b) for a, b in pairs)
+    sides = [_sketches(zoo, side, backbone) for side in (target, source)]
+    found = (Comparison(measure(a, b, **options), a, b) for a, b in itertools.product(*sides))
     return min(found, key=lambda answer: answer.distance)
+
+
+def _sketches(zoo: Shelves, side: ImageDataset | Sketch | str, backbone: str) -> Sequence[Sketch]:
+    if isinstance(side, str):
+        return zoo.registry.sketches(zoo.registry.resolve(side))
+    return [Target.of(side, backbone).sketch]

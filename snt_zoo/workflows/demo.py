@@ -13,10 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from snt_zoo.data import open_dataset
-from snt_zoo.search.adapting.finetune import FinetuneResult
-from snt_zoo.search.adapting.report import report_html, report_json
+from snt_zoo.registry.retrieval import QueryResult
+from snt_zoo.search.adapting.report import report_html
+from snt_zoo.search.adapting.result import FinetuneResult
 from snt_zoo.search.run import EpochRecord, OnEpoch
-from snt_zoo.zoo import QueryResult, Zoo
+from snt_zoo.workflows.finetune import finetune
+from snt_zoo.workflows.query import query
+from snt_zoo.workflows.shelves import Shelves
 
 DATASET = "sklearn:digits"
 EXCLUDED = ("font_digits", "mnist10k")
@@ -59,15 +62,15 @@ class DemoResult:
             "excluded": list(self.excluded),
             "left_out": list(self.left_out),
             "query": self.matches.to_json(),
-            "transferred": report_json(self.transferred, out=folder / "transferred"),
-            "scratch": report_json(self.scratch, out=folder / "scratch"),
+            "transferred": self.transferred.to_json(out=folder / "transferred"),
+            "scratch": self.scratch.to_json(out=folder / "scratch"),
             "scratch_accuracy_reached_after_seconds": self.scratch_reached_after,
             "report": str(self.report),
         }
 
 
 def run_demo(
-    zoo: Zoo,
+    zoo: Shelves,
     *,
     out: str | Path,
     budget: str | float = "60s",
@@ -92,35 +95,20 @@ def run_demo(
     tell = on_stage or (lambda text: None)
     out = Path(out)
     data = open_dataset(DATASET)
-    left_out = tuple(r.id for r in zoo.list() if set(EXCLUDED) & set(r.sources))
+    left_out = tuple(r.id for r in zoo.registry.list() if set(EXCLUDED) & set(r.sources))
     tell(f"query: {data.name}, {data.num_classes} classes, {len(data.train)} training images")
-    matches = zoo.query(data, exclude=left_out)
+    matches = query(zoo, data, exclude=left_out)
     if on_matches is not None:
         on_matches(matches)
     tell(f"race and finetune for {budget}")
-    transferred = zoo.finetune(
-        "auto",
-        data,
-        budget=budget,
-        exclude=left_out,
-        seed=seed,
-        device=device,
-        floor=False,  # two searches are compared; what a probe comes to stands in the query's answer
-        out=out / "transferred",
-        on_epoch=on_epoch,
-    )
+    # Two searches are compared; what a probe comes to stands in the query's answer.
+    options: dict[str, Any] = {"budget": budget, "seed": seed, "device": device, "floor": False}
+    options["on_epoch"] = on_epoch
+    transferred = finetune(zoo, "auto", data, exclude=left_out, out=out / "transferred", **options)
     tell(f"search from scratch for {budget}")
-    scratch = zoo.finetune(
-        "scratch",
-        data,
-        budget=budget,
-        seed=seed,
-        device=device,
-        floor=False,
-        out=out / "scratch",
-        on_epoch=on_epoch,
-    )
+    scratch = finetune(zoo, "scratch", data, out=out / "scratch", **options)
     others: dict[str, tuple[EpochRecord, ...]] = {"from scratch": scratch.history}
     report = out / "report.html"
-    report.write_text(report_html(transferred, out=out / "transferred", others=others), encoding="utf-8")
+    document = transferred.to_json(out=out / "transferred")
+    report.write_text(report_html(document, others=others), encoding="utf-8")
     return DemoResult(data.name, EXCLUDED, left_out, matches, transferred, scratch, report)

@@ -26,9 +26,9 @@ from snt_zoo.registry.bundle.schema import BundleConfig
 from snt_zoo.registry.bundle.weights import DtypeName, as_stored, describe
 from snt_zoo.search.budget import Budget
 from snt_zoo.search.checkpoint import remove_checkpoint
-from snt_zoo.search.pretrain import PretrainResult, accuracies, default_recipe, pretrain, untrained
-from snt_zoo.search.recipe import Recipe
-from snt_zoo.search.run import EpochRecord, OnEpoch
+from snt_zoo.search.pretrain import PretrainResult, accuracies, default_recipe, untrained
+from snt_zoo.search.pretrain import pretrain as train
+from snt_zoo.search.run import EpochRecord, OnEpoch, RunOptions
 
 DEFAULT_PRETRAINING = Budget(epochs=60)
 
@@ -86,7 +86,7 @@ class Pretrained:
         }
 
 
-def pretrain_bundle(
+def pretrain(
     datasets: Sequence[ImageDataset],
     *,
     out: str | Path,
@@ -105,10 +105,7 @@ def pretrain_bundle(
     seed: int = 0,
     device: str = "auto",
     resume: bool = False,
-    recipe: Recipe | None = None,
-    searcher: str | None = None,
-    selection: str | None = None,
-    guards: Mapping[str, bool] | None = None,
+    recipe: Mapping[str, Any] | None = None,
     max_params: int | None = None,
     max_macs: int | None = None,
     backbone: str = DEFAULT_BACKBONE,
@@ -135,10 +132,7 @@ def pretrain_bundle(
         seed: decides everything that is random.
         device: `auto`, `cpu`, `cuda`, ….
         resume: go on from an interrupted run with the same `out`.
-        recipe: hyperparameters of training.
-        searcher: name of another searcher than the recipe's; see `docs/searchers.md`.
-        selection: `alpha`, `handicap` or `perturbation`, if not the recipe's.
-        guards: which guards to switch on or off, by name.
+        recipe: fields of `Recipe` to change; the others keep what is right for a pretraining in that space.
         max_params: most weights of the network that the supernet derives to.
         max_macs: most multiply-accumulates of it for one image.
         backbone: makes the sketches.
@@ -146,21 +140,24 @@ def pretrain_bundle(
 
     Raises:
         BundleError: `out` is in use, or the bundle cannot be written.
-        ConfigError: the space, its hyperparameters and the starting point do not go together.
+        ConfigError: the space, its hyperparameters and the starting point do not go together; or no such
+            field of a recipe, or a value of another type.
         InfeasibleError: no network of the search space is that small.
-        UnknownComponentError: no such searcher, selection or guard.
+        UnknownComponentError: no such searcher, selection or regulariser.
     """
     out = Path(out)
     working = out.parent / f".{out.name}.run"  # a bundle's folder holds the bundle's files only
-    start: NetworkConfig | Supernet
-    if init is not None:
-        check_space(init, space)
-        start = starting_supernet(init, input_size=input_size, hyperparameters=hyperparameters, seed=seed)
-    else:
-        start = NetworkConfig(space=space, hyperparameters=dict(hyperparameters or {}))
-        start = start if input_size is None else replace(start, input_size=input_size)
-    recipe = (recipe or default_recipe(start)).choosing(searcher=searcher, selection=selection, guards=guards)
-    limits = Limits(max_params, max_macs)
+    options = RunOptions(
+        Budget.of(budget, epochs, default=DEFAULT_PRETRAINING),
+        limits=Limits(max_params, max_macs),
+        seed=seed,
+        device=device,
+        folder=working,
+        resume=resume,
+        on_epoch=on_epoch,
+    )
+    start = _start(space, init, input_size, hyperparameters or {}, seed)
+    chosen = default_recipe(start).override(recipe or {})
     data = join(datasets)
     sketches = tuple(sketch(source, backbone=backbone) for source in datasets)
     config_of = functools.partial(
@@ -176,34 +173,14 @@ def pretrain_bundle(
         init=init,
     )
     # What the format refuses shows now, not after the training.
-    config_of(untrained(data, start, recipe=recipe, limits=limits))
-    trained = pretrain(
-        data,
-        start,
-        start_name=init or "scratch",
-        budget=Budget.of(budget, epochs, default=DEFAULT_PRETRAINING),
-        recipe=recipe,
-        limits=limits,
-        seed=seed,
-        device=device,
-        folder=working,
-        resume=resume,
-        on_epoch=on_epoch,
-    )
+    config_of(untrained(data, start, options, recipe=chosen))
+    trained = train(data, start, options, start_name=init or "scratch", recipe=chosen)
     trained = _as_stored(trained, data, dtype)
-    bundle_config = config_of(trained)
-    team = Team.current()
-    id = ""
-    if team.first:
-        write_bundle(out, supernet=trained.supernet, config=bundle_config, sketches=sketches)
-        remove_checkpoint(working)
-        if working.is_dir():
-            working.rmdir()
-        id = read_bundle(out).id
+    config = config_of(trained)
     return Pretrained(
-        id=team.tell(id),
+        id=Team.current().tell(_written(trained, config, sketches, out, working)),
         out=out,
-        params=bundle_config.supernet_params,
+        params=config.supernet_params,
         metrics={
             "val_accuracy": trained.val_accuracy,
             "test_accuracy": trained.test_accuracy,
@@ -213,6 +190,30 @@ def pretrain_bundle(
         search=trained.search,
         warnings=trained.warnings,
     )
+
+
+def _start(
+    space: str, init: str | None, input_size: int | None, hyperparameters: Mapping[str, int], seed: int
+) -> NetworkConfig | Supernet:
+    """What the training begins with."""
+    if init is not None:
+        check_space(init, space)
+        return starting_supernet(init, input_size=input_size, hyperparameters=hyperparameters, seed=seed)
+    start = NetworkConfig(space=space, hyperparameters=dict(hyperparameters))
+    return start if input_size is None else replace(start, input_size=input_size)
+
+
+def _written(
+    trained: PretrainResult, config: BundleConfig, sketches: Sequence[Sketch], out: Path, working: Path
+) -> str:
+    """The id of the bundle, which the first of several processes writes; nothing in the others."""
+    if not Team.current().first:
+        return ""
+    write_bundle(out, supernet=trained.supernet, config=config, sketches=sketches)
+    remove_checkpoint(working)
+    if working.is_dir():
+        working.rmdir()
+    return read_bundle(out).id
 
 
 def _bundle_config(

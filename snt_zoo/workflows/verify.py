@@ -11,7 +11,7 @@ from snt_zoo.registry.registry import Registry
 from snt_zoo.registry.upkeep.verification import Verification
 
 
-def verify_registry(
+def verify(
     home: str | Path | None = None,
     id: str | None = None,
     *,

@@ -14,7 +14,7 @@ import torch
 import snt_zoo
 from snt_zoo.cli import model, progress
 from snt_zoo.networks.genotype import Genotype
-from snt_zoo.search.adapting.finetune import finetune
+from tests.search.runs import finetune
 
 from .conftest import CLASSES, answer, invoke, reason
 

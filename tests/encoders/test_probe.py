@@ -12,17 +12,17 @@ from sklearn.linear_model import LogisticRegression
 from snt_zoo.data import ImageDataset
 from snt_zoo.encoders import probe as module
 from snt_zoo.encoders.probe import STRENGTHS, Probe, fit_probe
-from snt_zoo.encoders.sketch import Drawn, draw, sketch
+from snt_zoo.encoders.sketch import Sample, sketch
 from tests.encoders.making import cheap_backbone
 
 
 @pytest.fixture(scope="module")
-def drawn(digits: ImageDataset) -> Drawn:
-    return draw(digits, cheap_backbone())
+def drawn(digits: ImageDataset) -> Sample:
+    return Sample.of(digits, cheap_backbone())
 
 
 @pytest.fixture(scope="module")
-def probe(digits: ImageDataset, drawn: Drawn) -> Probe:
+def probe(digits: ImageDataset, drawn: Sample) -> Probe:
     return fit_probe(digits, drawn)
 
 
@@ -33,18 +33,18 @@ def part(data: ImageDataset, classes: int, train: int | None = None) -> ImageDat
     return ImageDataset("part", data.class_names[: max(classes, 2)], *splits)
 
 
-def test_one_pass_serves_sketch_and_probe(digits: ImageDataset, drawn: Drawn) -> None:
+def test_one_pass_serves_sketch_and_probe(digits: ImageDataset, drawn: Sample) -> None:
     assert len(drawn.indices) == len(drawn.features) == len(drawn.labels) <= 512
     assert drawn.features.shape[1] == drawn.backbone.dim  # not projected
     assert torch.equal(digits.train.labels[drawn.indices], drawn.labels)
     again = drawn.backbone.features(digits.train.subset(drawn.indices).tensor(drawn.backbone.size))
     torch.testing.assert_close(again, drawn.features)
-    alone, shared = sketch(digits, backbone=cheap_backbone()), sketch(digits, drawn=drawn)
+    alone, shared = sketch(digits, backbone=cheap_backbone()), sketch(digits, sample=drawn)
     assert torch.equal(alone.means, shared.means) and torch.equal(alone.covariances, shared.covariances)
     assert alone.backbone == shared.backbone and torch.equal(alone.samples, shared.samples)
 
 
-def test_it_is_the_regression_of_its_strength(digits: ImageDataset, drawn: Drawn) -> None:
+def test_it_is_the_regression_of_its_strength(digits: ImageDataset, drawn: Sample) -> None:
     """Against scikit-learn run to convergence on features that are standardised outside."""
     probe = fit_probe(digits, drawn, max_images=len(drawn.indices))
     assert probe.images == len(drawn.indices)
@@ -59,7 +59,7 @@ def test_it_is_the_regression_of_its_strength(digits: ImageDataset, drawn: Drawn
     )  # it stops early
 
 
-def test_its_accuracy_is_what_its_weights_give(digits: ImageDataset, drawn: Drawn, probe: Probe) -> None:
+def test_its_accuracy_is_what_its_weights_give(digits: ImageDataset, drawn: Sample, probe: Probe) -> None:
     features = drawn.backbone.features(digits.val.tensor(drawn.backbone.size))
     found = (probe.logits(features).argmax(1) == digits.val.labels).float().mean()
     assert probe.val_accuracy == pytest.approx(float(found), abs=1e-6)
@@ -69,7 +69,7 @@ def test_its_accuracy_is_what_its_weights_give(digits: ImageDataset, drawn: Draw
 
 
 def test_validation_chooses_the_strength(
-    digits: ImageDataset, drawn: Drawn, monkeypatch: pytest.MonkeyPatch
+    digits: ImageDataset, drawn: Sample, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     options = {"max_images": 512}
     chosen = fit_probe(digits, drawn, **options)
@@ -81,7 +81,7 @@ def test_validation_chooses_the_strength(
     assert chosen.val_accuracy >= max(accuracies.values()) - 2 / len(digits.val)
 
 
-def test_it_repeats_to_the_bit_and_keeps_to_its_bounds(digits: ImageDataset, drawn: Drawn) -> None:
+def test_it_repeats_to_the_bit_and_keeps_to_its_bounds(digits: ImageDataset, drawn: Sample) -> None:
     first, again = (fit_probe(digits, drawn, max_images=700, seed=3) for _ in range(2))
     assert torch.equal(first.weight, again.weight) and torch.equal(first.bias, again.bias)
     assert first.images == 700
@@ -92,11 +92,11 @@ def test_it_repeats_to_the_bit_and_keeps_to_its_bounds(digits: ImageDataset, dra
 
 def test_two_classes_and_classes_without_an_image(digits: ImageDataset) -> None:
     two = part(digits, 2)
-    drawn = draw(two, cheap_backbone())
+    drawn = Sample.of(two, cheap_backbone())
     assert fit_probe(two, drawn).val_accuracy > 0.95
     # The validation part has classes that the training images lack.
     lacking = ImageDataset("lacking", digits.class_names, part(digits, 3).train, digits.val, digits.test)
-    probe = fit_probe(lacking, draw(lacking, cheap_backbone()))
+    probe = fit_probe(lacking, Sample.of(lacking, cheap_backbone()))
     assert probe.weight.shape == (10, 96) and torch.isfinite(probe.bias).all()
     features = cheap_backbone().features(digits.val.tensor(16))
     assert set(probe.logits(features).argmax(1).tolist()) == {0, 1, 2}

@@ -16,12 +16,13 @@ from snt_zoo.networks.evaluate import evaluate
 from snt_zoo.networks.supernet import Supernet
 from snt_zoo.search import run as runs
 from snt_zoo.search import stage
-from snt_zoo.search.adapting.finetune import FinetuneResult, finetune
+from snt_zoo.search.adapting.result import FinetuneResult
 from snt_zoo.search.budget import Budget
 from snt_zoo.search.learners import WeightLearner
 from snt_zoo.search.recipe import Recipe
 from snt_zoo.search.searchers import get_searcher, list_searchers
 from tests.conftest import TINY
+from tests.search.runs import finetune
 
 CONFIG = TINY["nas_bench_201"]
 

@@ -19,11 +19,11 @@ from snt_zoo.networks.spaces.nas_bench_201.layout import cell_of, live
 from snt_zoo.networks.spaces.solving import Rule, best_choice
 from snt_zoo.networks.supernet import NetworkConfig, Supernet
 from snt_zoo.search.budget import Budget
-from snt_zoo.search.pretrain import pretrain
 from snt_zoo.search.recipe import Recipe
 from snt_zoo.search.searchers.gdas import PathSearcher
 from tests.conftest import TINY
 from tests.search.cases import make_searcher
+from tests.search.runs import pretrain
 
 SIZED = {
     **TINY,

@@ -19,14 +19,14 @@ from snt_zoo.errors import OutOfMemoryError
 from snt_zoo.networks.evaluate import evaluate, features, recalibrate
 from snt_zoo.networks.memory import accumulated, count_parts, halved, is_out_of_memory
 from snt_zoo.networks.supernet import Supernet
-from snt_zoo.search.adapting.finetune import FinetuneResult, finetune
-from snt_zoo.search.adapting.report import report_json
+from snt_zoo.search.adapting.result import FinetuneResult
 from snt_zoo.search.budget import Budget
 from snt_zoo.search.checkpoint import load_checkpoint
 from snt_zoo.search.learners import WeightLearner
 from snt_zoo.search.recipe import Recipe
 from snt_zoo.search.searchers import get_searcher, list_searchers
 from tests.conftest import TINY
+from tests.search.runs import finetune
 
 CONFIG = TINY["nas_bench_201"]
 OutOfMemory = getattr(torch, "OutOfMemoryError", torch.cuda.OutOfMemoryError)
@@ -153,7 +153,7 @@ def test_a_batch_that_does_not_fit_is_halved_and_told(
     # Once: it stays so.
     assert told == ["out of memory on cpu: going on with 10 images at a time (a batch stays 40)"]
     assert max(taken) <= 12
-    document = report_json(result)
+    document = result.to_json()
     assert document["micro_batch"] == {"search": 10, "derived": None}
     assert [r["micro_batch"] for r in document["history"]] == [10, 10, None, None]
 

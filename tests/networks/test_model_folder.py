@@ -15,8 +15,8 @@ from snt_zoo.data import ImageDataset
 from snt_zoo.errors import ModelFolderError
 from snt_zoo.networks.evaluate import evaluate
 from snt_zoo.networks.supernet import NetworkConfig, Supernet
-from snt_zoo.search.adapting.finetune import finetune
 from snt_zoo.search.budget import Budget
+from tests.search.runs import finetune
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 from benchmarks.closeness import summarise
 from snt_zoo import Zoo
 from snt_zoo.data import ImageDataset, Split
-from snt_zoo.encoders.sketch import draw
+from snt_zoo.encoders.target import Target
 from snt_zoo.networks.evaluate import evaluate
 from snt_zoo.networks.head import begin_on
 from snt_zoo.registry.closeness import NEAREST, any_close, with_heads
@@ -25,7 +25,7 @@ def zoo(tmp_path_factory: pytest.TempPathFactory) -> Zoo:
 def test_heads_are_fitted_to_the_nearest_that_are_here(
     zoo: Zoo, digits: ImageDataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    drawn = draw(digits)
+    target = Target.of(digits)
     found = zoo.query(digits, k=NEAREST + 2, probe=False)
     remote = replace(found[0], id="away", repo="somebody/away")
     gone = replace(found[1], id=found[1].id[:-1] + "z")  # removed since it was found
@@ -38,12 +38,12 @@ def test_heads_are_fitted_to_the_nearest_that_are_here(
         return beginning
 
     monkeypatch.setattr("snt_zoo.registry.closeness.begin_on", fitted)
-    told = with_heads([remote, gone, *found[2:]], zoo.registry, digits, drawn, max_val=100)
+    told = with_heads([remote, gone, *found[2:]], zoo.registry, target, max_val=100)
     fitted_to = [match.id for match in told if match.head_accuracy is not None]
     assert fitted_to == [match.id for match in found[2:]][: NEAREST - 1]
     assert [match.id for match in told] == ["away", gone.id, *(match.id for match in found[2:])]
     for train, val in seen:
-        assert len(val) <= 100 and train.labels.equal(drawn.labels)
+        assert len(val) <= 100 and target.sample is not None and train.labels.equal(target.sample.labels)
 
 
 def test_spoilt_weights_do_not_end_a_query(digits: ImageDataset, tmp_path: Path) -> None:

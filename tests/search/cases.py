@@ -14,13 +14,13 @@ import torch
 from snt_zoo.data import ImageDataset
 from snt_zoo.networks.bounds import Limits
 from snt_zoo.networks.supernet import NetworkConfig, Supernet
-from snt_zoo.search.adapting.finetune import finetune
 from snt_zoo.search.budget import Budget
 from snt_zoo.search.recipe import Recipe
 from snt_zoo.search.regularisers import list_guards
 from snt_zoo.search.searchers import Searcher, get_searcher, list_searchers
 from snt_zoo.search.selection import select
 from tests.conftest import TINY
+from tests.search.runs import finetune
 
 Batch = tuple[torch.Tensor, torch.Tensor]
 

@@ -12,9 +12,9 @@ from snt_zoo.data import ImageDataset
 from snt_zoo.networks.evaluate import evaluate, recalibrate
 from snt_zoo.search.budget import Budget
 from snt_zoo.search.learners import WeightLearner
-from snt_zoo.search.pretrain import pretrain
 from snt_zoo.search.recipe import Recipe
 from tests.conftest import TINY
+from tests.search.runs import pretrain
 
 from .cases import make_searcher
 

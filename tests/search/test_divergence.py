@@ -13,13 +13,13 @@ from torch import Tensor
 from snt_zoo.data import ImageDataset
 from snt_zoo.errors import DivergenceError
 from snt_zoo.search import learners
-from snt_zoo.search.adapting.finetune import finetune
 from snt_zoo.search.budget import Budget
 from snt_zoo.search.checkpoint import CHECKPOINT, load_checkpoint
 from snt_zoo.search.learners import WeightLearner
 from snt_zoo.search.recipe import Recipe
 from snt_zoo.search.tally import HOPELESS, Tally
 from tests.conftest import TINY
+from tests.search.runs import finetune
 
 CPU = torch.device("cpu")
 

@@ -8,11 +8,12 @@ import pytest
 
 from snt_zoo.data import ImageDataset
 from snt_zoo.search import stage
-from snt_zoo.search.adapting.finetune import FinetuneResult, finetune
+from snt_zoo.search.adapting.result import FinetuneResult
 from snt_zoo.search.budget import Budget, Clock
 from snt_zoo.search.learners import WeightLearner
 from snt_zoo.search.recipe import Recipe
 from tests.conftest import TINY
+from tests.search.runs import finetune
 
 
 def run(data: ImageDataset, budget: Budget, batch_size: int = 50) -> FinetuneResult:

@@ -17,10 +17,11 @@ from snt_zoo.networks.heads import split_by_head
 from snt_zoo.networks.supernet import Supernet
 from snt_zoo.search.budget import Budget
 from snt_zoo.search.learners import WeightLearner
-from snt_zoo.search.pretrain import accuracies, pretrain
+from snt_zoo.search.pretrain import accuracies
 from snt_zoo.search.recipe import Recipe
 from snt_zoo.search.searchers import get_searcher
 from tests.conftest import TINY
+from tests.search.runs import pretrain
 
 CONFIG = TINY["nas_bench_201"]
 RECIPE = Recipe(batch_size=64, warmup_share=0.2, datasets_per_step=2, weight_lr=0.05)

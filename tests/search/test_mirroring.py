@@ -13,9 +13,9 @@ from snt_zoo.data.joining import join
 from snt_zoo.errors import ConfigError
 from snt_zoo.search.budget import Budget
 from snt_zoo.search.mirroring import CANDIDATES, Mirrored, augmentation_names, choose_augmentation, verdict
-from snt_zoo.search.pretrain import pretrain
 from snt_zoo.search.recipe import Recipe
 from tests.conftest import TINY
+from tests.search.runs import pretrain
 
 
 class Stripes:

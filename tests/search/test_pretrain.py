@@ -8,9 +8,8 @@ import pytest
 
 from snt_zoo.data import ImageDataset
 from snt_zoo.search.budget import Budget
-from snt_zoo.search.pretrain import pretrain
 from snt_zoo.search.recipe import Recipe
-from tests.search.adapting.racers import CONFIG
+from tests.search.runs import CONFIG, pretrain
 
 
 @pytest.mark.parametrize(("rate", "epochs", "warned"), [(1e-7, 1, True), (0.1, 3, False)])

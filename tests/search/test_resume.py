@@ -17,13 +17,14 @@ from torch import Tensor
 from snt_zoo.data import ImageDataset, dataset
 from snt_zoo.errors import ResumeError
 from snt_zoo.search import checkpoint
-from snt_zoo.search.adapting.finetune import FinetuneResult, finetune
+from snt_zoo.search.adapting.result import FinetuneResult
 from snt_zoo.search.budget import Budget
 from snt_zoo.search.checkpoint import CHECKPOINT, PARTIAL, load_checkpoint, save_checkpoint
 from snt_zoo.search.learners import WeightLearner
 from snt_zoo.search.recipe import Recipe
 from snt_zoo.search.searchers import list_searchers
 from tests.conftest import TINY
+from tests.search.runs import finetune
 
 # 3 steps an epoch of the search (and 2 of the alphas' stream), 4 of the derived network; 2 epochs each.
 SEARCH_STEPS, ALL_STEPS = 6, 14

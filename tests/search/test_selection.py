@@ -11,13 +11,13 @@ from torch import Tensor
 from snt_zoo.data import ImageDataset
 from snt_zoo.errors import UnknownComponentError
 from snt_zoo.networks.spaces import nas_bench_201
-from snt_zoo.search.adapting.finetune import finetune
 from snt_zoo.search.budget import Budget
 from snt_zoo.search.recipe import Recipe
 from snt_zoo.search.searchers import Searcher
 from snt_zoo.search.selection import _Perturbation, check_selection, select
 from tests.conftest import TINY
 from tests.search.cases import make_searcher
+from tests.search.runs import finetune
 
 OPERATIONS = nas_bench_201.OPERATIONS
 POOL, CONV = OPERATIONS.index("avg_pool_3x3"), OPERATIONS.index("nor_conv_3x3")

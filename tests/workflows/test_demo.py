@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 
 import snt_zoo
+from snt_zoo import QueryResult, Zoo
 from snt_zoo.workflows.demo import run_demo
-from snt_zoo.zoo import QueryResult, Zoo
 
 
 def test_the_demo_finds_finetunes_and_compares(tmp_path: Path) -> None:

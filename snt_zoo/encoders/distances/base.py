@@ -7,25 +7,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
 
-from snt_zoo.data import ImageDataset
 from snt_zoo.encoders.sketch import Sketch
+from snt_zoo.encoders.target import Target
 from snt_zoo.encoders.transport import Transport
 from snt_zoo.encoders.transport.class_level import check_comparable
 from snt_zoo.errors import DatasetError, UnknownComponentError
 from snt_zoo.networks.supernet import Supernet
-
-
-@dataclass(frozen=True, eq=False)
-class Target:
-    """The dataset that is asked about.
-
-    Args:
-        sketch: of it.
-        data: its images, for the distances that need them.
-    """
-
-    sketch: Sketch
-    data: ImageDataset | None = None
 
 
 @dataclass(frozen=True, eq=False)

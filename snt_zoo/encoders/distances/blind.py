@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 
-from snt_zoo.encoders.distances.base import DatasetDistance, Measured, Source, Target, register_distance
+from snt_zoo.encoders.distances.base import DatasetDistance, Measured, Source, register_distance
+from snt_zoo.encoders.target import Target
 from snt_zoo.encoders.transport import class_distances
 
 

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from snt_zoo.data import Split
-from snt_zoo.encoders.distances.base import DatasetDistance, Measured, Source, Target, register_distance
+from snt_zoo.encoders.distances.base import DatasetDistance, Measured, Source, register_distance
+from snt_zoo.encoders.target import Target
 from snt_zoo.errors import RegistryError
 from snt_zoo.networks.evaluate import features as network_features
 

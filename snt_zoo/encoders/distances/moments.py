@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
-from snt_zoo.encoders.distances.base import DatasetDistance, Measured, Source, Target, register_distance
+from snt_zoo.encoders.distances.base import DatasetDistance, Measured, Source, register_distance
 from snt_zoo.encoders.sketch import COVARIANCE_DIM, Sketch
+from snt_zoo.encoders.target import Target
 from snt_zoo.encoders.transport.bures import squared_bures_of_pairs
 from snt_zoo.encoders.transport.class_level import SPREAD_SCALE, squared_distances
 

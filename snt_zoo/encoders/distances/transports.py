@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import torch
 
-from snt_zoo.encoders.distances.base import DatasetDistance, Measured, Source, Target, register_distance
+from snt_zoo.encoders.distances.base import DatasetDistance, Measured, Source, register_distance
+from snt_zoo.encoders.target import Target
 from snt_zoo.encoders.transport import Method, class_distances, dataset_distances
 from snt_zoo.encoders.transport.sample_level import EPSILON
 

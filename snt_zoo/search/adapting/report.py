@@ -1,4 +1,4 @@
-"""The report of a run: as JSON for programs, as one HTML file for people.
+"""The report of a run for people: one HTML page, made from what `FinetuneResult.to_json` gives.
 
 The page needs no network and no scripts. Names of classes and sources come from outside: the templates
 escape whatever they are given.
@@ -6,23 +6,16 @@ escape whatever they are given.
 
 from __future__ import annotations
 
-import platform
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
-from datetime import datetime, timezone
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from datetime import datetime
+from typing import Any
 
-import torch
 from markupsafe import Markup
 
-from snt_zoo import __version__
+from snt_zoo.networks.genotype import Genotype
 from snt_zoo.search.adapting.drawing import STAGES, TEMPLATES, draw_genotype, draw_history, stage_colour
-
-if TYPE_CHECKING:
-    from snt_zoo.search.adapting.finetune import FinetuneResult
-    from snt_zoo.search.run import EpochRecord
+from snt_zoo.search.run import EpochRecord
 
 _STEPS = {
     "supernet": "adapted supernet, along the path of its genotype",
@@ -31,142 +24,53 @@ _STEPS = {
     "finetuned": "trained for the rest of the budget",
 }
 _OUT = {
-    "heat": "behind on a few images",
-    "rung 0": "behind with a new head",
-    "rung 1": "behind after some training",
-    "slow": "too slow to be trained in this budget",
-    "generalist": "not clearly ahead of a generalist",
+    "behind": "behind with a new head",
+    "narrower": "not clearly ahead of a supernet that was trained on more datasets",
     "time": "no time for it",
     "limits": "no network of its space is within the limits",
-    "diverged": "its training diverged",
 }
-_RUNGS = {"heat": "on a few images", "head": "new head", "training": "after some training"}
-DERIVED = "derived"
-"""Folder within a model's folder: the network of the search, where the probe's is handed back."""
 _FOLDED = 60  # a list with more entries is folded up
 
 
-def report_json(result: FinetuneResult, *, out: str | Path | None = None) -> dict[str, Any]:
-    """What `snt-zoo finetune --json` prints.
-
-    Args:
-        result: of the run.
-        out: where the model was saved.
-
-    Returns:
-        Plain data. Accuracies are from 0 to 1, times in seconds, `date` is UTC in ISO 8601.
-    """
-    return {
-        "from": result.source,
-        "returned": result.returned,
-        "genotype": result.genotype.to_json(),
-        "accuracy": dict(result.accuracy),
-        "params": result.params,
-        "macs": result.macs,
-        "history": [asdict(record) for record in result.history],
-        "seconds": result.seconds,
-        "out": None if out is None else str(out),
-        "steps": dict(result.steps),
-        "search": dict(result.search),
-        "warnings": list(result.warnings),
-        "probe": None if result.probe is None else dict(result.probe),
-        "ensemble": None if result.ensemble is None else dict(result.ensemble),
-        "race": [dict(row) for row in result.race],
-        "derived": None if result.derived is None else _kept(result.derived, out),
-        "class_names": list(result.class_names),
-        "settings": dict(result.settings),
-        "micro_batch": {record.stage: record.micro_batch for record in result.history},
-        "versions": _versions(),
-        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-    }
-
-
-def _kept(derived: FinetuneResult, out: str | Path | None) -> dict[str, Any]:
-    """The network of the search, where another one is handed back."""
-    return {
-        "genotype": derived.genotype.to_json(),
-        "accuracy": dict(derived.accuracy),
-        "params": derived.params,
-        "macs": derived.macs,
-        "out": None if out is None else str(Path(out) / DERIVED),
-    }
-
-
 def report_html(
-    result: FinetuneResult,
-    *,
-    out: str | Path | None = None,
-    others: Mapping[str, Sequence[EpochRecord]] | None = None,
+    document: Mapping[str, Any], *, others: Mapping[str, Sequence[EpochRecord]] | None = None
 ) -> str:
     """The report as one self-contained HTML page.
 
     Args:
-        result: of the run.
-        out: where the model was saved, for the lines that load it.
+        document: what `FinetuneResult.to_json` gives.
         others: histories of runs to compare with, by name.
 
     Example:
-        >>> Path("report.html").write_text(report_html(result))  # doctest: +SKIP
+        >>> Path("report.html").write_text(report_html(result.to_json()))  # doctest: +SKIP
     """
-    folder = "path/to/this/folder" if out is None else str(out)
+    folder = document["out"] or "path/to/this/folder"
+    history = [EpochRecord(**record) for record in document["history"]]
+    genotype = Genotype.from_json(document["genotype"])
     return TEMPLATES.get_template("report.html.j2").render(
-        result=result,
+        **document,
+        source=document["from"],
         python_folder=repr(folder),
         shell_folder=shlex.quote(folder),
         tiles=[
-            ("test accuracy", _percent(result.accuracy["test"])),
-            ("validation accuracy", _percent(result.accuracy["val"])),
-            ("parameters", f"{result.params:,}"),
-            ("multiply-accumulates per image", f"{result.macs:,}"),
+            ("test accuracy", _percent(document["accuracy"]["test"])),
+            ("validation accuracy", _percent(document["accuracy"]["val"])),
+            ("parameters", f"{document['params']:,}"),
+            ("multiply-accumulates per image", f"{document['macs']:,}"),
         ],
-        probe=None if result.probe is None else _percent(result.probe["val_accuracy"]),
-        derived=None
-        if result.derived is None
-        else {
-            "val": _percent(result.derived.accuracy["val"]),
-            "test": _percent(result.derived.accuracy["test"]),
-            "params": f"{result.derived.params:,}",
-            "macs": f"{result.derived.macs:,}",
-        },
+        percent=_percent,
         # Both are made by templates that escape: they go in as they are.
-        curve=Markup(draw_history(result.history, others=others)),
-        cells=Markup(draw_genotype(result.genotype)),
-        rungs=[
-            (name, title)
-            for name, title in _RUNGS.items()
-            if any(rung["rung"] == name for row in result.race for rung in row["rungs"])
-        ],
-        race=[
-            (
-                row["id"],
-                {
-                    rung["rung"]: f"{_percent(rung['val_accuracy'])} in {rung['seconds']:.1f} s"
-                    for rung in row["rungs"]
-                },
-                "won" if row["won"] else _OUT.get(row["out"], row["out"]),
-            )
-            for row in result.race
-        ],
-        steps=[
-            (name, _STEPS.get(name, ""), _percent(accuracy), accuracy)
-            for name, accuracy in result.steps.items()
-        ],
-        history=[(r, STAGES.get(r.stage, (r.stage,))[0], stage_colour(r.stage)) for r in result.history],
-        settings=_flat(result.settings),
-        search=_flat(result.search),
-        versions=_versions(),
-        date=datetime.now(timezone.utc).strftime("%d %B %Y, %H:%M UTC"),
+        curve=Markup(draw_history(history, others=others)),
+        cells=Markup(draw_genotype(genotype)),
+        architecture=str(genotype),
+        out_of_race=_OUT,
+        meanings=_STEPS,
+        records=[(r, STAGES.get(r.stage, (r.stage,))[0], stage_colour(r.stage)) for r in history],
+        asked=_flat(document["settings"]),
+        found=_flat(document["search"]),
+        day=datetime.fromisoformat(document["date"]).strftime("%d %B %Y, %H:%M UTC"),
         folded=_FOLDED,
     )
-
-
-def _versions() -> dict[str, str]:
-    return {
-        "snt-zoo": __version__,
-        "torch": str(torch.__version__),
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-    }
 
 
 def _percent(share: float) -> str:

@@ -24,10 +24,10 @@ from snt_zoo.errors import (
 )
 from snt_zoo.networks.supernet import Supernet
 from snt_zoo.registry.hub.client import HubClient
-from snt_zoo.search.adapting.finetune import finetune
 from snt_zoo.search.budget import Budget
 from tests.conftest import TINY
 from tests.registry.making import make_bundle, source
+from tests.search.runs import finetune
 
 from .conftest import OTHER_TOKEN, Zoos
 from .state import Hub

@@ -17,12 +17,12 @@ from snt_zoo.data import ImageDataset
 from snt_zoo.errors import NotInRegistryError, SignatureError
 from snt_zoo.registry.hub.client import HubClient
 from snt_zoo.registry.hub.signing import SIGNATURE, SIGNATURE_LIMIT
-from snt_zoo.search.adapting.finetune import finetune
 from snt_zoo.search.budget import Budget
 from snt_zoo.zoo import Zoo
 from tests.cli.conftest import invoke
 from tests.conftest import TINY
 from tests.registry.making import make_bundle
+from tests.search.runs import finetune
 
 from .conftest import TOKEN, Zoos
 from .state import Hub

@@ -14,7 +14,8 @@ from snt_zoo.errors import HubError, HubUnavailableError, NoMatchError, NotInReg
 from snt_zoo.registry.hub.cache import FILE, HubCache
 from snt_zoo.registry.hub.client import HubClient
 from snt_zoo.registry.hub.sync import sync
-from snt_zoo.search.adapting.racer import Entrant
+from snt_zoo.search.adapting.candidates import Candidate
+from snt_zoo.workflows.shelves import cache_of
 from snt_zoo.zoo import Zoo
 from tests.registry.making import make_bundle, sketch
 
@@ -103,14 +104,14 @@ def test_finetune_takes_a_repository_or_an_id_that_was_seen(
 ) -> None:
     used: list[str] = []
 
-    def stop(data: object, entrants: list[Entrant], **_: object) -> None:
-        used.extend(entrant.id for entrant in entrants)
+    def stop(data: object, candidates: list[Candidate], *_: object, **__: object) -> None:
+        used.extend(candidate.id for candidate in candidates)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("snt_zoo.workflows.finetune.finetune", stop)
+    monkeypatch.setattr("snt_zoo.workflows.finetune.adapt", stop)
     home = zoo()
     home.sync()
-    seen = next(record for record in home._cache().list() if record.repo == "alice/s3")
+    seen = next(record for record in cache_of(home).list() if record.repo == "alice/s3")
     for source in ("alice/s0", "alice/s0@main", seen.id, seen.id[:6]):
         with pytest.raises(KeyboardInterrupt):
             home.finetune(source, few_digits, epochs=1, floor=False)

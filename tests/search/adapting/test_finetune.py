@@ -18,31 +18,18 @@ from snt_zoo.networks.evaluate import evaluate
 from snt_zoo.networks.head import preparation
 from snt_zoo.networks.supernet import NetworkConfig, Supernet
 from snt_zoo.search.adapting import finetune as finetuning
-from snt_zoo.search.adapting.finetune import FinetuneResult, finetune
-from snt_zoo.search.adapting.racer import worthwhile
+from snt_zoo.search.adapting.finetune import worthwhile
+from snt_zoo.search.adapting.result import FinetuneResult
 from snt_zoo.search.bilevel import bilevel_parts
 from snt_zoo.search.budget import Budget
 from snt_zoo.search.checkpoint import CHECKPOINT
 from snt_zoo.search.learners import WeightLearner
-from snt_zoo.search.pretrain import pretrain
 from snt_zoo.search.recipe import Recipe
-from snt_zoo.search.run import EpochRecord
 from tests.conftest import TINY
+from tests.search.runs import RECIPE, KilledError, finetune, interrupt_after, pretrain
 
 MakeSupernet = Callable[..., Supernet]
 CONFIG = TINY["nas_bench_201"]
-
-
-class KilledError(Exception):
-    """Stands for a kill in the middle of a run."""
-
-
-def interrupt_after(epochs: int) -> Callable[[EpochRecord], None]:
-    def on_epoch(record: EpochRecord) -> None:
-        if record.epoch == epochs:
-            raise KilledError
-
-    return on_epoch
 
 
 def same_weights(left: torch.nn.Module, right: torch.nn.Module) -> bool:
@@ -51,12 +38,9 @@ def same_weights(left: torch.nn.Module, right: torch.nn.Module) -> bool:
 
 
 def run(
-    data: ImageDataset, source: Supernet | NetworkConfig, *, seed: int = 0, epochs: int = 2, **options: object
+    data: ImageDataset, source: Supernet | NetworkConfig, *, epochs: int = 2, **options: Any
 ) -> FinetuneResult:
-    recipe = Recipe(batch_size=64, warmup_share=0.0, search_share=0.5)
-    return finetune(
-        data, source, budget=Budget(epochs=epochs), recipe=recipe, seed=seed, device="cpu", **options
-    )  # type: ignore[arg-type]
+    return finetune(data, source, budget=Budget(epochs=epochs), recipe=RECIPE, **options)
 
 
 def test_a_transferred_run_goes_through_its_stages(
@@ -64,7 +48,7 @@ def test_a_transferred_run_goes_through_its_stages(
 ) -> None:
     source = make_supernet(replace(CONFIG, num_classes=7))  # other classes than the target's
     before = {k: v.clone() for k, v in source.state_dict().items()}
-    result = run(few_digits, source, source_id="some-id")
+    result = run(few_digits, source, id="some-id")
     assert [record.stage for record in result.history] == ["head", "search", "search", "derived", "derived"]
     assert [record.epoch for record in result.history] == [0, 1, 2, 3, 4]
     assert result.source == "some-id"
@@ -182,10 +166,10 @@ def test_an_interrupted_pretraining_goes_on_with_the_same_bits(
     tmp_path: Path, few_digits: ImageDataset
 ) -> None:
     options = {"budget": Budget(epochs=3), "recipe": Recipe(batch_size=64), "device": "cpu"}
-    whole = pretrain(few_digits, CONFIG, **options)  # type: ignore[arg-type]
+    whole = pretrain(few_digits, CONFIG, **options)
     with pytest.raises(KilledError):
-        pretrain(few_digits, CONFIG, folder=tmp_path, on_epoch=interrupt_after(2), **options)  # type: ignore[arg-type]
-    resumed = pretrain(few_digits, CONFIG, folder=tmp_path, resume=True, **options)  # type: ignore[arg-type]
+        pretrain(few_digits, CONFIG, folder=tmp_path, on_epoch=interrupt_after(2), **options)
+    resumed = pretrain(few_digits, CONFIG, folder=tmp_path, resume=True, **options)
     assert same_weights(whole.supernet, resumed.supernet)
     assert (whole.val_accuracy, whole.test_accuracy) == (resumed.val_accuracy, resumed.test_accuracy)
 

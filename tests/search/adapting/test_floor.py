@@ -8,12 +8,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
 
 import snt_zoo
 from snt_zoo.data import ImageDataset
 from snt_zoo.encoders.probe import Probe, fit_probe
-from snt_zoo.encoders.sketch import Drawn, draw
+from snt_zoo.encoders.sketch import Sample
 from snt_zoo.errors import ModelFolderError, UnknownComponentError
 from snt_zoo.networks.bounds import Limits
 from snt_zoo.networks.derived import DerivedModel
@@ -21,75 +20,75 @@ from snt_zoo.networks.ensemble import Ensemble, Pool, fit_pool
 from snt_zoo.networks.evaluate import count_macs, count_parameters, evaluate, logits
 from snt_zoo.networks.head import fit_head
 from snt_zoo.registry.hub.package import pack_folder
-from snt_zoo.search.adapting.best_head import BestHead
-from snt_zoo.search.adapting.finetune import FinetuneResult, finetune
-from snt_zoo.search.adapting.floor import Floor, probe_network, with_floor
+from snt_zoo.search.adapting.floor import Floor, probe_network
+from snt_zoo.search.adapting.result import FinetuneResult
 from snt_zoo.search.budget import Budget
-from snt_zoo.search.pretrain import pretrain
 from tests.conftest import TINY
 from tests.encoders.making import cheap_backbone
+from tests.search.runs import finetune, pretrain
 
 
 @pytest.fixture(scope="module")
 def probe(few_digits: ImageDataset) -> Probe:
-    return fit_probe(few_digits, draw(few_digits))
+    return fit_probe(few_digits, Sample.of(few_digits))
 
 
 class FixedFloor(Floor):
     """A floor whose probe is given, and perhaps another than that of its accuracy."""
 
     def __init__(self, data: ImageDataset, probe: Probe, limits: Limits | None = None) -> None:
-        super().__init__(data, draw(data), seconds=None, limits=limits)
+        super().__init__(data, Sample.of(data), limits=limits or Limits())
         self._probe = probe
 
 
-def with_model(result: FinetuneResult, good: BestHead) -> FinetuneResult:
-    """A run that ended with this network."""
-    accuracy = {"val": good.val_accuracy, "test": 0.1}
-    return replace(result, model=good.model, genotype=good.model.genotype, accuracy=accuracy)
-
-
-def alone(data: ImageDataset, probe: Probe, limits: Limits | None = None) -> Floor:
+class Alone(FixedFloor):
     """A floor that never puts two networks together."""
 
-    class Alone(FixedFloor):
-        def pool(self, *, best: tuple[Tensor, float] | None = None) -> tuple[Pool, Pool] | None:
-            return None
+    def pool(self) -> tuple[Pool, Pool] | None:
+        return None
 
-    return Alone(data, probe, limits)
+
+def under(floor: Floor, result: FinetuneResult, data: ImageDataset) -> FinetuneResult:
+    return floor.under(result, data, torch.device("cpu"))
 
 
 @pytest.fixture(scope="module")
-def good(few_digits: ImageDataset) -> BestHead:
+def good(few_digits: ImageDataset) -> DerivedModel:
     """A tiny network that has learned digits."""
-    made = pretrain(few_digits, TINY["nas_bench_201"], budget=Budget(epochs=60), seed=1, device="cpu")
+    made = pretrain(few_digits, TINY["nas_bench_201"], budget=Budget(epochs=60), seed=1)
     fit_head(made.supernet, few_digits.train)
-    model = DerivedModel.inherit(made.supernet).eval()
-    return BestHead("slow-1", model, evaluate(model, few_digits.val))
+    return DerivedModel.inherit(made.supernet).eval()
 
 
 @pytest.fixture(scope="module")
 def searched(few_digits: ImageDataset) -> FinetuneResult:
-    return finetune(few_digits, TINY["nas_bench_201"], budget=Budget(epochs=1), device="cpu", spent=5.0)
+    return finetune(few_digits, TINY["nas_bench_201"], budget=Budget(epochs=1), spent=5.0)
+
+
+@pytest.fixture(scope="module")
+def trained(few_digits: ImageDataset, good: DerivedModel, searched: FinetuneResult) -> FinetuneResult:
+    """A run that ended with this network."""
+    accuracy = {"val": evaluate(good, few_digits.val), "test": 0.1}
+    return replace(searched, model=good, genotype=good.genotype, accuracy=accuracy)
 
 
 def test_the_network_gives_what_the_probe_gives(few_digits: ImageDataset, probe: Probe) -> None:
     model = probe_network(probe)
     images = few_digits.val.subset(torch.arange(8)).tensor(96)
-    features = draw(few_digits).backbone.features(images)
+    features = Sample.of(few_digits).backbone.features(images)
     with torch.no_grad():
         found = model(model.config.normalisation(images))
     torch.testing.assert_close(found, probe.logits(features), rtol=1e-3, atol=1e-3)
     assert evaluate(model, few_digits.val) == pytest.approx(probe.val_accuracy, abs=1 / 60 + 1e-9)
     assert count_parameters(model) > 2e6 and count_macs(model) > 40e6
     with pytest.raises(UnknownComponentError, match="not one on cheap"):
-        probe_network(fit_probe(few_digits, draw(few_digits, cheap_backbone())))
+        probe_network(fit_probe(few_digits, Sample.of(few_digits, cheap_backbone())))
 
 
 def test_the_better_one_is_handed_back_and_nothing_is_lost(
     few_digits: ImageDataset, probe: Probe, searched: FinetuneResult, tmp_path: Path
 ) -> None:
-    result = with_floor(searched, alone(few_digits, probe), few_digits, device="cpu")
+    result = under(Alone(few_digits, probe), searched, few_digits)
     assert result.returned == "probe" and result.derived is searched and result.source == "scratch"
     assert result.accuracy["val"] > searched.accuracy["val"]
     assert (result.params, result.macs) == (count_parameters(result.model), count_macs(result.model))
@@ -108,9 +107,7 @@ def test_the_better_one_is_handed_back_and_nothing_is_lost(
 def test_it_is_shared_as_what_it_is(
     few_digits: ImageDataset, probe: Probe, searched: FinetuneResult, tmp_path: Path
 ) -> None:
-    folder = with_floor(searched, alone(few_digits, probe), few_digits, device="cpu").save(
-        tmp_path / "a secret place"
-    )
+    folder = under(Alone(few_digits, probe), searched, few_digits).save(tmp_path / "a secret place")
     asked: list[str] = []
 
     def base(source: str) -> str | None:
@@ -129,22 +126,22 @@ def test_the_derived_network_stays_where_it_is_better_or_the_probe_too_large(
 ) -> None:
     for reached in (probe.val_accuracy, 1.0):  # a tie goes to the smaller network
         good = replace(searched, accuracy={"val": reached, "test": 0.5})
-        kept = with_floor(good, alone(few_digits, probe), few_digits)
+        kept = under(Alone(few_digits, probe), good, few_digits)
         assert kept.model is searched.model and kept.returned == "derived" and kept.derived is None
         assert kept.warnings == searched.warnings
         assert kept.probe is not None and kept.probe["val_accuracy"] == probe.val_accuracy
     for limits in (Limits(max_params=100_000), Limits(max_macs=1_000_000)):
-        kept = with_floor(searched, FixedFloor(few_digits, probe, limits), few_digits)
+        kept = under(FixedFloor(few_digits, probe, limits), searched, few_digits)
         assert kept.model is searched.model and kept.returned == "derived"
         assert "too large for the limits" in kept.warnings[-1]
 
 
 def test_the_floor_looks_at_more_images_only_where_that_can_matter(few_digits: ImageDataset) -> None:
-    drawn = draw(few_digits, cheap_backbone())
+    drawn = Sample.of(few_digits, cheap_backbone())
     few = replace(drawn, indices=drawn.indices[::4], features=drawn.features[::4], labels=drawn.labels[::4])
-    floor = Floor(few_digits, few, seconds=None)
-    first = floor.begin()
-    assert first == floor.probe.val_accuracy and floor.probe.images == len(few.indices)
+    floor = Floor(few_digits, few)
+    first = floor.probe.val_accuracy
+    assert floor.probe.images == len(few.indices)
     assert not floor.matters(first + 0.01) and floor.matters(first)
     assert floor.grow() == floor.probe.val_accuracy >= first
     grown = floor.probe
@@ -155,7 +152,7 @@ def test_the_floor_looks_at_more_images_only_where_that_can_matter(few_digits: I
         assert grown.images == whole.images and torch.equal(grown.weight, whole.weight)
     assert not floor.matters(0.0)
     # One that is told late, in a run that goes on, does at once what it would have done by then.
-    late = Floor(few_digits, few, seconds=None)
+    late = Floor(few_digits, few)
     assert late.grow() == grown.val_accuracy and torch.equal(late.probe.weight, grown.weight)
 
 
@@ -163,35 +160,9 @@ def test_what_is_spent_before_counts(searched: FinetuneResult) -> None:
     assert searched.history[0].seconds >= 5.0 and searched.seconds >= 5.0
 
 
-def test_the_best_head_of_a_race_is_handed_back_where_it_is_better(
-    few_digits: ImageDataset, good: BestHead, probe: Probe, searched: FinetuneResult, tmp_path: Path
-) -> None:
-    """A race that a better head lost for being too slow to train."""
-    raced = replace(searched, best_head=good)
-    weak = replace(probe, val_accuracy=0.1)
-    result = with_floor(raced, alone(few_digits, weak), few_digits, device="cpu")
-    assert (result.returned, result.source) == ("head", "slow-1")
-    assert result.derived is not None and result.derived.source == "scratch"
-    assert result.accuracy["val"] == good.val_accuracy > searched.accuracy["val"]
-    assert "a head fitted to slow-1 is better on validation" in result.warnings[-1]
-    loaded = snt_zoo.load_model(result.save(tmp_path / "model"))
-    assert loaded.source == "slow-1" and loaded.accuracy == dict(result.accuracy)
-    assert snt_zoo.load_model(tmp_path / "model" / "derived").source == "scratch"
-    assert "the head that was fitted to slow-1" in (tmp_path / "model" / "report.html").read_text("utf-8")
-    # The probe where it is better still, and no larger than allowed; else the head.
-    strong = replace(probe, val_accuracy=good.val_accuracy + 0.01)
-    assert with_floor(raced, alone(few_digits, strong), few_digits, device="cpu").returned == "probe"
-    few = FixedFloor(few_digits, strong, Limits(max_params=100_000))
-    small = with_floor(raced, few, few_digits, device="cpu")
-    assert small.returned == "head" and "too large for the limits" in small.warnings[-2]
-    # A head that is no better than the derived network changes nothing.
-    level = replace(raced, best_head=BestHead("slow-1", good.model, searched.accuracy["val"]))
-    assert with_floor(level, alone(few_digits, weak), few_digits).returned == "derived"
-
-
-def quarter(data: ImageDataset) -> Drawn:
+def quarter(data: ImageDataset) -> Sample:
     """A quarter of the training images, as a sketch has looked at them."""
-    drawn = draw(data)
+    drawn = Sample.of(data)
     return replace(drawn, indices=drawn.indices[::4], features=drawn.features[::4], labels=drawn.labels[::4])
 
 
@@ -203,22 +174,21 @@ def modest(few_digits: ImageDataset) -> Probe:
 
 
 def test_the_network_and_the_probe_are_handed_back_together_where_that_is_clearly_better(
-    few_digits: ImageDataset, good: BestHead, searched: FinetuneResult, modest: Probe, tmp_path: Path
+    few_digits: ImageDataset, good: DerivedModel, trained: FinetuneResult, modest: Probe, tmp_path: Path
 ) -> None:
-    trained = with_model(searched, good)
     floor = FixedFloor(few_digits, modest)
-    result = with_floor(trained, floor, few_digits, device="cpu")
+    result = under(floor, trained, few_digits)
     assert result.returned == "ensemble" and isinstance(result.model, Ensemble)
     assert result.derived is trained and result.source == "scratch"
-    assert result.genotype == good.model.genotype and result.model.networks[0] is good.model
+    assert result.genotype == good.genotype and result.model.networks[0] is good
     # It is the pool of what both say, and better than either by the number that decides.
     labels = few_digits.val.labels
-    each = [logits(network, few_digits.val) for network in (good.model, probe_network(modest))]
+    each = [logits(network, few_digits.val) for network in (good, probe_network(modest))]
     pool = fit_pool(each, labels)
     torch.testing.assert_close(result.model.weights, pool.weights, rtol=1e-2, atol=1e-2)
     assert pool.clearly_better_than(fit_pool(each[:1], labels))
     assert result.accuracy["val"] == pytest.approx(pool.accuracy, abs=1 / 60 + 1e-9)
-    assert result.params == count_parameters(good.model) + count_parameters(result.model.networks[1])
+    assert result.params == count_parameters(good) + count_parameters(result.model.networks[1])
     told = result.warnings[-1]
     assert "better together on validation" in told and f"({result.params:,} parameters" in told
     assert result.ensemble is not None and result.ensemble["cross_entropy"] < result.ensemble["alone"]
@@ -248,37 +218,32 @@ def test_the_network_and_the_probe_are_handed_back_together_where_that_is_clearl
 
 
 def test_together_they_are_not_handed_back_where_one_is_enough_or_both_too_large(
-    few_digits: ImageDataset, good: BestHead, searched: FinetuneResult, modest: Probe
+    few_digits: ImageDataset, trained: FinetuneResult, modest: Probe
 ) -> None:
-    trained = with_model(searched, good)
     # The probe knows nothing.
     nothing = replace(modest, weight=torch.zeros_like(modest.weight), val_accuracy=0.1)
-    assert with_floor(trained, FixedFloor(few_digits, nothing), few_digits).returned == "derived"
+    assert under(FixedFloor(few_digits, nothing), trained, few_digits).returned == "derived"
     # The network has no error that another could mend.
     perfect = replace(trained, accuracy={"val": 1.0, "test": 0.1})
-    assert with_floor(perfect, FixedFloor(few_digits, modest), few_digits).returned == "derived"
+    assert under(FixedFloor(few_digits, modest), perfect, few_digits).returned == "derived"
     # No larger than allowed; and no worse than the probe on validation.
     probe_alone = count_parameters(probe_network(modest))  # which would just do
     for limits in (Limits(max_params=probe_alone), Limits(max_macs=1_000_000)):
         small = FixedFloor(few_digits, modest, limits)
-        assert with_floor(trained, small, few_digits).returned == "derived" and small.together() is None
-    head = BestHead("other", probe_network(modest), 0.999)
-    assert (
-        with_floor(replace(trained, best_head=head), FixedFloor(few_digits, modest), few_digits).returned
-        == "head"
-    )
+        assert under(small, trained, few_digits).returned == "derived" and small.pool() is None
     proud = FixedFloor(few_digits, replace(modest, val_accuracy=0.999))
-    assert with_floor(trained, proud, few_digits).returned == "probe"
-    assert FixedFloor(few_digits, modest).together() is None  # no network was seen yet
+    assert under(proud, trained, few_digits).returned == "probe"
+    assert FixedFloor(few_digits, modest).pool() is None  # no network was seen yet
 
 
-def test_on_the_way_the_floor_tells_what_it_would_hand_back(few_digits: ImageDataset, good: BestHead) -> None:
-    floor = Floor(few_digits, quarter(few_digits), seconds=None)
-    first = floor.begin()
-    floor.look(good.model, good.val_accuracy)
-    pool = floor.pool()
-    assert pool is not None and floor.together() == pool[0].accuracy
+def test_on_the_way_the_floor_tells_what_it_would_hand_back(
+    few_digits: ImageDataset, good: DerivedModel, trained: FinetuneResult
+) -> None:
+    floor, reached = Floor(few_digits, quarter(few_digits)), trained.accuracy["val"]
+    first = floor.probe.val_accuracy
+    floor.look(good, reached)
+    assert floor.pool() is not None
     # A probe that helps is worth more images, though the network is ahead of it.
-    assert good.val_accuracy > first and floor.matters(good.val_accuracy)
+    assert reached > first and floor.matters(reached)
     assert floor.grow() > first and floor.probe.images == len(few_digits.train)
-    assert not floor.matters(good.val_accuracy)  # all were looked at
+    assert not floor.matters(reached)  # all were looked at

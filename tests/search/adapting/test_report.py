@@ -10,11 +10,12 @@ import pytest
 
 from snt_zoo.data import ImageDataset
 from snt_zoo.networks.genotype import Genotype
-from snt_zoo.search.adapting.finetune import FinetuneResult, finetune
-from snt_zoo.search.adapting.report import report_html, report_json
+from snt_zoo.search.adapting.report import report_html
+from snt_zoo.search.adapting.result import FinetuneResult
 from snt_zoo.search.budget import Budget
 from snt_zoo.search.run import EpochRecord
 from tests.conftest import TINY
+from tests.search.runs import finetune
 
 HOSTILE = '<script>alert(\'"&")</script>'
 VOID = {"meta", "br", "img", "link", "input", "hr"}
@@ -55,7 +56,7 @@ def result(few_digits: ImageDataset) -> FinetuneResult:
 
 
 def test_the_json_has_the_keys_of_the_contract_and_no_nan(result: FinetuneResult) -> None:
-    report = json.loads(json.dumps(report_json(result, out="runs/x"), allow_nan=False))
+    report = json.loads(json.dumps(result.to_json(out="runs/x"), allow_nan=False))
     assert report["from"] == result.source
     assert report["accuracy"] == dict(result.accuracy)
     assert Genotype.from_json(report["genotype"]) == result.genotype
@@ -68,7 +69,7 @@ def test_the_json_has_the_keys_of_the_contract_and_no_nan(result: FinetuneResult
 
 
 def test_the_page_says_what_came_out(result: FinetuneResult) -> None:
-    page = Page(report_html(result, out="runs/my photos"))
+    page = Page(report_html(result.to_json(out="runs/my photos")))
     for text in (
         f"{100 * result.accuracy['test']:.1f} %",
         f"{100 * result.accuracy['val']:.1f} %",
@@ -86,7 +87,7 @@ def test_the_page_says_what_came_out(result: FinetuneResult) -> None:
 
 
 def test_the_page_needs_nothing_else(result: FinetuneResult) -> None:
-    html = report_html(result)
+    html = report_html(result.to_json())
     page = Page(html)
     assert page.loads == []
     assert "script" not in page.tags
@@ -99,11 +100,11 @@ def test_names_from_outside_are_escaped(result: FinetuneResult) -> None:
     names = (HOSTILE, *result.class_names[1:])
     bad = replace(result, class_names=names, source=HOSTILE, settings={HOSTILE: {"a": HOSTILE}})
     others = {HOSTILE: result.history}
-    page = Page(report_html(bad, out=f"runs/{HOSTILE}", others=others))
+    page = Page(report_html(bad.to_json(out=f"runs/{HOSTILE}"), others=others))
     assert "script" not in page.tags
     assert HOSTILE in page.text
 
 
 def test_a_comparison_is_in_the_curve(result: FinetuneResult) -> None:
-    assert "from scratch" in report_html(result, others={"from scratch": result.history})
-    assert "polyline" not in report_html(result)
+    assert "from scratch" in report_html(result.to_json(), others={"from scratch": result.history})
+    assert "polyline" not in report_html(result.to_json())

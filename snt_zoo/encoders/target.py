@@ -1,0 +1,37 @@
+"""The dataset that is asked about: its images, where they are at hand, and its sketch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from snt_zoo.data import ImageDataset
+from snt_zoo.encoders.backbone import DEFAULT_BACKBONE
+from snt_zoo.encoders.sketch import Sample, Sketch, sketch
+
+
+@dataclass(frozen=True, eq=False)
+class Target:
+    """What a query is about; get one with `Target.of`.
+
+    Args:
+        sketch: of the dataset.
+        data: its images, for what looks at them; None where a sketch is all that was given.
+        sample: the images that the sketch is made of, as the backbone sees them; None likewise.
+    """
+
+    sketch: Sketch
+    data: ImageDataset | None = None
+    sample: Sample | None = None
+
+    @classmethod
+    def of(cls, given: ImageDataset | Sketch, backbone: str = DEFAULT_BACKBONE) -> Target:
+        """A dataset, which is sketched, or a sketch as it is.
+
+        Args:
+            given: labelled images, or their sketch.
+            backbone: makes the sketch.
+        """
+        if isinstance(given, Sketch):
+            return cls(given)
+        sample = Sample.of(given, backbone)
+        return cls(sketch(given, sample=sample), given, sample)

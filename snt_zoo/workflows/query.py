@@ -1,0 +1,95 @@
+"""Find the supernets that were trained on data like somebody's, and say whether any is close."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection
+from dataclasses import replace
+
+from snt_zoo.data import ImageDataset
+from snt_zoo.encoders.backbone import DEFAULT_BACKBONE
+from snt_zoo.encoders.distances import DatasetDistance
+from snt_zoo.encoders.probe import fit_probe
+from snt_zoo.encoders.sketch import Sketch
+from snt_zoo.encoders.target import Target
+from snt_zoo.registry.catalog.filters import Filter
+from snt_zoo.registry.closeness import any_close, with_heads
+from snt_zoo.registry.retrieval import DEFAULT_DISTANCE, QueryResult, retrieve
+from snt_zoo.workflows.shelves import Shelves, check_excluded, seen_on_hub
+
+PROBE_VAL = 256  # validation images of a query's probe: with them it takes as long as the sketch, at most
+
+
+def query(
+    zoo: Shelves,
+    data: ImageDataset | Sketch,
+    *,
+    k: int = 5,
+    max_params: int | None = None,
+    max_macs: int | None = None,
+    space: str | None = None,
+    exclude: Collection[str] = (),
+    hub: bool = False,
+    distance: str | DatasetDistance = DEFAULT_DISTANCE,
+    backbone: str = DEFAULT_BACKBONE,
+    probe: bool = True,
+    on_stage: Callable[[str], None] = lambda stage: None,
+) -> QueryResult:
+    """The supernets that were trained on the most similar data, nearest first.
+
+    Args:
+        zoo: where to look.
+        data: labelled images, or their sketch.
+        k: how many answers.
+        max_params: largest number of weights of the network that a supernet's genotype derives to.
+        max_macs: largest number of its multiply-accumulates.
+        space: only supernets of this search space.
+        exclude: ids (or their beginnings), names or tags of supernets to leave out.
+        hub: rank those on the Hugging Face Hub as well, as the last `sync` saw them; needs no network.
+        distance: what ranks, or its name; see `snt_zoo.encoders.distances`. The answer's `ranked_by` says
+            which it was, and at which level.
+        backbone: makes the sketch; the registry's supernets must have been sketched by the same.
+        probe: whether to say what a linear probe on the sketch's images comes to, what new heads of the
+            nearest supernets do, and so whether any is close; needs images.
+        on_stage: called with the name of each stage as it begins.
+
+    Raises:
+        UnknownComponentError: no distance of that name.
+        DatasetError: the distance looks at images, and `data` is a sketch.
+        NoMatchError: nothing meets the constraints.
+        NotInRegistryError: a word of `exclude` fits no supernet.
+        IndexMismatchError: the registry was made with another backbone.
+        HubError: nothing is known of the Hub yet.
+    """
+    shelf = seen_on_hub(zoo) if hub else None
+    check_excluded(zoo, exclude, shelf)
+    where = Filter(space=space, max_params=max_params, max_macs=max_macs, exclude=tuple(exclude))
+    on_stage("sketch")
+    start = time.perf_counter()
+    target = Target.of(data, backbone)
+    sketched = {} if target.data is None else {"sketch": time.perf_counter() - start}
+    on_stage("search")
+    found = retrieve(zoo.registry, target, k=k, distance=distance, where=where, hub=shelf)
+    found = replace(found, seconds=sketched | dict(found.seconds))
+    return _compared(zoo, target, found, on_stage) if probe and target.data is not None else found
+
+
+def _compared(
+    zoo: Shelves, target: Target, found: QueryResult, on_stage: Callable[[str], None]
+) -> QueryResult:
+    """The answer, with what a probe and new heads do on the target's images."""
+    data, sample = target.data, target.sample
+    assert data is not None and sample is not None
+    on_stage("probe")
+    probe = fit_probe(data, sample, max_images=len(sample.indices), max_val=PROBE_VAL)
+    on_stage("heads")
+    start = time.perf_counter()
+    matches = with_heads(found.matches, zoo.registry, target, max_val=PROBE_VAL)
+    heads = time.perf_counter() - start
+    return replace(
+        found,
+        matches=matches,
+        close=any_close(matches, probe, images=min(len(data.val), PROBE_VAL)),
+        probe=probe,
+        seconds={**found.seconds, "probe": probe.seconds, "heads": heads},
+    )

@@ -1,0 +1,77 @@
+"""What tests of runs share: runs on the CPU in one line, a clock that counts, a source that knows nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from snt_zoo.data import ImageDataset
+from snt_zoo.networks.supernet import NetworkConfig, Supernet
+from snt_zoo.search.adapting.candidates import Candidate, default_recipe
+from snt_zoo.search.adapting.finetune import finetune as adapt
+from snt_zoo.search.adapting.floor import Floor
+from snt_zoo.search.adapting.result import FinetuneResult
+from snt_zoo.search.pretrain import PretrainResult
+from snt_zoo.search.pretrain import pretrain as train
+from snt_zoo.search.recipe import Recipe
+from snt_zoo.search.run import EpochRecord, RunOptions
+from tests.conftest import TINY
+
+CONFIG = TINY["nas_bench_201"]
+RECIPE = Recipe(batch_size=64, warmup_share=0.0, search_share=0.5)
+
+
+class KilledError(Exception):
+    """Stands for a kill in the middle of a run."""
+
+
+def interrupt_after(epochs: int) -> Callable[[EpochRecord], None]:
+    def on_epoch(record: EpochRecord) -> None:
+        if record.epoch == epochs:
+            raise KilledError
+
+    return on_epoch
+
+
+def finetune(
+    data: ImageDataset,
+    source: Supernet | NetworkConfig | list[Candidate],
+    *,
+    id: str = "scratch",
+    recipe: Recipe | None = None,
+    floor: Floor | None = None,
+    on_source: Callable[[str], None] | None = None,
+    **options: Any,
+) -> FinetuneResult:
+    """`snt_zoo.search.adapting.finetune.finetune` with one candidate, or several."""
+    if not isinstance(source, list):
+        source = [Candidate(id, source, recipe or default_recipe(source))]
+    return adapt(data, source, RunOptions(**{"device": "cpu"} | options), floor=floor, on_source=on_source)
+
+
+def pretrain(
+    data: ImageDataset, start: NetworkConfig | Supernet, *, recipe: Recipe | None = None, **options: Any
+) -> PretrainResult:
+    """`snt_zoo.search.pretrain.pretrain`."""
+    return train(data, start, RunOptions(**{"device": "cpu"} | options), recipe=recipe)
+
+
+def dead_supernet() -> Supernet:
+    dead = Supernet.create(CONFIG, generator=torch.Generator())
+    with torch.no_grad():
+        for parameter in dead.trunk.parameters():
+            parameter.zero_()
+    return dead
+
+
+class Ticks:
+    """A clock that goes on by a second whenever it is looked at."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        self.now += 1.0
+        return self.now
