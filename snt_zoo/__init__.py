@@ -18,6 +18,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from snt_zoo.version import __version__
+
 if TYPE_CHECKING:
     from snt_zoo.data import ImageDataset, open_dataset
     from snt_zoo.errors import SntZooError
@@ -29,8 +31,6 @@ if TYPE_CHECKING:
     from snt_zoo.networks.supernet import Supernet
     from snt_zoo.search.budget import Budget
     from snt_zoo.zoo import Match, QueryResult, Zoo
-
-__version__ = "0.1.0"
 
 _HOMES = {
     "Budget": "snt_zoo.search.budget",
