@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from markupsafe import Markup
 
-from snt_zoo import __version__
 from snt_zoo.search.adapting.drawing import STAGES, TEMPLATES, draw_genotype, draw_history, stage_colour
+from snt_zoo.version import __version__
 
 if TYPE_CHECKING:
     from snt_zoo.search.adapting.finetune import FinetuneResult
