@@ -6,6 +6,7 @@ itself; `splits` makes the splits that a source lacks, `batches` feeds a network
 end.
 """
 
+from snt_zoo.data import readers
 from snt_zoo.data.augmentation import Augmentation
 from snt_zoo.data.balanced import BalancedStream
 from snt_zoo.data.batches import batches
@@ -28,5 +29,6 @@ __all__ = [
     "decode_image",
     "list_readers",
     "open_dataset",
+    "readers",
     "register_reader",
 ]

@@ -20,6 +20,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from snt_zoo.components import Components
 from snt_zoo.data import Normalisation
 from snt_zoo.errors import UnknownComponentError
 from snt_zoo.networks.derived import DerivedModel
@@ -68,24 +69,9 @@ class Backbone:
         return torch.cat(outputs) if outputs else torch.empty(0, self.dim)
 
 
-_BUILDERS: dict[str, Callable[[], Backbone]] = {}
-
-
-def register_backbone(name: str) -> Callable[[Callable[[], Backbone]], Callable[[], Backbone]]:
-    """Make a backbone known under a name; raises `ValueError` if the name is taken."""
-
-    def register(build: Callable[[], Backbone]) -> Callable[[], Backbone]:
-        if name in _BUILDERS:
-            raise ValueError(f"backbone {name!r} is registered already: choose another name")
-        _BUILDERS[name] = build
-        return build
-
-    return register
-
-
-def list_backbones() -> list[str]:
-    """Names of the backbones that need no network; any `timm:NAME` works besides."""
-    return sorted(_BUILDERS)
+BACKBONES: Components[Callable[[], Backbone]] = Components("backbone", "timm:NAME (any model of timm)")
+register_backbone = BACKBONES.register
+list_backbones = BACKBONES.names
 
 
 @functools.lru_cache(maxsize=2)
@@ -101,12 +87,7 @@ def get_backbone(name: str = DEFAULT_BACKBONE) -> Backbone:
     """
     if name.startswith("timm:"):
         return _from_timm(name)
-    if name not in _BUILDERS:
-        raise UnknownComponentError(
-            f"no backbone {name!r}: choose one of {', '.join(list_backbones())}, or timm:NAME for a "
-            "model of timm"
-        )
-    return _BUILDERS[name]()
+    return BACKBONES.get(name)()
 
 
 @register_backbone("mobilenet_v2")
