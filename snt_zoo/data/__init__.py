@@ -10,8 +10,9 @@ from snt_zoo.data import readers
 from snt_zoo.data.augmentation import Augmentation
 from snt_zoo.data.balanced import BalancedStream
 from snt_zoo.data.batches import batches
-from snt_zoo.data.dataset import ImageDataset, ImageStore, Split
+from snt_zoo.data.dataset import ImageDataset, Split
 from snt_zoo.data.decoding import decode_image
+from snt_zoo.data.image_store import ImageStore
 from snt_zoo.data.normalisation import Normalisation
 from snt_zoo.data.opening import open_dataset
 from snt_zoo.data.reader import list_readers, register_reader

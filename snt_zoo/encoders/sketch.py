@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from snt_zoo.data import ImageDataset
-from snt_zoo.data.fingerprint import digests
+from snt_zoo.data.image_store import digests
 from snt_zoo.encoders.backbone import DEFAULT_BACKBONE, Backbone, get_backbone
 from snt_zoo.encoders.projection import DIM, PROJECTION_ID, project
 from snt_zoo.encoders.shrinkage import class_covariances

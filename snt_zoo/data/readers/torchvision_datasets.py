@@ -21,7 +21,7 @@ from torch import Tensor
 
 from snt_zoo.data.dataset import Split
 from snt_zoo.data.decoding import pixels_of
-from snt_zoo.data.fingerprint import digest_bytes
+from snt_zoo.data.image_store import digest_bytes
 from snt_zoo.data.reader import RawDataset, ReadOptions, SplitName, register_reader
 from snt_zoo.errors import DatasetNotFoundError, LabelError, ReaderUnavailableError
 
@@ -96,7 +96,7 @@ class PillowStore:
         return out
 
     def digests(self, indices: Tensor) -> list[bytes]:
-        """See `fingerprint.DigestStore.digests`; takes the decoded pixels."""
+        """See `DigestStore.digests`; takes the decoded pixels."""
         images = (self.items[index][0] for index in indices.tolist())
         return [digest_bytes(repr((i.mode, i.size)).encode() + i.tobytes()) for i in images]
 

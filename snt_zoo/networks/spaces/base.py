@@ -11,7 +11,7 @@ from __future__ import annotations
 import abc
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -19,15 +19,10 @@ from torch import Tensor, nn
 from snt_zoo.components import Components
 from snt_zoo.errors import ConfigError, InfeasibleError
 from snt_zoo.networks.genotype import Edge, Genotype
+from snt_zoo.networks.spaces.costs import Bound, Choice, Costs
 from snt_zoo.networks.spaces.solving import Rule, best_choice
 
-if TYPE_CHECKING:
-    from snt_zoo.networks.spaces.costs import Bound, Costs
-
 IN_CHANNELS = 3  # grey images are read as three equal channels
-
-Choice = Mapping[str, Sequence[int]]
-"""For each kind of cell, the index of the chosen operation of each edge."""
 
 Owner = tuple[str, int, int]
 """An operation of an edge: kind of cell, row of the edge, column of the operation."""
