@@ -20,7 +20,7 @@ BELOW = {
     "components": (),
     "data": (),
     "formats": (),
-    "networks": ("data", "encoders", "formats", "search.adapting"),
+    "networks": ("data", "formats", "search.adapting"),
     "encoders": ("data", "formats", "networks"),
     "search": ("data", "formats", "networks"),
     "search.adapting": ("data", "encoders", "formats", "networks", "search"),

@@ -13,10 +13,8 @@ import functools
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import resources
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
@@ -24,12 +22,9 @@ from snt_zoo.components import Components
 from snt_zoo.data import Normalisation
 from snt_zoo.errors import UnknownComponentError
 from snt_zoo.networks.derived import DerivedModel
-from snt_zoo.networks.elastic import supernet_from_mobilenet_v2
-from snt_zoo.networks.supernet import NetworkConfig
+from snt_zoo.networks.starting import starting_supernet
 
 DEFAULT_BACKBONE = "mobilenet_v2"
-MOBILENET_SIZE = 96
-IMAGENET = Normalisation(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,17 +91,10 @@ def _mobilenet_v2() -> Backbone:
 
     As the path of a `mobile` supernet: torchvision's, which is the same, takes a second to import.
     """
-    config = NetworkConfig("mobile", input_size=MOBILENET_SIZE, normalisation=IMAGENET)
-    supernet = supernet_from_mobilenet_v2(mobilenet_v2_weights(), config, generator=torch.Generator())
-    network = _folded(DerivedModel.inherit(supernet).trunk)
-    return Backbone("mobilenet_v2", _frozen(network), 1280, MOBILENET_SIZE, IMAGENET)
-
-
-def mobilenet_v2_weights() -> dict[str, Tensor]:
-    """What is trained of torchvision's `mobilenet_v2().features`, float32, from the file of the package."""
-    path = resources.files("snt_zoo.encoders") / "assets" / "mobilenet_v2_features.safetensors"
-    with resources.as_file(path) as file:
-        return {name: tensor.float() for name, tensor in load_file(file).items()}
+    supernet = starting_supernet("mobilenet_v2")
+    network = _frozen(_folded(DerivedModel.inherit(supernet).trunk))
+    config, dim = supernet.config, supernet.space.feature_dim
+    return Backbone("mobilenet_v2", network, dim, config.input_size, config.normalisation)
 
 
 def _from_timm(name: str) -> Backbone:
