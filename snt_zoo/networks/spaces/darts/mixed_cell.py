@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from snt_zoo.errors import ConfigError
@@ -33,6 +33,7 @@ from snt_zoo.networks.spaces.darts.layout import (
 )
 from snt_zoo.networks.spaces.darts.operations import join_partial, rest_of, stack_of
 from snt_zoo.networks.spaces.darts.stacked_cell import StackedCell
+from snt_zoo.networks.spaces.part_norm import normalise
 
 
 class MixedCell(StackedCell):
@@ -107,10 +108,8 @@ class MixedCell(StackedCell):
 
     def _blocks(self, x: Tensor, block: Block, row: int, count: int) -> Tensor:
         """The operation that begins with a block, of `count` edges from a row on."""
-        x = self._block(x, block, row, count)
-        for later in BLOCKS:
-            if later.second and later.operation == block.operation:
-                x = self._block(x, later, row, count)
+        for part in blocks_of(block.operation):
+            x = self._block(x, part, row, count)
         return x
 
     def _block(self, x: Tensor, block: Block, row: int, count: int) -> Tensor:
@@ -125,7 +124,7 @@ class MixedCell(StackedCell):
             groups=count * self.width,
         )
         out = functional.conv2d(out, stack_of(self.pointwise, block)[rows], groups=count)
-        return _normalise(out, self.norms[block.name], rows)
+        return normalise(out, self.norms[block.name], rows)
 
     def _weightless(
         self, part: Tensor, source: int, rows: Sequence[int], wanted: Active
@@ -152,21 +151,8 @@ class MixedCell(StackedCell):
             if name == "max_pool_3x3"
             else functional.avg_pool2d(part, 3, stride, 1, count_include_pad=False)
         )
-        return _normalise(out, self.pool_norms[name], slice(source * self.width, (source + 1) * self.width))
+        return normalise(out, self.pool_norms[name], slice(source * self.width, (source + 1) * self.width))
 
 
 def _times(message: Tensor, mixture: Tensor | None, row: int, operation: int) -> Tensor:
     return message if mixture is None else message * mixture[row, operation]
-
-
-def _normalise(x: Tensor, norm: nn.Module, rows: slice) -> Tensor:
-    assert isinstance(norm, nn.BatchNorm2d)
-    assert norm.running_mean is not None and norm.running_var is not None and norm.momentum is not None
-    return functional.batch_norm(
-        x,
-        norm.running_mean[rows],  # a view: training updates the stack in place
-        norm.running_var[rows],
-        training=norm.training,
-        momentum=norm.momentum,
-        eps=norm.eps,
-    )

@@ -22,6 +22,7 @@ from snt_zoo.networks.spaces.darts.layout import (
     blocks_of,
 )
 from snt_zoo.networks.spaces.darts.operations import Cell, FactorisedReduction, stack_of
+from snt_zoo.networks.spaces.part_norm import copy_statistics
 
 
 def _stacked(channels: int, kernel: int, groups: int) -> nn.Conv2d:
@@ -109,13 +110,13 @@ class StackedCell(Cell):
                 copy_matching(strided, plain)
         elif edge.operation in POOLS:
             place = slice(edge.source * self.width, (edge.source + 1) * self.width)
-            _copy_statistics(self.pool_norms[edge.operation], norms[0], place)
+            copy_statistics(self.pool_norms[edge.operation], norms[0], place)
         else:
             convs = [m for m in plain.modules() if isinstance(m, nn.Conv2d)]
             for index, block in enumerate(blocks_of(operation)):
                 for conv, weight in zip(convs[2 * index :], self.weights(block, row), strict=False):
                     conv.weight.copy_(weight)
-                _copy_statistics(self.norms[block.name], norms[index], self.rows(row))
+                copy_statistics(self.norms[block.name], norms[index], self.rows(row))
 
     def operation_parameters(self) -> Mapping[tuple[int, int], Sequence[Rows]]:
         """Row and operation to the parameters, with the part along dimension 0, None for the whole."""
@@ -141,8 +142,3 @@ def copy_matching(source: nn.Module, target: nn.Module) -> None:
     }
     missing, unexpected = target.load_state_dict(source.state_dict(), strict=False)
     assert not unexpected and set(missing) <= affine
-
-
-def _copy_statistics(source: nn.Module, target: nn.BatchNorm2d, rows: slice) -> None:
-    for name in ("running_mean", "running_var"):
-        getattr(target, name).copy_(getattr(source, name)[rows])
