@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,14 @@ def test_a_module_imports_only_rooms_below_its_own(name: str) -> None:
     allowed = {own, *BELOW[own], *COMMON}
     for other in sorted(imports(name)):
         assert room(other) in allowed, f"{name} imports {other}"
+
+
+def test_no_imports_go_in_a_circle() -> None:
+    """Wherever in a file an import stands, those for type checking included."""
+    try:
+        TopologicalSorter({name: imports(name) for name in MODULES}).prepare()
+    except CycleError as error:
+        pytest.fail(" imports ".join(reversed(error.args[1])))
 
 
 def test_importing_the_package_imports_nothing_heavy() -> None:
