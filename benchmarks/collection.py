@@ -16,7 +16,7 @@ from torch import Tensor
 from snt_zoo import open_dataset
 from snt_zoo.encoders.backbone import Backbone, get_backbone
 from snt_zoo.encoders.projection import PROJECTION_ID
-from snt_zoo.encoders.sketch import Sketch, drawn_features, sketch_features
+from snt_zoo.encoders.sketch import Sketch, draw, sketch_features
 from snt_zoo.encoders.transport import LabelledSamples
 
 
@@ -118,7 +118,7 @@ def read_collection(
 
 def _features(path: Path, backbone: Backbone) -> tuple[dict[str, Tensor], list[str]]:
     dataset = open_dataset(path)
-    features, labels, kept = drawn_features(dataset, backbone)
+    features, labels, kept = draw(dataset, backbone).projected()
     counts = torch.bincount(dataset.train.labels, minlength=dataset.num_classes)[kept]
     names = [dataset.class_names[int(label)] for label in kept]
     return {"features": features, "labels": labels, "counts": counts}, names

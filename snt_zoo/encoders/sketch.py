@@ -27,6 +27,7 @@ from snt_zoo.encoders.sketch_format import (
     Roots,
     pack,
     pack_meta,
+    symmetric_roots,
     unpack,
 )
 
@@ -90,9 +91,7 @@ class Sketch:
     @cached_property
     def roots(self) -> Tensor:
         """Symmetric square roots of the covariances, float64 ``K x 32 x 32``; computed once."""
-        values, vectors = torch.linalg.eigh(self.full_covariances().double())
-        roots: Tensor = (vectors * values.clamp_min(0).sqrt()[:, None]) @ vectors.mT
-        return roots
+        return symmetric_roots(self.full_covariances().double())
 
     @cached_property
     def traces(self) -> Tensor:
@@ -144,6 +143,12 @@ class Drawn:
     features: Tensor
     labels: Tensor
 
+    def projected(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Projected features, float32 ``n x 64``; their labels from 0 to k - 1; and which of the dataset's
+        these stand for, int64 ``k``."""
+        kept, labels = torch.unique(self.labels, return_inverse=True)
+        return project(self.features), labels, kept
+
 
 def sketch(
     dataset: ImageDataset,
@@ -169,9 +174,9 @@ def sketch(
         torch.Size([10, 64])
     """
     drawn = draw(dataset, backbone, seed=seed) if drawn is None else drawn
-    kept, labels = torch.unique(drawn.labels, return_inverse=True)
+    features, labels, kept = drawn.projected()
     return sketch_features(
-        project(drawn.features),
+        features,
         labels,
         name=dataset.name,
         backbone=f"{drawn.backbone.id}/{PROJECTION_ID}",
@@ -200,20 +205,6 @@ def draw(dataset: ImageDataset, backbone: str | Backbone = DEFAULT_BACKBONE, *, 
     return Drawn(network, indices, network.features(part.tensor(network.size)), part.labels)
 
 
-def drawn_features(
-    dataset: ImageDataset, backbone: Backbone, *, seed: int = 0
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Projected features of the images that a sketch is made of.
-
-    Returns:
-        Features, float32 ``n x 64``, grouped by class and in an order by content; their labels, int64 ``n``,
-        from 0 to k - 1; and the dataset's labels that these stand for, int64 ``k``.
-    """
-    drawn = draw(dataset, backbone, seed=seed)
-    kept, labels = torch.unique(drawn.labels, return_inverse=True)
-    return project(drawn.features), labels, kept
-
-
 def sketch_features(
     features: Tensor,
     labels: Tensor,
@@ -223,7 +214,7 @@ def sketch_features(
     class_names: Sequence[str],
     counts: Tensor,
 ) -> Sketch:
-    """The sketch of projected features; see `drawn_features` and the fields of `Sketch`."""
+    """The sketch of projected features; see `Drawn.projected` and the fields of `Sketch`."""
     k = len(counts)
     wide = features.double()  # the order in which images are summed must not show in float16
     made = Sketch(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -54,27 +55,15 @@ class Network(SupernetTrunk):
             channels *= 2 if reduce else 1
             kind = "reduce" if reduce else "normal"
             self.kinds.append(kind)
-            self.cells.append(
-                MixedCell(
-                    c_before,
-                    c_last,
-                    channels,
-                    workspace=workspace,
-                    partial=partial_channels,
-                    halve_before=halve_before,
-                    reduce=reduce,
-                )
+            make = (
+                functools.partial(MixedCell, workspace=workspace)
                 if genotype is None
-                else DerivedCell(
-                    c_before,
-                    c_last,
-                    channels,
-                    genotype.cells[kind],
-                    partial=partial_channels,
-                    halve_before=halve_before,
-                    reduce=reduce,
-                )
+                else functools.partial(DerivedCell, edges=genotype.cells[kind])
             )
+            cell = make(
+                c_before, c_last, channels, partial=partial_channels, halve_before=halve_before, reduce=reduce
+            )
+            self.cells.append(cell)
             halve_before = reduce
             c_before, c_last = c_last, NODES * channels
 
