@@ -18,6 +18,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from snt_zoo.version import __version__
+
 if TYPE_CHECKING:
     from snt_zoo.data import ImageDataset, open_dataset
     from snt_zoo.encoders.distances import list_distances
@@ -36,8 +38,6 @@ if TYPE_CHECKING:
     from snt_zoo.search.recipe import Recipe
     from snt_zoo.search.searchers import list_searchers
     from snt_zoo.zoo import Zoo
-
-__version__ = "0.1.0"
 
 _HOMES = {
     "Bound": "snt_zoo.registry.catalog.filters",

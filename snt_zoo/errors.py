@@ -12,6 +12,11 @@ class SntZooError(Exception):
     """Base of every error that snt-zoo raises on purpose."""
 
 
+def first_line(error: BaseException) -> str:
+    """What a library's error says, in one line; its kind where it says nothing."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
 class UnknownComponentError(SntZooError, LookupError):
     """No component (search space, reader, backbone, …) is registered under that name."""
 

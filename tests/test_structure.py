@@ -5,25 +5,35 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "snt_zoo"
 
+COMMON = ("components", "errors", "version")
+"""Modules that every room may import."""
+
 BELOW = {
+    "errors": (),
+    "version": (),
+    "components": (),
     "data": (),
     "formats": (),
-    "networks": ("data", "encoders", "formats", "search.adapting"),
+    "networks": ("data", "formats", "search.adapting"),
     "encoders": ("data", "formats", "networks"),
     "search": ("data", "formats", "networks"),
     "search.adapting": ("data", "encoders", "formats", "networks", "search"),
     "registry": ("data", "encoders", "formats", "networks"),
     "workflows": ("data", "encoders", "formats", "networks", "registry", "search", "search.adapting", "zoo"),
     "zoo": ("data", "encoders", "networks", "registry", "search", "workflows"),
-    "cli": ("data", "networks", "search", "search.adapting", "workflows", "zoo"),
+    "": ("data", "networks", "search", "zoo"),
+    "cli": ("", "data", "networks", "search", "search.adapting", "workflows", "zoo"),
+    "__main__": ("cli",),
 }
-"""For each room, a folder or a module of the package, the rooms that it may import beside itself."""
+"""For each room, a folder or a module of the package, the rooms that it may import beside itself and `COMMON`
+(the root, which names what is public, is the room without a name)."""
 
 
 def modules() -> dict[str, Path]:
@@ -56,17 +66,23 @@ def room(name: str) -> str:
     """The room of a module: the folder, or the longest path of folders, that `BELOW` knows."""
     parts = name.split(".")[1:]
     rooms = (".".join(parts[:length]) for length in range(len(parts), 0, -1))
-    return next((each for each in rooms if each in BELOW), parts[0] if parts else "")
+    return next((each for each in rooms if each in BELOW), ".".join(parts))
 
 
 @pytest.mark.parametrize("name", sorted(MODULES))
 def test_a_module_imports_only_rooms_below_its_own(name: str) -> None:
     own = room(name)
-    if own not in BELOW:
-        return  # the root: it names what is public, and errors import nothing
+    allowed = {own, *BELOW[own], *COMMON}
     for other in sorted(imports(name)):
-        if room(other) in BELOW:
-            assert room(other) in {own, *BELOW[own]}, f"{name} imports {other}"
+        assert room(other) in allowed, f"{name} imports {other}"
+
+
+def test_no_imports_go_in_a_circle() -> None:
+    """Wherever in a file an import stands, those for type checking included."""
+    try:
+        TopologicalSorter({name: imports(name) for name in MODULES}).prepare()
+    except CycleError as error:
+        pytest.fail(" imports ".join(reversed(error.args[1])))
 
 
 def test_importing_the_package_imports_nothing_heavy() -> None:

@@ -14,9 +14,9 @@ from typing import Any
 
 import click
 
-from snt_zoo import __version__
 from snt_zoo.cli.output import DEBUG, RESUME, is_first_process, printable
 from snt_zoo.errors import SntZooError
+from snt_zoo.version import __version__
 
 _COMMANDS = {
     "demo": "snt_zoo.cli.demo",

@@ -6,11 +6,13 @@ itself; `splits` makes the splits that a source lacks, `batches` feeds a network
 end.
 """
 
+from snt_zoo.data import readers
 from snt_zoo.data.augmentation import Augmentation
 from snt_zoo.data.balanced import BalancedStream
 from snt_zoo.data.batches import batches
-from snt_zoo.data.dataset import ImageDataset, ImageStore, Split
+from snt_zoo.data.dataset import ImageDataset, Split
 from snt_zoo.data.decoding import decode_image
+from snt_zoo.data.image_store import ImageStore
 from snt_zoo.data.normalisation import Normalisation
 from snt_zoo.data.opening import open_dataset
 from snt_zoo.data.reader import list_readers, register_reader
@@ -28,5 +30,6 @@ __all__ = [
     "decode_image",
     "list_readers",
     "open_dataset",
+    "readers",
     "register_reader",
 ]

@@ -16,7 +16,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from snt_zoo.data.augmentation import Augmentation
-from snt_zoo.data.dataset import ImageStore, Split
+from snt_zoo.data.dataset import Split
+from snt_zoo.data.image_store import ImageStore
 from snt_zoo.data.normalisation import Normalisation, as_unit
 from snt_zoo.errors import SntZooError
 

@@ -19,7 +19,7 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-from snt_zoo.errors import DatasetError, OversizedImageError, UnreadableImageError
+from snt_zoo.errors import DatasetError, OversizedImageError, UnreadableImageError, first_line
 
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
 MAX_PIXELS = 50_000_000
@@ -112,7 +112,7 @@ def _opened(
     except Exception as error:
         # On a damaged or crafted file Pillow's plugins raise nearly anything: OSError, SyntaxError,
         # struct.error, IndexError, zlib.error, MemoryError, …
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = first_line(error)
         if isinstance(error, UnidentifiedImageError):
             reason = f"it is none of {', '.join(FORMATS)}"
         raise UnreadableImageError(

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from snt_zoo.data.dataset import ImageDataset, Split
-from snt_zoo.data.fingerprint import digests
+from snt_zoo.data.image_store import digests
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +33,7 @@ class JoinedStore:
         return out
 
     def digests(self, indices: Tensor) -> list[bytes]:
-        """See `fingerprint.DigestStore.digests`."""
+        """See `DigestStore.digests`."""
         out = [b""] * len(indices)
         for split, rows, inner in self._parts(indices):
             for row, digest in zip(rows.tolist(), digests(split.images, inner), strict=True):

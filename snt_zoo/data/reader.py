@@ -1,17 +1,17 @@
 """What a dataset reader is, and how it is found.
 
 A reader turns a reference into the splits that the source itself has; `splits` makes those that are
-missing. Readers live in `readers/`, one a file, and register themselves by name.
+missing. Readers live in `readers/`, one a file, and register themselves by name; the package imports them.
 """
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from snt_zoo.components import Components
 from snt_zoo.data.dataset import Split
 from snt_zoo.data.decoding import MAX_PIXELS
 from snt_zoo.errors import UnknownComponentError
@@ -79,7 +79,8 @@ class Reader:
     matches: Callable[[Path], bool] | None = None
 
 
-_READERS: dict[str, Reader] = {}
+READERS: Components[Reader] = Components("dataset reader")
+list_readers = READERS.names
 
 
 def register_reader(
@@ -96,17 +97,10 @@ def register_reader(
     """
 
     def register(read: ReadFunction) -> ReadFunction:
-        if name in _READERS:
-            raise ValueError(f"a dataset reader named {name!r} is registered already")
-        _READERS[name] = Reader(name, read, matches)
+        READERS.register(name)(Reader(name, read, matches))
         return read
 
     return register
-
-
-def list_readers() -> tuple[str, ...]:
-    """The names of all readers, sorted."""
-    return tuple(sorted(_readers()))
 
 
 def prefixed_reader(name: str) -> Reader:
@@ -115,7 +109,7 @@ def prefixed_reader(name: str) -> Reader:
     Raises:
         UnknownComponentError: There is none.
     """
-    known = {reader.name: reader for reader in _readers().values() if reader.matches is None}
+    known = {reader.name: reader for reader in READERS.known.values() if reader.matches is None}
     if name not in known:
         prefixes = ", ".join(f"{prefix}:" for prefix in sorted(known))
         raise UnknownComponentError(
@@ -127,16 +121,10 @@ def prefixed_reader(name: str) -> Reader:
 
 def path_reader(path: Path) -> Reader | None:
     """The reader of an existing path, if there is one."""
-    readers = (reader for reader in _readers().values() if reader.matches is not None)
+    readers = READERS.known.values()
     return next((reader for reader in readers if reader.matches and reader.matches(path)), None)
 
 
 def split_name(name: str) -> SplitName | None:
     """The split that a folder or a part of that name holds, by the usual names."""
     return _ALIASES.get(name.casefold())
-
-
-def _readers() -> dict[str, Reader]:
-    # Imported on first use: the readers import this module.
-    importlib.import_module("snt_zoo.data.readers")
-    return _READERS

@@ -15,7 +15,7 @@ from torch.nn import functional
 from torch.utils.data import get_worker_info
 
 from snt_zoo.data.decoding import MAX_PIXELS, decode_image
-from snt_zoo.data.fingerprint import digest_bytes, digest_file
+from snt_zoo.data.image_store import digest_bytes, digest_file
 from snt_zoo.errors import OversizedImageError, UnreadableImageError
 
 T = TypeVar("T")
@@ -68,7 +68,7 @@ class ArrayStore:
         return out
 
     def digests(self, indices: Tensor) -> list[bytes]:
-        """See `fingerprint.DigestStore.digests`; takes the shape and the pixels."""
+        """See `DigestStore.digests`; takes the shape and the pixels."""
         shape = repr(tuple(self.pixels.shape[1:])).encode()
         return [digest_bytes(shape + self.pixels[i].numpy().tobytes()) for i in indices.tolist()]
 
@@ -110,7 +110,7 @@ class EncodedStore:
         return out
 
     def digests(self, indices: Tensor) -> list[bytes]:
-        """See `fingerprint.DigestStore.digests`; takes the encoded bytes."""
+        """See `DigestStore.digests`; takes the encoded bytes."""
         return [self._digest(self.sources[index]) for index in indices.tolist()]
 
     def usable(self) -> Tensor:

@@ -13,22 +13,18 @@ import functools
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import resources
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from snt_zoo.components import Components
 from snt_zoo.data import Normalisation
 from snt_zoo.errors import UnknownComponentError
 from snt_zoo.networks.derived import DerivedModel
-from snt_zoo.networks.elastic import supernet_from_mobilenet_v2
-from snt_zoo.networks.supernet import NetworkConfig
+from snt_zoo.networks.starting import starting_supernet
 
 DEFAULT_BACKBONE = "mobilenet_v2"
-MOBILENET_SIZE = 96
-IMAGENET = Normalisation(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,24 +64,9 @@ class Backbone:
         return torch.cat(outputs) if outputs else torch.empty(0, self.dim)
 
 
-_BUILDERS: dict[str, Callable[[], Backbone]] = {}
-
-
-def register_backbone(name: str) -> Callable[[Callable[[], Backbone]], Callable[[], Backbone]]:
-    """Make a backbone known under a name; raises `ValueError` if the name is taken."""
-
-    def register(build: Callable[[], Backbone]) -> Callable[[], Backbone]:
-        if name in _BUILDERS:
-            raise ValueError(f"backbone {name!r} is registered already: choose another name")
-        _BUILDERS[name] = build
-        return build
-
-    return register
-
-
-def list_backbones() -> list[str]:
-    """Names of the backbones that need no network; any `timm:NAME` works besides."""
-    return sorted(_BUILDERS)
+BACKBONES: Components[Callable[[], Backbone]] = Components("backbone", "timm:NAME (any model of timm)")
+register_backbone = BACKBONES.register
+list_backbones = BACKBONES.names
 
 
 @functools.lru_cache(maxsize=2)
@@ -101,12 +82,7 @@ def get_backbone(name: str = DEFAULT_BACKBONE) -> Backbone:
     """
     if name.startswith("timm:"):
         return _from_timm(name)
-    if name not in _BUILDERS:
-        raise UnknownComponentError(
-            f"no backbone {name!r}: choose one of {', '.join(list_backbones())}, or timm:NAME for a "
-            "model of timm"
-        )
-    return _BUILDERS[name]()
+    return BACKBONES.get(name)()
 
 
 @register_backbone("mobilenet_v2")
@@ -115,17 +91,10 @@ def _mobilenet_v2() -> Backbone:
 
     As the path of a `mobile` supernet: torchvision's, which is the same, takes a second to import.
     """
-    config = NetworkConfig("mobile", input_size=MOBILENET_SIZE, normalisation=IMAGENET)
-    supernet = supernet_from_mobilenet_v2(mobilenet_v2_weights(), config, generator=torch.Generator())
-    network = _folded(DerivedModel.inherit(supernet).trunk)
-    return Backbone("mobilenet_v2", _frozen(network), 1280, MOBILENET_SIZE, IMAGENET)
-
-
-def mobilenet_v2_weights() -> dict[str, Tensor]:
-    """What is trained of torchvision's `mobilenet_v2().features`, float32, from the file of the package."""
-    path = resources.files("snt_zoo.encoders") / "assets" / "mobilenet_v2_features.safetensors"
-    with resources.as_file(path) as file:
-        return {name: tensor.float() for name, tensor in load_file(file).items()}
+    supernet = starting_supernet("mobilenet_v2")
+    network = _frozen(_folded(DerivedModel.inherit(supernet).trunk))
+    config, dim = supernet.config, supernet.space.feature_dim
+    return Backbone("mobilenet_v2", network, dim, config.input_size, config.normalisation)
 
 
 def _from_timm(name: str) -> Backbone:

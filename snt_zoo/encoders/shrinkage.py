@@ -40,6 +40,12 @@ def shrink(covariances: Tensor, degrees: Tensor) -> Tensor:
     return (1 - weight)[..., None, None] * covariances + target
 
 
+def class_means(features: Tensor, labels: Tensor, k: int) -> Tensor:
+    """Mean of every class, ``n x d`` to ``k x d``; the other arguments are those of `class_covariances`."""
+    sums = features.new_zeros(k, features.shape[1]).index_add_(0, labels, features)
+    return sums / torch.bincount(labels, minlength=k)[:, None]
+
+
 def class_covariances(features: Tensor, labels: Tensor, k: int) -> Tensor:
     """Shrunk covariance of every class.
 
@@ -52,10 +58,8 @@ def class_covariances(features: Tensor, labels: Tensor, k: int) -> Tensor:
         ``k x d x d``. A class with a single sample has none of its own: it takes the common within-class
         covariance, shrunk; zero if no class has two samples.
     """
-    dim = features.shape[1]
     counts = torch.bincount(labels, minlength=k).to(features.dtype)
-    means = features.new_zeros(k, dim).index_add_(0, labels, features) / counts[:, None]
-    centred = features - means[labels]
+    centred = features - class_means(features, labels, k)[labels]
     scatter = torch.stack([centred[labels == label].T @ centred[labels == label] for label in range(k)])
     degrees = counts - 1
     alone = degrees < 1

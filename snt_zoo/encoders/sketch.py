@@ -16,10 +16,10 @@ import torch
 from torch import Tensor
 
 from snt_zoo.data import ImageDataset
-from snt_zoo.data.fingerprint import digests
+from snt_zoo.data.image_store import digests
 from snt_zoo.encoders.backbone import DEFAULT_BACKBONE, Backbone, get_backbone
 from snt_zoo.encoders.projection import DIM, PROJECTION_ID, project
-from snt_zoo.encoders.shrinkage import class_covariances
+from snt_zoo.encoders.shrinkage import class_covariances, class_means
 from snt_zoo.encoders.sketch_format import (
     COVARIANCE_DIM,
     FULL_COVARIANCES,
@@ -27,6 +27,7 @@ from snt_zoo.encoders.sketch_format import (
     Roots,
     pack,
     pack_meta,
+    symmetric_roots,
     unpack,
 )
 
@@ -89,9 +90,7 @@ class Sketch:
     @cached_property
     def roots(self) -> Tensor:
         """Symmetric square roots of the covariances, float64 ``K x 32 x 32``; computed once."""
-        values, vectors = torch.linalg.eigh(self.full_covariances().double())
-        roots: Tensor = (vectors * values.clamp_min(0).sqrt()[:, None]) @ vectors.mT
-        return roots
+        return symmetric_roots(self.full_covariances().double())
 
     @cached_property
     def traces(self) -> Tensor:
@@ -222,13 +221,14 @@ def sketch_features(
 ) -> Sketch:
     """The sketch of projected features; see `Sample.projected` and the fields of `Sketch`."""
     k = len(counts)
+    wide = features.double()  # the order in which images are summed must not show in float16
     made = Sketch(
         name=name,
         backbone=backbone,
         class_names=_shorten(class_names),
         counts=counts,
-        means=_class_means(features, labels, k),
-        covariances=class_covariances(features[:, :COVARIANCE_DIM].double(), labels, k).float(),
+        means=class_means(wide, labels, k).float(),
+        covariances=class_covariances(wide[:, :COVARIANCE_DIM], labels, k).float(),
         samples=torch.empty(0, DIM),
         sample_labels=torch.empty(0, dtype=torch.int64),
     )
@@ -247,13 +247,6 @@ def _chosen(dataset: ImageDataset, label: int, quota: int, seed: int) -> Tensor:
         for digest, index in zip(digests(dataset.train.images, members), members, strict=True)
     ]
     return torch.tensor([index for _, index in sorted(named)[:quota]])
-
-
-def _class_means(features: Tensor, labels: Tensor, k: int) -> Tensor:
-    # In float64: the order in which images are summed must not show in float16.
-    sums = torch.zeros(k, features.shape[1], dtype=torch.float64)
-    sums.index_add_(0, labels, features.double())
-    return (sums / torch.bincount(labels, minlength=k)[:, None]).float()
 
 
 def _samples(made: Sketch, features: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:

@@ -37,6 +37,13 @@ MAX_CLASSES = 1000  # the most frequent ones are kept
 _PACKED = COVARIANCE_DIM * (COVARIANCE_DIM + 1) // 2
 
 
+def symmetric_roots(covariances: Tensor) -> Tensor:
+    """Symmetric square roots of positive semidefinite matrices, ``... x d x d``."""
+    values, vectors = torch.linalg.eigh(covariances)
+    roots: Tensor = (vectors * values.clamp_min(0).sqrt()[..., None, :]) @ vectors.mT
+    return roots
+
+
 @dataclass(frozen=True, eq=False)
 class Roots:
     """Square roots of class covariances, as they are stored.
@@ -67,9 +74,7 @@ class Roots:
             traces = wide.diagonal(dim1=1, dim2=2).sum(1)
             wide = wide.mean(0, keepdim=True)
             scales = (traces / traces.mean().clamp_min(1e-30)).sqrt()
-        values, vectors = torch.linalg.eigh(wide)
-        roots = (vectors * values.clamp_min(0).sqrt()[:, None]) @ vectors.mT
-        return cls(roots.float(), scales.float())
+        return cls(symmetric_roots(wide).float(), scales.float())
 
 
 def pack(

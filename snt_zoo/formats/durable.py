@@ -10,9 +10,9 @@ def sync_folder(folder: Path, *, files: bool = True) -> None:
     """Force a folder, and by default the files in it, to the disk."""
     if files:
         for path in folder.iterdir():
-            _sync(path)
+            sync_file(path)
     if os.name == "posix":  # Windows cannot open a folder, and needs no fsync of it
-        _sync(folder)
+        sync_file(folder)
 
 
 def is_empty_folder(folder: Path) -> bool:
@@ -32,7 +32,8 @@ def put_in_place(partial: Path, folder: Path) -> None:
     sync_folder(folder.parent, files=False)
 
 
-def _sync(path: Path) -> None:
+def sync_file(path: Path) -> None:
+    """Force a file, or on POSIX a folder, to the disk."""
     # Windows wants a descriptor that may write.
     descriptor = os.open(path, os.O_RDONLY if os.name == "posix" else os.O_RDWR)
     try:

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from snt_zoo.errors import DeviceError
+from snt_zoo.errors import DeviceError, first_line
 from snt_zoo.networks.distributed import Team
 
 
@@ -31,9 +31,8 @@ def resolve_device(name: str | torch.device = "auto") -> torch.device:
             device = _own_gpu()
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0]
         raise DeviceError(
-            f"cannot use the device {str(name)!r} ({reason}); use --device cpu or auto"
+            f"cannot use the device {str(name)!r} ({first_line(error)}); use --device cpu or auto"
         ) from error
     return device
 

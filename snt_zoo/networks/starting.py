@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib import resources
 
 import torch
+from safetensors.torch import load_file
+from torch import Tensor
 
-from snt_zoo.encoders.backbone import IMAGENET, MOBILENET_SIZE, mobilenet_v2_weights
+from snt_zoo.data import Normalisation
 from snt_zoo.errors import ConfigError, UnknownComponentError
 from snt_zoo.networks.elastic import supernet_from_mobilenet_v2
 from snt_zoo.networks.spaces.mobile import Mobile
 from snt_zoo.networks.supernet import NetworkConfig, Supernet
+
+MOBILENET_SIZE = 96
+IMAGENET = Normalisation(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 
 STARTS = {"mobilenet_v2": Mobile.name}
 """Names of the starting points, each with the search space of its supernet."""
@@ -52,6 +58,13 @@ def starting_supernet(
     )
     generator = torch.Generator().manual_seed(seed)
     return supernet_from_mobilenet_v2(mobilenet_v2_weights(), config, generator=generator)
+
+
+def mobilenet_v2_weights() -> dict[str, Tensor]:
+    """What is trained of torchvision's `mobilenet_v2().features`, float32, from the file of the package."""
+    path = resources.files("snt_zoo.networks") / "assets" / "mobilenet_v2_features.safetensors"
+    with resources.as_file(path) as file:
+        return {name: tensor.float() for name, tensor in load_file(file).items()}
 
 
 def check_space(name: str, space: str) -> None:

@@ -10,7 +10,6 @@ No pickle: a checkpoint can be opened without running code.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from snt_zoo.errors import ResumeError
+from snt_zoo.formats.durable import sync_file, sync_folder
 
 CHECKPOINT = "checkpoint.safetensors"
 FORMAT = 3  # what finished stages found is typed
@@ -44,22 +44,12 @@ def save_checkpoint(folder: Path, tensors: Mapping[str, Tensor], meta: Mapping[s
     }
     try:
         save_file(plain, partial, metadata={"run": json.dumps({**meta, "format": FORMAT})})
-        _sync(partial)
+        sync_file(partial)
         partial.replace(folder / CHECKPOINT)
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
-    if os.name == "posix":  # Windows cannot open a folder, and needs no fsync of it
-        _sync(folder)
-
-
-def _sync(path: Path) -> None:
-    # Windows wants a descriptor that may write.
-    descriptor = os.open(path, os.O_RDONLY if os.name == "posix" else os.O_RDWR)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync_folder(folder, files=False)
 
 
 def load_checkpoint(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -20,7 +20,7 @@ without it. The images are the alphas' ones: those of the validation part pick e
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor
@@ -32,11 +32,20 @@ from snt_zoo.networks.evaluate import evaluation_mode, network_batches
 from snt_zoo.networks.genotype import Genotype
 from snt_zoo.networks.heads import cross_entropy
 from snt_zoo.networks.supernet import Supernet
-
-if TYPE_CHECKING:
-    from snt_zoo.search.searchers import Searcher
+from snt_zoo.search.recipe import Recipe
 
 SELECTIONS = ("alpha", "handicap", "perturbation")
+
+
+class Searched(Protocol):
+    """What a selection asks of a searcher, which calls it and so lies above it: see `Searcher`."""
+
+    sampled: ClassVar[bool]
+    supernet: Supernet
+    recipe: Recipe
+    alpha_split: Split
+
+    def expected_mixture(self) -> Mapping[str, Tensor]: ...
 
 
 def check_selection(name: str) -> None:
@@ -45,7 +54,7 @@ def check_selection(name: str) -> None:
         raise UnknownComponentError(f"no selection {name!r}: choose one of {', '.join(SELECTIONS)}")
 
 
-def select(searcher: Searcher) -> tuple[Genotype, dict[str, Any]]:
+def select(searcher: Searched) -> tuple[Genotype, dict[str, Any]]:
     """The genotype of a searched supernet by the recipe's selection, and what was decided.
 
     Args:
@@ -89,7 +98,7 @@ class _Perturbation:
         images: labelled images on which losses are measured.
     """
 
-    def __init__(self, searcher: Searcher, images: Split) -> None:
+    def __init__(self, searcher: Searched, images: Split) -> None:
         self.supernet: Supernet = searcher.supernet
         self.ratio = searcher.recipe.selection_ratio
         self.sampled = searcher.sampled

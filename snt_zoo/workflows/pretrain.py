@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 
-from snt_zoo import __version__
 from snt_zoo.data import ImageDataset
 from snt_zoo.data.joining import join
 from snt_zoo.encoders.backbone import DEFAULT_BACKBONE
@@ -29,6 +28,7 @@ from snt_zoo.search.checkpoint import remove_checkpoint
 from snt_zoo.search.pretrain import PretrainResult, accuracies, default_recipe, untrained
 from snt_zoo.search.pretrain import pretrain as train
 from snt_zoo.search.run import EpochRecord, OnEpoch, RunOptions
+from snt_zoo.version import __version__
 
 DEFAULT_PRETRAINING = Budget(epochs=60)
 

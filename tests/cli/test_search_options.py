@@ -30,7 +30,7 @@ def test_what_cannot_be_is_one_line_before_any_training(photos: Path, home: Path
         r"at most 1,000 MACs: the smallest has [\d,]+ parameters, the cheapest [\d,]+ MACs", line
     )
     assert "choose one of darts" in reason(invoke(*args, "--searcher", "luck"))
-    assert "choose from auxiliary-skip" in reason(invoke(*args, "--guard", "luck"))
+    assert "choose one of auxiliary-skip" in reason(invoke(*args, "--guard", "luck"))
     assert "--set partial_channels=4" in reason(invoke(*args, "--searcher", "pc-darts"))
     both = invoke(*args, "--guard", "skip-alarm", "--no-guard", "skip-alarm")
     assert both.exit_code == 2 and "give one of them" in both.stderr

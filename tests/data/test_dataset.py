@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from snt_zoo.data import ImageDataset, Split, dataset
-from snt_zoo.data.fingerprint import WHOLE_FILE_LIMIT, digest_file
+from snt_zoo.data.image_store import WHOLE_FILE_LIMIT, digest_file
 from snt_zoo.data.stores import ArrayStore, EncodedStore, in_threads
 
 from .making import array_split, pixels

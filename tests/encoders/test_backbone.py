@@ -7,7 +7,8 @@ from torch import nn
 from torchvision.models import mobilenet_v2
 
 from snt_zoo.data import ImageDataset
-from snt_zoo.encoders.backbone import get_backbone, mobilenet_v2_weights
+from snt_zoo.encoders.backbone import get_backbone
+from snt_zoo.networks.starting import mobilenet_v2_weights
 
 
 def test_features_are_those_of_the_published_network(digits: ImageDataset) -> None:

@@ -34,7 +34,7 @@ def test_guards_are_found_by_name() -> None:
     assert list_guards() == ["auxiliary-skip", "early-stopping", "entropy-floor", "skip-alarm"]
     assert get_guard("early-stopping") is EarlyStopping
     assert get_guard("entropy-floor") is None
-    with pytest.raises(UnknownComponentError, match="choose from auxiliary-skip"):
+    with pytest.raises(UnknownComponentError, match="choose one of auxiliary-skip"):
         get_guard("luck")
     with pytest.raises(ValueError, match="registered already"):
         register_guard("skip-alarm")(SkipAlarm)

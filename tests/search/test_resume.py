@@ -178,7 +178,7 @@ def test_a_process_that_is_killed_leaves_what_ends_with_the_same_bits(
     assert_same(what_counts(run(few_digits, folder=tmp_path, resume=True), tmp_path), whole("gdas"))
 
 
-@pytest.mark.parametrize("place", ["save_file", "_sync", "json"])
+@pytest.mark.parametrize("place", ["save_file", "sync_file", "json"])
 def test_a_crash_while_a_checkpoint_is_written_leaves_the_one_before(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:

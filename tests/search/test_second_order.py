@@ -11,7 +11,8 @@ from torch.func import functional_call
 from torch.nn import functional
 
 from snt_zoo.data import ImageDataset
-from snt_zoo.networks.spaces.base import Choice, Owner, Rows, SupernetTrunk
+from snt_zoo.networks.spaces.base import Owner, Rows, SupernetTrunk
+from snt_zoo.networks.spaces.costs import Choice
 from snt_zoo.networks.supernet import Supernet
 from snt_zoo.search.searchers import darts_second_order
 from snt_zoo.search.searchers.darts_second_order import SecondOrderSearcher

@@ -23,6 +23,7 @@ from snt_zoo.errors import (
     LabelError,
     ReaderUnavailableError,
     UnreadableImageError,
+    first_line,
 )
 
 
@@ -111,9 +112,8 @@ def _load(datasets: Any, ref: str) -> dict[SplitName, Any]:
         ) from error
     except Exception as error:
         # Not one kind: the network, the disk, the cache, a script that the package will not run.
-        reason = str(error).strip().splitlines() or [type(error).__name__]
         raise ReaderUnavailableError(
-            f"cannot load hf:{ref}: {reason[0]}; check the network and the name, NAME or NAME:CONFIG"
+            f"cannot load hf:{ref}: {first_line(error)}; check the network and the name, NAME or NAME:CONFIG"
         ) from error
     parts: dict[SplitName, Any] = {}
     for part, rows in loaded.items():

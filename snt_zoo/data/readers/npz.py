@@ -26,6 +26,7 @@ from snt_zoo.errors import (
     OversizedImageError,
     TooFewClassesError,
     UnknownFormatError,
+    first_line,
 )
 
 # What all arrays together may take: a zip of a few megabytes can claim a thousand times as much.
@@ -112,8 +113,9 @@ def _load(path: Path) -> dict[str, _Array]:
     except Exception as error:
         # On a damaged or crafted archive zipfile and numpy raise nearly anything: ValueError,
         # TypeError, EOFError, OSError, NotImplementedError, RuntimeError, zlib.error, …
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise DatasetError(f"cannot read {path}: {reason}; write it anew with numpy.savez") from error
+        raise DatasetError(
+            f"cannot read {path}: {first_line(error)}; write it anew with numpy.savez"
+        ) from error
 
 
 def _declared_bytes(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) -> int:

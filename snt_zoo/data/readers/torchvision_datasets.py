@@ -21,9 +21,9 @@ from torch import Tensor
 
 from snt_zoo.data.dataset import Split
 from snt_zoo.data.decoding import pixels_of
-from snt_zoo.data.fingerprint import digest_bytes
+from snt_zoo.data.image_store import digest_bytes
 from snt_zoo.data.reader import RawDataset, ReadOptions, SplitName, register_reader
-from snt_zoo.errors import DatasetNotFoundError, LabelError, ReaderUnavailableError
+from snt_zoo.errors import DatasetNotFoundError, LabelError, ReaderUnavailableError, first_line
 
 _Arguments = Mapping[str, Any]
 
@@ -96,7 +96,7 @@ class PillowStore:
         return out
 
     def digests(self, indices: Tensor) -> list[bytes]:
-        """See `fingerprint.DigestStore.digests`; takes the decoded pixels."""
+        """See `DigestStore.digests`; takes the decoded pixels."""
         images = (self.items[index][0] for index in indices.tolist())
         return [digest_bytes(repr((i.mode, i.size)).encode() + i.tobytes()) for i in images]
 
@@ -148,9 +148,8 @@ def _obtain(source: _Source, arguments: _Arguments) -> Any:
             return cls(root, download=True, **arguments)
     except Exception as error:
         # Not one kind: the network, the disk, a checksum, a reader's missing package.
-        reason = str(error).strip().splitlines() or [type(error).__name__]
         raise ReaderUnavailableError(
-            f"cannot download {source.cls}: {reason[0]}; check the network and try again, or put "
+            f"cannot download {source.cls}: {first_line(error)}; check the network and try again, or put "
             f"its files under {root}"
         ) from error
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 
+from snt_zoo.components import Components
 from snt_zoo.encoders.sketch import Sketch
 from snt_zoo.encoders.target import Target
 from snt_zoo.encoders.transport import Transport
 from snt_zoo.encoders.transport.class_level import check_comparable
-from snt_zoo.errors import DatasetError, UnknownComponentError
+from snt_zoo.errors import DatasetError
 from snt_zoo.networks.supernet import Supernet
 
 
@@ -77,26 +78,9 @@ class DatasetDistance(ABC):
         return [Measured(float(distance), self.name) for distance in distances]
 
 
-_DISTANCES: dict[str, type[DatasetDistance]] = {}
-_D = TypeVar("_D", bound=type[DatasetDistance])
-
-
-def register_distance(name: str) -> Callable[[_D], _D]:
-    """Make a distance known under a name; raises `ValueError` if the name is taken."""
-
-    def register(distance: _D) -> _D:
-        if name in _DISTANCES:
-            raise ValueError(f"distance {name!r} is registered already: choose another name")
-        distance.name = name
-        _DISTANCES[name] = distance
-        return distance
-
-    return register
-
-
-def list_distances() -> list[str]:
-    """Names of all distances."""
-    return sorted(_DISTANCES)
+DISTANCES: Components[type[DatasetDistance]] = Components("distance")
+register_distance = DISTANCES.register
+list_distances = DISTANCES.names
 
 
 def get_distance(name: str, **options: Any) -> DatasetDistance:
@@ -113,6 +97,4 @@ def get_distance(name: str, **options: Any) -> DatasetDistance:
     Raises:
         UnknownComponentError: no such distance.
     """
-    if name not in _DISTANCES:
-        raise UnknownComponentError(f"no distance {name!r}: choose one of {', '.join(list_distances())}")
-    return _DISTANCES[name](**options)
+    return DISTANCES.get(name)(**options)

@@ -76,21 +76,21 @@ def log_evidence(features: Tensor, labels: Tensor) -> float:
     outside = (onehot.square().sum(0) - inside.sum(0)).clamp_min(0)  # what no feature can say
     alpha = x.new_ones(len(present))
     beta = x.new_ones(len(present))
+
+    def posterior(ratio: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Effective number of weights; |m|² and |Fm − y|² of the posterior mean m."""
+        shrunk = spectrum[:, None] / (spectrum[:, None] + ratio)
+        weights = (inside * spectrum[:, None] / (spectrum[:, None] + ratio).square()).sum(0)
+        return shrunk.sum(0), weights, (inside * (1 - shrunk).square()).sum(0) + outside
+
     for _ in range(_STEPS):
         before = alpha / beta
-        shrunk = spectrum[:, None] / (spectrum[:, None] + before)
-        gamma = shrunk.sum(0)
-        # |m|² and |Fm − y|² of the posterior mean m, per coordinate.
-        weights = (inside * spectrum[:, None] / (spectrum[:, None] + before).square()).sum(0)
-        residual = (inside * (1 - shrunk).square()).sum(0) + outside
+        gamma, weights, residual = posterior(before)
         alpha = gamma / weights.clamp_min(1e-12)
         beta = (n - gamma).clamp_min(1e-12) / residual.clamp_min(1e-12)
         if bool(((alpha / beta - before).abs() <= _TOLERANCE * before).all()):
             break
-    ratio = alpha / beta
-    shrunk = spectrum[:, None] / (spectrum[:, None] + ratio)
-    weights = (inside * spectrum[:, None] / (spectrum[:, None] + ratio).square()).sum(0)
-    residual = (inside * (1 - shrunk).square()).sum(0) + outside
+    _, weights, residual = posterior(alpha / beta)
     logdet = (alpha + beta * spectrum[:, None]).log().sum(0) + (dim - len(spectrum)) * alpha.log()
     evidence = (
         n / 2 * beta.log()

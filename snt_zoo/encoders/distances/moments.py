@@ -11,6 +11,7 @@ from torch.nn.functional import cosine_similarity
 
 from snt_zoo.encoders.distances.base import DatasetDistance, Measured, Source, register_distance
 from snt_zoo.encoders.sketch import COVARIANCE_DIM, Sketch
+from snt_zoo.encoders.sketch_format import symmetric_roots
 from snt_zoo.encoders.target import Target
 from snt_zoo.encoders.transport.bures import squared_bures_of_pairs
 from snt_zoo.encoders.transport.class_level import SPREAD_SCALE, squared_distances
@@ -71,5 +72,4 @@ def _gaussian(sketch: Sketch) -> tuple[Tensor, Tensor]:
     apart = (sketch.means.double() - mean)[:, :COVARIANCE_DIM]
     total = (weights * sketch.full_covariances().double()).sum(0)
     total = total + (weights * apart[:, :, None] * apart[:, None, :]).sum(0)
-    values, vectors = torch.linalg.eigh(total)
-    return mean, (vectors * values.clamp_min(0).sqrt()) @ vectors.mT
+    return mean, symmetric_roots(total)

@@ -15,6 +15,7 @@ how close is a row of `python -m benchmarks.distance`.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import ot
 import torch
@@ -41,6 +42,15 @@ _ROOT_EXCESS = 1.045  # square-root over Bures distance: 1.03 to 1.07 between da
 _COVERED = 0.7  # the share of the cost of spreads for which the Bures distance is computed
 
 
+class _Side(Protocol):
+    """A sketch, or labelled samples."""
+
+    @property
+    def class_names(self) -> tuple[str, ...]: ...
+    @property
+    def frequencies(self) -> Tensor: ...
+
+
 def class_distance(target: Sketch, source: Sketch, *, device: torch.device | str = "cpu") -> Transport:
     """Exact Optimal Transport between the classes of two sketches.
 
@@ -61,8 +71,7 @@ def class_distance(target: Sketch, source: Sketch, *, device: torch.device | str
         return class_distances(target, [source], device=device)[0]
     check_comparable(target, source)
     means, spreads = _ground_costs(target, source, device=device)
-    coupling = exact_plan(target.frequencies, source.frequencies, means + spreads)
-    return _transport(target, source, coupling, means, spreads)
+    return between_classes(target, source, means, spreads)
 
 
 def class_distances(
@@ -107,7 +116,7 @@ def class_distances(
     # It is below the bound but for rounding; so equal classes are at zero.
     spreads[rows, columns] = torch.minimum(exact, spreads[rows, columns])
     return [
-        _transport(target, source, plan, mean, spread)
+        between_classes(target, source, mean, spread, plan)
         for source, plan, mean, spread in zip(
             sources, plans, torch.split(means, sizes, 1), torch.split(spreads, sizes, 1), strict=True
         )
@@ -172,7 +181,19 @@ def _ground_costs(target: Sketch, source: Sketch, *, device: torch.device | str)
     return means.cpu(), SPREAD_SCALE * spreads.cpu()
 
 
-def _transport(target: Sketch, source: Sketch, coupling: Tensor, means: Tensor, spreads: Tensor) -> Transport:
+def between_classes(
+    target: _Side, source: _Side, means: Tensor, spreads: Tensor, plan: Tensor | None = None
+) -> Transport:
+    """The answer at the class level.
+
+    Args:
+        target: K classes.
+        source: K' classes.
+        means: the part of the costs that means have, ``K x K'``.
+        spreads: that of covariances, likewise.
+        plan: what is carried, ``K x K'``; the best plan if not given.
+    """
+    coupling = exact_plan(target.frequencies, source.frequencies, means + spreads) if plan is None else plan
     parts = {"means": float((coupling * means).sum()), "spreads": float((coupling * spreads).sum())}
     return Transport(
         distance=sum(parts.values()) ** 0.5,

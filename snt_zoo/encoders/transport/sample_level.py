@@ -11,14 +11,14 @@ import time
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import ot
 import torch
 from torch import Tensor
 
 from snt_zoo.encoders.sketch import Sketch
-from snt_zoo.encoders.transport.class_level import exact_plan, squared_distances
+from snt_zoo.encoders.transport.class_level import between_classes, exact_plan, squared_distances
 from snt_zoo.encoders.transport.coupling import Level, Transport
 from snt_zoo.encoders.transport.deadline import Deadline
 from snt_zoo.encoders.transport.samples import LabelledSamples
@@ -57,52 +57,9 @@ class _Pair:
     costs: Tensor  # n x m, both parts
 
 
-def dataset_distance(
-    target: Side,
-    source: Side,
-    *,
-    method: Method = "auto",
-    samples: int | None = None,
-    feature_weight: float = 1.0,
-    label_weight: float = 1.0,
-    epsilon: float = EPSILON,
-    tolerance: float = TOLERANCE,
-    time_limit: float | None = None,
-    device: torch.device | str = "cpu",
-) -> Transport:
-    """Distance between the samples of two datasets.
-
-    Args:
-        target: a sketch, or samples.
-        source: likewise, of the same space.
-        method: `exact`, `entropic`, `class`, or `auto`: the first of these that ends in time.
-        samples: at most so many of each sketch; all that it holds by default, up to 256.
-        feature_weight: of the squared distance of features.
-        label_weight: of the squared Wasserstein distance of classes.
-        epsilon: strength of the entropy, in units of the cost.
-        tolerance: of the marginals of the entropic plan.
-        time_limit: seconds.
-        device: where costs, and entropic plans, are computed.
-
-    Returns:
-        The distance, its level, its parts and the coupling of the classes.
-
-    Raises:
-        IndexMismatchError: the two are of different spaces.
-        TimeLimitError: the method, if not `auto`, did not end in time.
-    """
-    return dataset_distances(
-        target,
-        [source],
-        method=method,
-        samples=samples,
-        feature_weight=feature_weight,
-        label_weight=label_weight,
-        epsilon=epsilon,
-        tolerance=tolerance,
-        time_limit=time_limit,
-        device=device,
-    )[0]
+def dataset_distance(target: Side, source: Side, **options: Any) -> Transport:
+    """`dataset_distances` of one source, with the same options."""
+    return dataset_distances(target, [source], **options)[0]
 
 
 def dataset_distances(
@@ -118,9 +75,26 @@ def dataset_distances(
     time_limit: float | None = None,
     device: torch.device | str = "cpu",
 ) -> list[Transport]:
-    """One target against many sources, all at the same level, so that they can be ranked.
+    """Distances between the samples of one target and many sources, at one level, so that they can be ranked.
 
-    Arguments and errors are those of `dataset_distance`; the time limit is for all of them.
+    Args:
+        target: a sketch, or samples.
+        sources: likewise, of the same space.
+        method: `exact`, `entropic`, `class`, or `auto`: the first of these that ends in time.
+        samples: at most so many of each sketch; all that it holds by default, up to 256.
+        feature_weight: of the squared distance of features.
+        label_weight: of the squared Wasserstein distance of classes.
+        epsilon: strength of the entropy, in units of the cost.
+        tolerance: of the marginals of the entropic plan.
+        time_limit: seconds for all of them.
+        device: where costs, and entropic plans, are computed.
+
+    Returns:
+        For each source the distance, its level, its parts and the coupling of the classes.
+
+    Raises:
+        IndexMismatchError: a source is of another space.
+        TimeLimitError: the method, if not `auto`, did not end in time.
     """
     own = _samples_of(target, samples)
     others = [_samples_of(source, samples) for source in sources]
@@ -266,19 +240,7 @@ def _between_classes(
     answers = []
     for source in sources:
         means, spreads = (part.cpu() for part in target.class_costs(source, device=problem.device))
-        coupling = exact_plan(target.frequencies, source.frequencies, means + spreads)
-        parts = {"means": float((coupling * means).sum()), "spreads": float((coupling * spreads).sum())}
-        answers.append(
-            Transport(
-                distance=sum(parts.values()) ** 0.5,
-                coupling=coupling,
-                costs=means + spreads,
-                level="class",
-                parts=parts,
-                target_classes=target.class_names,
-                source_classes=source.class_names,
-            )
-        )
+        answers.append(between_classes(target, source, means, spreads))
     return answers
 
 

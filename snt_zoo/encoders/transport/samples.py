@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from snt_zoo.encoders.shrinkage import class_means
 from snt_zoo.encoders.sketch import Sketch
 from snt_zoo.encoders.transport.bures import squared_bures
 from snt_zoo.encoders.transport.class_level import SPREAD_SCALE, squared_distances
@@ -114,7 +115,7 @@ class LabelledSamples:
             )
         wide = features.double()
         k, dim = len(counts), wide.shape[1]
-        means = wide.new_zeros(k, dim).index_add_(0, labels, wide) / counts[:, None]
+        means = class_means(wide, labels, k)
         height = min(int(counts.max()), dim)
         factors = wide.new_zeros(k, height, dim)
         for label in range(k):

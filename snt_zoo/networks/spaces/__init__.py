@@ -3,14 +3,13 @@
 from snt_zoo.networks.spaces import darts, mobile, nas_bench_201
 from snt_zoo.networks.spaces.base import (
     IN_CHANNELS,
-    Choice,
     SearchSpace,
     SupernetTrunk,
     get_space,
     list_spaces,
     register_space,
 )
-from snt_zoo.networks.spaces.costs import Bound, Costs
+from snt_zoo.networks.spaces.costs import Bound, Choice, Costs
 
 __all__ = [
     "IN_CHANNELS",

@@ -9,24 +9,20 @@ A new space is one file with one decorated class; see `docs/spaces.md`.
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from snt_zoo.errors import ConfigError, InfeasibleError, UnknownComponentError
+from snt_zoo.components import Components
+from snt_zoo.errors import ConfigError, InfeasibleError
 from snt_zoo.networks.genotype import Edge, Genotype
+from snt_zoo.networks.spaces.costs import Bound, Choice, Costs
 from snt_zoo.networks.spaces.solving import Rule, best_choice
 
-if TYPE_CHECKING:
-    from snt_zoo.networks.spaces.costs import Bound, Costs
-
 IN_CHANNELS = 3  # grey images are read as three equal channels
-
-Choice = Mapping[str, Sequence[int]]
-"""For each kind of cell, the index of the chosen operation of each edge."""
 
 Owner = tuple[str, int, int]
 """An operation of an edge: kind of cell, row of the edge, column of the operation."""
@@ -209,27 +205,9 @@ class SearchSpace(abc.ABC):
         return path
 
 
-_SPACES: dict[str, type[SearchSpace]] = {}
-
-_S = TypeVar("_S", bound=type[SearchSpace])
-
-
-def register_space(name: str) -> Callable[[_S], _S]:
-    """Make a space known under a name; raises `ValueError` if the name is taken."""
-
-    def register(cls: _S) -> _S:
-        if name in _SPACES:
-            raise ValueError(f"search space {name!r} is registered already: choose another name")
-        cls.name = name
-        _SPACES[name] = cls
-        return cls
-
-    return register
-
-
-def list_spaces() -> list[str]:
-    """Names of the search spaces, sorted."""
-    return sorted(_SPACES)
+SPACES: Components[type[SearchSpace]] = Components("search space")
+register_space = SPACES.register
+list_spaces = SPACES.names
 
 
 def get_space(name: str, **hyperparameters: Any) -> SearchSpace:
@@ -243,9 +221,7 @@ def get_space(name: str, **hyperparameters: Any) -> SearchSpace:
         UnknownComponentError: no space of that name.
         ConfigError: an unknown hyperparameter, or one out of its bounds.
     """
-    if name not in _SPACES:
-        raise UnknownComponentError(f"no search space {name!r}: choose one of {', '.join(list_spaces())}")
-    cls = _SPACES[name]
+    cls = SPACES.get(name)
     known = {field.name for field in fields(cls)}  # type: ignore[arg-type]  # subclasses are dataclasses
     unknown = sorted(set(hyperparameters) - known)
     if unknown:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from snt_zoo.networks.spaces.base import Choice
+Choice = Mapping[str, Sequence[int]]
+"""For each kind of cell, the index of the chosen operation of each edge."""
 
 
 @dataclass(frozen=True, eq=False)

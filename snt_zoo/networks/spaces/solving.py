@@ -9,14 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from snt_zoo.networks.spaces.base import Choice
-    from snt_zoo.networks.spaces.costs import Bound
+from snt_zoo.networks.spaces.costs import Bound, Choice
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,12 +14,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from snt_zoo import __version__
 from snt_zoo.errors import HubError, IntegrityError
 from snt_zoo.registry.hub.failures import hub_failures
 from snt_zoo.registry.hub.redaction import Secret, protect_logs, redact
 from snt_zoo.registry.hub.refs import RepoRef, is_commit, is_repo
 from snt_zoo.registry.hub.states import Listed, RemoteFile, RepoState
+from snt_zoo.version import __version__
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi

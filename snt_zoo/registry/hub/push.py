@@ -12,7 +12,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from snt_zoo import __version__
 from snt_zoo.errors import HubConflictError, HubError, HubNotFoundError
 from snt_zoo.registry.bundle.folder import FILE_LIMITS, MANIFEST
 from snt_zoo.registry.hub.client import HubClient
@@ -24,6 +23,7 @@ from snt_zoo.registry.hub.redaction import redact
 from snt_zoo.registry.hub.refs import RepoRef, check_repo, check_revision
 from snt_zoo.registry.hub.signing import SIGNATURE, SIGNATURE_LIMIT, is_signed_by, sign
 from snt_zoo.registry.hub.states import RemoteFile, RepoState
+from snt_zoo.version import __version__
 
 CardFate = Literal["written", "unchanged", "kept"]
 

@@ -19,13 +19,13 @@ from typing import Any
 
 import torch
 
-from snt_zoo import __version__
 from snt_zoo.networks.evaluate import Model
 from snt_zoo.networks.genotype import Genotype
 from snt_zoo.networks.model_folder import save_model, write_into
 from snt_zoo.networks.supernet import Supernet
 from snt_zoo.search.adapting.report import report_html
 from snt_zoo.search.run import EpochRecord
+from snt_zoo.version import __version__
 
 DERIVED = "derived"
 """Folder within a model's folder: the network of the search, where another one is handed back."""

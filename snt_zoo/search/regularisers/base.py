@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from snt_zoo.errors import UnknownComponentError
+from snt_zoo.components import Components
 from snt_zoo.networks.supernet import Supernet
 from snt_zoo.search.recipe import Recipe
 from snt_zoo.search.regularisers.entropy_floor import ENTROPY_FLOOR
@@ -71,33 +71,8 @@ class Guard:
         """The inverse of `state`."""
 
 
-_GUARDS: dict[str, type[Guard]] = {}
-
-
-def register_guard(name: str) -> Callable[[type[Guard]], type[Guard]]:
-    """Make a guard known under a name; raises `ValueError` if the name is taken."""
-
-    def register(cls: type[Guard]) -> type[Guard]:
-        if name in _GUARDS or name == ENTROPY_FLOOR:
-            raise ValueError(f"guard {name!r} is registered already: choose another name")
-        cls.name = name
-        _GUARDS[name] = cls
-        return cls
-
-    return register
-
-
-def list_guards() -> list[str]:
-    """Names of the guards, sorted."""
-    return sorted([*_GUARDS, ENTROPY_FLOOR])
-
-
-def get_guard(name: str) -> type[Guard] | None:
-    """A guard by name; None for `entropy-floor`, which acts once, before the search.
-
-    Raises:
-        UnknownComponentError: no guard of that name.
-    """
-    if name not in list_guards():
-        raise UnknownComponentError(f"no guard {name!r}: choose from {', '.join(list_guards())}")
-    return _GUARDS.get(name)
+GUARDS: Components[type[Guard] | None] = Components("guard")
+GUARDS.register(ENTROPY_FLOOR)(None)  # which acts once, before the search
+register_guard = GUARDS.register
+list_guards = GUARDS.names
+get_guard = GUARDS.get

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from snt_zoo.components import Components
 from snt_zoo.data import Split
-from snt_zoo.errors import UnknownComponentError
 from snt_zoo.networks.heads import cross_entropy
 from snt_zoo.networks.supernet import NetworkConfig, Supernet
 from snt_zoo.search.checkpoint import nest, optimizer_tensors, restore_optimizer, unnest
@@ -234,32 +234,7 @@ class Searcher(WeightLearner, ABC):
                 self.idle_guards[name] = why
 
 
-_SEARCHERS: dict[str, type[Searcher]] = {}
-
-
-def register_searcher(name: str) -> Callable[[type[Searcher]], type[Searcher]]:
-    """Make a searcher known under a name; raises `ValueError` if the name is taken."""
-
-    def register(cls: type[Searcher]) -> type[Searcher]:
-        if name in _SEARCHERS:
-            raise ValueError(f"searcher {name!r} is registered already: choose another name")
-        _SEARCHERS[name] = cls
-        return cls
-
-    return register
-
-
-def list_searchers() -> list[str]:
-    """Names of the searchers, sorted."""
-    return sorted(_SEARCHERS)
-
-
-def get_searcher(name: str) -> type[Searcher]:
-    """A searcher by name.
-
-    Raises:
-        UnknownComponentError: no searcher of that name.
-    """
-    if name not in _SEARCHERS:
-        raise UnknownComponentError(f"no searcher {name!r}: choose one of {', '.join(list_searchers())}")
-    return _SEARCHERS[name]
+SEARCHERS: Components[type[Searcher]] = Components("searcher")
+register_searcher = SEARCHERS.register
+list_searchers = SEARCHERS.names
+get_searcher = SEARCHERS.get

@@ -11,7 +11,7 @@ from snt_zoo.networks.spaces.darts.operations import Cell, build_operation, join
 
 
 class DerivedCell(Cell):
-    """One operation on each kept edge; the arguments are those of `MixedCell`."""
+    """One operation on each kept edge; the arguments are those of `StackedCell`."""
 
     def __init__(
         self,

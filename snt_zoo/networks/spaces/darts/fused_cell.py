@@ -13,7 +13,7 @@ fly.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import Tensor
 from torch.autograd import Function
@@ -23,13 +23,11 @@ from snt_zoo.networks.spaces.darts.fused_backward import Backward
 from snt_zoo.networks.spaces.darts.fused_forward import Forward
 from snt_zoo.networks.spaces.darts.layout import BLOCKS, EDGES, SKIP, Active
 from snt_zoo.networks.spaces.darts.operations import stack_of
-
-if TYPE_CHECKING:
-    from snt_zoo.networks.spaces.darts.mixed_cell import MixedCell
+from snt_zoo.networks.spaces.darts.stacked_cell import StackedCell
 
 
 def fused_cell(
-    cell: MixedCell, active: Active, first: Tensor, second: Tensor, mixture: Tensor | None
+    cell: StackedCell, active: Active, first: Tensor, second: Tensor, mixture: Tensor | None
 ) -> Tensor:
     """Both inputs, ``batch x C x h x w``, to ``batch x 4C x h' x w'``; see `MixedCell.forward`."""
     skips = {}
@@ -48,7 +46,7 @@ class _FusedCell(Function):
     @staticmethod
     def forward(
         ctx: Any,
-        cell: MixedCell,
+        cell: StackedCell,
         active: Active,
         skip_rows: tuple[int, ...],
         first: Tensor,

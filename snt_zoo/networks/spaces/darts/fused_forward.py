@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -25,9 +25,7 @@ from snt_zoo.networks.spaces.darts.layout import (
     Block,
     blocks_of,
 )
-
-if TYPE_CHECKING:
-    from snt_zoo.networks.spaces.darts.mixed_cell import MixedCell
+from snt_zoo.networks.spaces.darts.stacked_cell import StackedCell
 
 # Every normalised tensor has a row of scale and shift: a block of an edge, a pool of a source. The last row
 # is the identity, of tensors that are used as they are.
@@ -74,7 +72,7 @@ class Forward:
 
     def __init__(
         self,
-        cell: MixedCell,
+        cell: StackedCell,
         active: Active,
         inputs: tuple[Tensor, Tensor],
         mixture: Tensor | None,
@@ -284,7 +282,7 @@ def nhwc(x: Tensor) -> Tensor:
     return x.detach().contiguous(memory_format=torch.channels_last).permute(0, 2, 3, 1).contiguous()
 
 
-def _epsilon(cell: MixedCell) -> float:
+def _epsilon(cell: StackedCell) -> float:
     norm = cell.norms[BLOCKS[0].name]
     assert isinstance(norm, nn.BatchNorm2d)
     return norm.eps

@@ -68,6 +68,12 @@ BLOCKS = (
     Block("sep_5x5_second", 5, 5, second=True),
 )
 
+
+def reductions(cells: int) -> tuple[int, int]:
+    """Indices of the two reduction cells of a network."""
+    return cells // 3, 2 * cells // 3
+
+
 Active = tuple[tuple[int, ...], ...]
 """For each row the operations that are computed."""
 ALL: Active = (tuple(range(1, len(OPERATIONS))),) * len(EDGES)

@@ -1,23 +1,19 @@
 """A DARTS cell in which every edge holds all operations.
 
-The weights of one block of all 14 edges are one tensor, so that a step has few launches: the edges that
-leave a node see the same input, and grouped convolutions take them together. Their ReLU and pooling are done
-once. On the CPU the compiled kernels take the whole cell (`fused_cell`); both compute what the edges would
-compute one by one, and the tests hold them to it.
+The edges that leave a node see the same input, and grouped convolutions take them together, so that a step
+has few launches. Their ReLU and pooling are done once. On the CPU the compiled kernels take the whole cell
+(`fused_cell`); both compute what the edges would compute one by one, and the tests hold them to it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import cast
+from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from snt_zoo.errors import ConfigError
-from snt_zoo.networks.genotype import Edge
-from snt_zoo.networks.spaces.base import Rows
 from snt_zoo.networks.spaces.darts import kernels
 from snt_zoo.networks.spaces.darts.fused_cell import fused_cell
 from snt_zoo.networks.spaces.darts.layout import (
@@ -27,7 +23,6 @@ from snt_zoo.networks.spaces.darts.layout import (
     LEAVING,
     NODES,
     OPERATIONS,
-    PLACE,
     POOLS,
     SKIP,
     SOURCES,
@@ -36,78 +31,13 @@ from snt_zoo.networks.spaces.darts.layout import (
     active,
     blocks_of,
 )
-from snt_zoo.networks.spaces.darts.operations import (
-    Cell,
-    FactorisedReduction,
-    join_partial,
-    rest_of,
-    stack_of,
-)
+from snt_zoo.networks.spaces.darts.operations import join_partial, rest_of, stack_of
+from snt_zoo.networks.spaces.darts.stacked_cell import StackedCell
+from snt_zoo.networks.spaces.part_norm import normalise
 
 
-def _stacked(channels: int, kernel: int, groups: int) -> nn.Conv2d:
-    """A convolution that only holds the weights of all edges; it is never called as it is."""
-    copies = len(EDGES)
-    conv = nn.Conv2d(copies * channels, copies * channels, kernel, groups=copies * groups, bias=False)
-    conv.copies = copies  # type: ignore[assignment]  # read by `initialise`
-    return conv
-
-
-class MixedCell(Cell):
-    """All operations of all edges.
-
-    Args:
-        c_before: channels of the first input.
-        c_last: channels of the second input.
-        channels: C of the nodes.
-        workspace: of the network; the compiled kernels keep their tensors there.
-        partial: K; only the first C/K channels go through the operations (PC-DARTS), 1 for all.
-        halve_before: whether the first input is twice as large as the second.
-        reduce: whether the edges that leave the inputs have stride 2.
-    """
-
-    def __init__(
-        self,
-        c_before: int,
-        c_last: int,
-        channels: int,
-        *,
-        workspace: kernels.Workspace,
-        partial: int,
-        halve_before: bool,
-        reduce: bool,
-    ) -> None:
-        # No norm is affine: a scale would make the alphas meaningless (Liu et al. 2019, section 3).
-        super().__init__(c_before, c_last, channels, halve_before, affine=False)
-        width = channels // partial
-        self.workspace = workspace
-        self.partial = partial
-        self.width = width
-        self.reduce = reduce
-        edges = len(EDGES)
-        self.depthwise = nn.ModuleDict({b.name: _stacked(width, b.kernel, width) for b in BLOCKS})
-        self.pointwise = nn.ModuleDict({b.name: _stacked(width, 1, 1) for b in BLOCKS})
-        self.norms = nn.ModuleDict({b.name: nn.BatchNorm2d(edges * width, affine=False) for b in BLOCKS})
-        # The pools have no weights: one norm serves all edges that leave a node.
-        self.pool_norms = nn.ModuleDict(
-            {name: nn.BatchNorm2d(len(SOURCES) * width, affine=False) for name in POOLS}
-        )
-        self.skips = nn.ModuleDict(
-            {
-                f"{source}_{target}": FactorisedReduction(width, width, affine=False)
-                for source, target in EDGES
-                if self.stride(source) == 2
-            }
-        )
-
-    def stride(self, source: int) -> int:
-        """Stride of the edges that leave a node."""
-        return 2 if self.reduce and source < 2 else 1
-
-    def skip(self, row: int) -> FactorisedReduction | None:
-        """The strided skip of an edge; None where it is the identity."""
-        name = "{}_{}".format(*EDGES[row])
-        return cast("FactorisedReduction", self.skips[name]) if name in self.skips else None
+class MixedCell(StackedCell):
+    """All operations of all edges; the arguments are those of `StackedCell`."""
 
     def forward(
         self,
@@ -129,16 +59,6 @@ class MixedCell(Cell):
         if self.partial == 1 and kernels.usable(first):
             return fused_cell(self, wanted, first, second, mixture)
         return self._grouped([first, second], mixture, wanted)
-
-    def weights(self, block: Block, row: int) -> tuple[Tensor, Tensor]:
-        """Depthwise ``width x 1 x k x k`` and pointwise ``width x width x 1 x 1`` weights of an edge."""
-        rows = self.rows(row)
-        return stack_of(self.depthwise, block)[rows], stack_of(self.pointwise, block)[rows]
-
-    def rows(self, row: int, count: int = 1) -> slice:
-        """The channels of an edge (and of those that follow it in the stack) in the stacked tensors."""
-        place = PLACE[row]
-        return slice(place * self.width, (place + count) * self.width)
 
     def _grouped(self, states: list[Tensor], mixture: Tensor | None, wanted: Active) -> Tensor:
         sums: dict[int, Tensor] = {}
@@ -188,10 +108,8 @@ class MixedCell(Cell):
 
     def _blocks(self, x: Tensor, block: Block, row: int, count: int) -> Tensor:
         """The operation that begins with a block, of `count` edges from a row on."""
-        x = self._block(x, block, row, count)
-        for later in BLOCKS:
-            if later.second and later.operation == block.operation:
-                x = self._block(x, later, row, count)
+        for part in blocks_of(block.operation):
+            x = self._block(x, part, row, count)
         return x
 
     def _block(self, x: Tensor, block: Block, row: int, count: int) -> Tensor:
@@ -206,7 +124,7 @@ class MixedCell(Cell):
             groups=count * self.width,
         )
         out = functional.conv2d(out, stack_of(self.pointwise, block)[rows], groups=count)
-        return _normalise(out, self.norms[block.name], rows)
+        return normalise(out, self.norms[block.name], rows)
 
     def _weightless(
         self, part: Tensor, source: int, rows: Sequence[int], wanted: Active
@@ -233,70 +151,8 @@ class MixedCell(Cell):
             if name == "max_pool_3x3"
             else functional.avg_pool2d(part, 3, stride, 1, count_include_pad=False)
         )
-        return _normalise(out, self.pool_norms[name], slice(source * self.width, (source + 1) * self.width))
-
-    def inherit(self, edge: Edge, plain: nn.Module) -> None:
-        """Copy an edge's operation into the derived one; its norms' scale and shift stay 1 and 0."""
-        row = EDGES.index((edge.source, edge.target))
-        operation = OPERATIONS.index(edge.operation)
-        norms = [m for m in plain.modules() if isinstance(m, nn.BatchNorm2d)]
-        if operation == SKIP:
-            strided = self.skip(row)
-            if strided is not None:
-                copy_matching(strided, plain)
-        elif edge.operation in POOLS:
-            place = slice(edge.source * self.width, (edge.source + 1) * self.width)
-            _copy_statistics(self.pool_norms[edge.operation], norms[0], place)
-        else:
-            convs = [m for m in plain.modules() if isinstance(m, nn.Conv2d)]
-            for index, block in enumerate(blocks_of(operation)):
-                for conv, weight in zip(convs[2 * index :], self.weights(block, row), strict=False):
-                    conv.weight.copy_(weight)
-                _copy_statistics(self.norms[block.name], norms[index], self.rows(row))
-
-    def operation_parameters(self) -> Mapping[tuple[int, int], Sequence[Rows]]:
-        """Row and operation to the parameters, with the part along dimension 0, None for the whole."""
-        found: dict[tuple[int, int], list[Rows]] = {}
-        for row in range(len(EDGES)):
-            strided = self.skip(row)
-            if strided is not None:
-                found[row, SKIP] = [(parameter, None) for parameter in strided.parameters()]
-            for block in BLOCKS:
-                for group in (self.depthwise, self.pointwise):
-                    stack = stack_of(group, block)
-                    found.setdefault((row, block.operation), []).append((stack, self.rows(row)))
-        return found
-
-
-def copy_matching(source: nn.Module, target: nn.Module) -> None:
-    """Copy a module into the same with affine norms, whose scale and shift stay 1 and 0."""
-    affine = {
-        f"{name}.{part}" if name else part
-        for name, module in target.named_modules()
-        if isinstance(module, nn.BatchNorm2d)
-        for part in ("weight", "bias")
-    }
-    missing, unexpected = target.load_state_dict(source.state_dict(), strict=False)
-    assert not unexpected and set(missing) <= affine
-
-
-def _copy_statistics(source: nn.Module, target: nn.BatchNorm2d, rows: slice) -> None:
-    for name in ("running_mean", "running_var"):
-        getattr(target, name).copy_(getattr(source, name)[rows])
+        return normalise(out, self.pool_norms[name], slice(source * self.width, (source + 1) * self.width))
 
 
 def _times(message: Tensor, mixture: Tensor | None, row: int, operation: int) -> Tensor:
     return message if mixture is None else message * mixture[row, operation]
-
-
-def _normalise(x: Tensor, norm: nn.Module, rows: slice) -> Tensor:
-    assert isinstance(norm, nn.BatchNorm2d)
-    assert norm.running_mean is not None and norm.running_var is not None and norm.momentum is not None
-    return functional.batch_norm(
-        x,
-        norm.running_mean[rows],  # a view: training updates the stack in place
-        norm.running_var[rows],
-        training=norm.training,
-        momentum=norm.momentum,
-        eps=norm.eps,
-    )

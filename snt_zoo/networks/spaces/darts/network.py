@@ -2,69 +2,70 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from snt_zoo.networks.genotype import Genotype
-from snt_zoo.networks.spaces.base import Choice, Owner, Rows, SupernetTrunk
+from snt_zoo.networks.spaces.base import Owner, Rows, SupernetTrunk
+from snt_zoo.networks.spaces.costs import Choice
 from snt_zoo.networks.spaces.darts.derived_cell import DerivedCell
 from snt_zoo.networks.spaces.darts.kernels import Workspace
-from snt_zoo.networks.spaces.darts.layout import NODES
-from snt_zoo.networks.spaces.darts.mixed_cell import MixedCell, copy_matching
-
-if TYPE_CHECKING:
-    from snt_zoo.networks.spaces.darts.space import Darts
+from snt_zoo.networks.spaces.darts.layout import NODES, reductions
+from snt_zoo.networks.spaces.darts.mixed_cell import MixedCell
+from snt_zoo.networks.spaces.darts.stacked_cell import copy_matching
 
 
 class Network(SupernetTrunk):
-    """Stem and cells; mixed without a genotype, derived with one."""
+    """Stem and cells; mixed without a genotype, derived with one.
 
-    def __init__(self, space: Darts, in_channels: int, genotype: Genotype | None) -> None:
+    Args:
+        in_channels: of the images.
+        genotype: of a derived network; None for a supernet.
+        channels, cells, stem_multiplier, partial_channels, stem_stride: as of `Darts`.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        genotype: Genotype | None,
+        *,
+        channels: int,
+        cells: int,
+        stem_multiplier: int,
+        partial_channels: int,
+        stem_stride: int,
+    ) -> None:
         super().__init__()
-        c = space.channels
         self.mixed = genotype is None
-        width = space.stem_multiplier * c
+        width = stem_multiplier * channels
         self.stem = nn.Sequential(
-            nn.Conv2d(in_channels, width, 3, stride=space.stem_stride, padding=1, bias=False),
+            nn.Conv2d(in_channels, width, 3, stride=stem_stride, padding=1, bias=False),
             nn.BatchNorm2d(width),
         )
         self.cells = nn.ModuleList()
         self.kinds: list[str] = []
-        partial = space.partial_channels
         workspace = Workspace()
         c_before = c_last = width
         halve_before = False
-        for index in range(space.cells):
-            reduce = index in space.reductions
-            c *= 2 if reduce else 1
+        for index in range(cells):
+            reduce = index in reductions(cells)
+            channels *= 2 if reduce else 1
             kind = "reduce" if reduce else "normal"
             self.kinds.append(kind)
-            self.cells.append(
-                MixedCell(
-                    c_before,
-                    c_last,
-                    c,
-                    workspace=workspace,
-                    partial=partial,
-                    halve_before=halve_before,
-                    reduce=reduce,
-                )
+            make = (
+                functools.partial(MixedCell, workspace=workspace)
                 if genotype is None
-                else DerivedCell(
-                    c_before,
-                    c_last,
-                    c,
-                    genotype.cells[kind],
-                    partial=partial,
-                    halve_before=halve_before,
-                    reduce=reduce,
-                )
+                else functools.partial(DerivedCell, edges=genotype.cells[kind])
             )
+            cell = make(
+                c_before, c_last, channels, partial=partial_channels, halve_before=halve_before, reduce=reduce
+            )
+            self.cells.append(cell)
             halve_before = reduce
-            c_before, c_last = c_last, NODES * c
+            c_before, c_last = c_last, NODES * channels
 
     def forward(
         self,

@@ -13,13 +13,12 @@ from snt_zoo.errors import ConfigError
 from snt_zoo.networks.genotype import Edge, Genotype
 from snt_zoo.networks.spaces.base import (
     IN_CHANNELS,
-    Choice,
     SearchSpace,
     SupernetTrunk,
     register_space,
 )
-from snt_zoo.networks.spaces.costs import Bound, Costs
-from snt_zoo.networks.spaces.darts.layout import EDGES, KEPT, MAX_SKIPS, NODES, OPERATIONS, SKIP
+from snt_zoo.networks.spaces.costs import Bound, Choice, Costs
+from snt_zoo.networks.spaces.darts.layout import EDGES, KEPT, MAX_SKIPS, NODES, OPERATIONS, SKIP, reductions
 from snt_zoo.networks.spaces.darts.network import Network
 from snt_zoo.networks.spaces.solving import Rule, best_choice
 
@@ -68,19 +67,14 @@ class Darts(SearchSpace):
             )
 
     @property
-    def reductions(self) -> tuple[int, int]:
-        """Indices of the two reduction cells."""
-        return self.cells // 3, 2 * self.cells // 3
-
-    @property
     def feature_dim(self) -> int:
         return NODES * self.channels * 4
 
     def build_supernet_trunk(self, in_channels: int) -> SupernetTrunk:
-        return Network(self, in_channels, None)
+        return Network(in_channels, None, **self.hyperparameters())
 
     def build_derived_trunk(self, genotype: Genotype, in_channels: int) -> nn.Module:
-        return Network(self, in_channels, _check(genotype))
+        return Network(in_channels, _check(genotype), **self.hyperparameters())
 
     def discretise(self, mixture: Mapping[str, Tensor]) -> Genotype:
         """The two strongest edges into each node, each with its strongest operation, guarded.
@@ -117,7 +111,7 @@ class Darts(SearchSpace):
         fixed_macs = IN_CHANNELS * 9 * width * side**2
         c, c_before, c_last = self.channels, width, width
         for index in range(self.cells):
-            reduce = index in self.reductions
+            reduce = index in reductions(self.cells)
             c *= 2 if reduce else 1
             kind = "reduce" if reduce else "normal"
             # Both inputs are brought to c channels at the side of the last cell's output.

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
+
+from snt_zoo.networks.spaces.part_norm import copy_statistics, normalise
 
 
 class SwitchableNorm(nn.BatchNorm2d):
@@ -29,7 +30,7 @@ class SwitchableNorm(nn.BatchNorm2d):
         """``batch x n x h x w`` with n ≤ channels: the first n, by the statistics of a choice."""
         n = x.shape[1]
         start = choice * self.channels
-        return self._normalise(x, slice(start, start + n), self.weight[:n], self.bias[:n])
+        return normalise(x, self, slice(start, start + n), self.weight[:n], self.bias[:n])
 
     def mixed(self, x: Tensor, weights: Tensor) -> Tensor:
         """The sum of all choices, each by its own statistics and times its weight.
@@ -41,31 +42,16 @@ class SwitchableNorm(nn.BatchNorm2d):
         Returns:
             ``batch x channels x h x w``.
         """
-        normal = self._normalise(x, slice(None), None, None)
+        normal = normalise(x, self, slice(None))
         normal = torch.unflatten(normal, 1, (-1, self.channels))
         total = torch.einsum("nochw,o->nchw", normal, weights)
         # Scale and shift are common to the choices, so they can wait until after the sum.
         shift = self.bias * weights.sum()
         return torch.addcmul(shift[:, None, None], total, self.weight[:, None, None])
 
-    def _normalise(self, x: Tensor, rows: slice, weight: Tensor | None, bias: Tensor | None) -> Tensor:
-        assert self.running_mean is not None and self.running_var is not None
-        assert self.momentum is not None
-        return functional.batch_norm(
-            x,
-            self.running_mean[rows],  # views: training updates them in place
-            self.running_var[rows],
-            weight,
-            bias,
-            training=self.training,
-            momentum=self.momentum,
-            eps=self.eps,
-        )
-
     def copy_to(self, plain: nn.BatchNorm2d, choice: int = 0) -> None:
         """Give scale, shift and the statistics of a choice to a norm of as many or fewer channels."""
         n, start = plain.num_features, choice * self.channels
         for name in ("weight", "bias"):
             getattr(plain, name).copy_(getattr(self, name)[:n])
-        for name in ("running_mean", "running_var"):
-            getattr(plain, name).copy_(getattr(self, name)[start : start + n])
+        copy_statistics(self, plain, slice(start, start + n))

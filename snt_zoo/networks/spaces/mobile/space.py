@@ -20,14 +20,13 @@ from snt_zoo.errors import ConfigError
 from snt_zoo.networks.genotype import Edge, Genotype
 from snt_zoo.networks.spaces.base import (
     IN_CHANNELS,
-    Choice,
     Owner,
     Rows,
     SearchSpace,
     SupernetTrunk,
     register_space,
 )
-from snt_zoo.networks.spaces.costs import Costs
+from snt_zoo.networks.spaces.costs import Choice, Costs
 from snt_zoo.networks.spaces.mobile.blocks import Depthwise, ElasticBlock, InvertedResidual
 from snt_zoo.networks.spaces.mobile.plan import (
     HALVINGS,

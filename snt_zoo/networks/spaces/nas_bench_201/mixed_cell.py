@@ -12,6 +12,7 @@ from snt_zoo.networks.genotype import Edge
 from snt_zoo.networks.spaces.nas_bench_201.connection import Partial, average_pool, receive
 from snt_zoo.networks.spaces.nas_bench_201.derived_cell import ConvNorm
 from snt_zoo.networks.spaces.nas_bench_201.layout import EDGES, NODES, OPERATIONS, cell_of, live
+from snt_zoo.networks.spaces.part_norm import copy_statistics, normalise
 
 
 class FanOut(nn.Module):
@@ -34,26 +35,15 @@ class FanOut(nn.Module):
         return slice(branch * width, (branch + 1) * width)
 
     def one(self, x: Tensor, branch: int) -> Tensor:
-        """One edge alone; the statistics are views, so training updates them in place."""
-        rows, norm = self.rows(branch), self.norm
+        """One edge alone."""
+        rows = self.rows(branch)
         out = functional.conv2d(x, self.conv.weight[rows], padding=self.conv.padding)
-        assert norm.running_mean is not None and norm.running_var is not None
-        assert norm.momentum is not None
-        return functional.batch_norm(
-            out,
-            norm.running_mean[rows],
-            norm.running_var[rows],
-            training=norm.training,
-            momentum=norm.momentum,
-            eps=norm.eps,
-        )
+        return normalise(out, self.norm, rows)
 
     def copy_to(self, plain: ConvNorm, branch: int) -> None:
         """Give one edge's weights and statistics to its derived operation."""
-        rows, source, target = self.rows(branch), self.norm, plain.norm
-        plain.conv.weight.copy_(self.conv.weight[rows])
-        for name in ("running_mean", "running_var"):
-            getattr(target, name).copy_(getattr(source, name)[rows])
+        plain.conv.weight.copy_(self.conv.weight[self.rows(branch)])
+        copy_statistics(self.norm, plain.norm, self.rows(branch))
 
 
 class MixedCell(nn.Module):

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from snt_zoo.networks.genotype import Edge, Genotype
-from snt_zoo.networks.spaces.base import Choice, Owner, Rows, SupernetTrunk
+from snt_zoo.networks.spaces.base import Owner, Rows, SupernetTrunk
+from snt_zoo.networks.spaces.costs import Choice
 from snt_zoo.networks.spaces.nas_bench_201.derived_cell import ConvNorm, DerivedCell
 from snt_zoo.networks.spaces.nas_bench_201.layout import EDGES, OPERATIONS
 from snt_zoo.networks.spaces.nas_bench_201.mixed_cell import MixedCell
-
-if TYPE_CHECKING:
-    from snt_zoo.networks.spaces.nas_bench_201.space import NasBench201
 
 STAGES = 3
 
@@ -46,30 +43,44 @@ class Reduction(nn.Module):
 
 
 class Skeleton(SupernetTrunk):
-    """Stem, stages, reductions and the last norm; `MixedCell` or `DerivedCell` inside."""
+    """Stem, stages, reductions and the last norm; `MixedCell` or `DerivedCell` inside.
 
-    def __init__(self, space: NasBench201, in_channels: int, edges: tuple[Edge, ...] | None) -> None:
+    Args:
+        in_channels: of the images.
+        edges: of a derived network's cells; None for a supernet.
+        channels, cells_per_stage, stem_stride, partial_channels: as of `NasBench201`.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        edges: tuple[Edge, ...] | None,
+        *,
+        channels: int,
+        cells_per_stage: int,
+        stem_stride: int,
+        partial_channels: int,
+    ) -> None:
         super().__init__()
-        c = space.channels
         self.mixed = edges is None
         self.stem = nn.Sequential(
-            nn.Conv2d(in_channels, c, 3, stride=space.stem_stride, padding=1, bias=False),
-            nn.BatchNorm2d(c),
+            nn.Conv2d(in_channels, channels, 3, stride=stem_stride, padding=1, bias=False),
+            nn.BatchNorm2d(channels),
         )
-        self.cells_per_stage = space.cells_per_stage
+        self.cells_per_stage = cells_per_stage
         self.cells = nn.ModuleList()
         self.reductions = nn.ModuleList()
         for stage in range(STAGES):
-            width = c * 2**stage
-            for _ in range(space.cells_per_stage):
+            width = channels * 2**stage
+            for _ in range(cells_per_stage):
                 self.cells.append(
-                    MixedCell(width, space.partial_channels)
+                    MixedCell(width, partial_channels)
                     if edges is None
-                    else DerivedCell(width, edges, space.partial_channels)
+                    else DerivedCell(width, edges, partial_channels)
                 )
             if stage < STAGES - 1:
                 self.reductions.append(Reduction(width))
-        self.norm = nn.BatchNorm2d(space.feature_dim)
+        self.norm = nn.BatchNorm2d(width)
 
     def forward(
         self,

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from snt_zoo.errors import ConfigError
 from snt_zoo.networks.genotype import Genotype
-from snt_zoo.networks.spaces.base import IN_CHANNELS, Choice, SearchSpace, SupernetTrunk, register_space
-from snt_zoo.networks.spaces.costs import Bound, Costs
+from snt_zoo.networks.spaces.base import IN_CHANNELS, SearchSpace, SupernetTrunk, register_space
+from snt_zoo.networks.spaces.costs import Bound, Choice, Costs
 from snt_zoo.networks.spaces.nas_bench_201.layout import (
     EDGES,
     MIN_COMPUTING,
@@ -66,10 +66,10 @@ class NasBench201(SearchSpace):
         return 4 * self.channels
 
     def build_supernet_trunk(self, in_channels: int) -> SupernetTrunk:
-        return Skeleton(self, in_channels, None)
+        return Skeleton(in_channels, None, **self.hyperparameters())
 
     def build_derived_trunk(self, genotype: Genotype, in_channels: int) -> nn.Module:
-        return Skeleton(self, in_channels, check(genotype))
+        return Skeleton(in_channels, check(genotype), **self.hyperparameters())
 
     def discretise(self, mixture: Mapping[str, Tensor]) -> Genotype:
         """The strongest operation of each edge (Dong and Yang 2020, section 4), guarded.

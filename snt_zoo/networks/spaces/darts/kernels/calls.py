@@ -56,16 +56,7 @@ class Geometry:
         return self.images, self.out_height, self.out_width, self.channels
 
     def _struct(self) -> ctypes.Array[ctypes.c_int64]:
-        values = (
-            self.images,
-            self.height,
-            self.width,
-            self.channels,
-            self.kernel,
-            self.stride,
-            self.dilation,
-        )
-        return (ctypes.c_int64 * 7)(*values)
+        return (ctypes.c_int64 * 7)(*vars(self).values())  # the fields, in their order
 
 
 class _Backward(ctypes.Structure):
@@ -165,24 +156,18 @@ def block_backward(
         grad_depthwise: filled, float64; with `grad_pointwise`. None for no gradients of weights.
         grad_pointwise: see `grad_depthwise`.
     """
-    x_pointer, x_stride = _image(x)
-    grad_pointer, grad_stride = _image(grad)
-    grad_x_pointer, grad_x_stride = _image(grad_x)
     arguments = _Backward(
-        x_pointer,
-        x_stride,
+        *_image(x),
         _pointer(scale),
         _pointer(shift),
         _pointer(depthwise),
         _pointer(pointwise),
-        grad_pointer,
-        grad_stride,
+        *_image(grad),
         _pointer(z),
         _pointer(from_grad),
         _pointer(from_z),
         _pointer(constant),
-        grad_x_pointer,
-        grad_x_stride,
+        *_image(grad_x),
         int(accumulate),
         _pointer(grad_x_moments),
         _pointer(grad_depthwise),
@@ -208,18 +193,14 @@ def combine(
         shift: ``c``.
         accumulate: add to `out` instead of writing it.
     """
-    pointers, strides = _images(inputs)
-    out_pointer, out_stride = _image(out)
     _call(
         "combine",
         out,
         ctypes.c_int64(len(inputs)),
-        pointers,
-        strides,
+        *_images(inputs),
         _pointer(factors),
         _pointer(shift),
-        out_pointer,
-        out_stride,
+        *_image(out),
         ctypes.c_int64(out.shape[0] * out.shape[1] * out.shape[2]),
         ctypes.c_int64(out.shape[3]),
         ctypes.c_int64(int(accumulate)),
@@ -238,18 +219,14 @@ def combine_backward(
         grad: ``n x h x w x c``.
         sums: filled, ``(inputs + 1) x c``, float64.
     """
-    pointers, strides = _images(inputs)
-    grad_pointer, grad_stride = _image(grad)
     _call(
         "combine_backward",
         grad,
         ctypes.c_int64(len(inputs)),
-        pointers,
-        strides,
+        *_images(inputs),
         _pointer(scale),
         _pointer(shift),
-        grad_pointer,
-        grad_stride,
+        *_image(grad),
         ctypes.c_int64(grad.shape[0] * grad.shape[1] * grad.shape[2]),
         ctypes.c_int64(grad.shape[3]),
         _pointer(sums),

@@ -1,20 +1,12 @@
-"""Names a dataset by its content.
-
-Each image gives a digest of its stored bytes; the digests of a split are sorted before they are
-hashed, so that neither the order of rows nor that of files on disk matters.
-"""
+"""What a store of images is, and the digest that names an image by its content."""
 
 from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
-import torch
 from torch import Tensor
-
-if TYPE_CHECKING:
-    from snt_zoo.data.dataset import ImageDataset, ImageStore, Split
 
 # Of a longer file its size, head and tail are hashed: a compressed photograph differs from another
 # in its first kilobytes, and a dataset of any size must be fingerprinted in bounded time.
@@ -22,6 +14,25 @@ WHOLE_FILE_LIMIT = 256 * 2**10
 
 # A store that cannot digest what it holds is read at this size instead.
 FALLBACK_SIZE = 32
+
+
+@runtime_checkable
+class ImageStore(Protocol):
+    """Images that can be read by index, at any size."""
+
+    def __len__(self) -> int: ...
+
+    def read(self, indices: Tensor, size: int) -> Tensor:
+        """Reads some images, squashed to a square so that no pixel is lost; grey becomes RGB.
+
+        Args:
+            indices: int64 ``(n,)``, each in ``0 … len − 1``; repeats are allowed.
+            size: The side of the square, in pixels.
+
+        Returns:
+            uint8 ``(n, 3, size, size)`` on the CPU.
+        """
+        ...
 
 
 @runtime_checkable
@@ -60,19 +71,3 @@ def digests(store: ImageStore, indices: Tensor) -> list[bytes]:
         return store.digests(indices)
     pixels = store.read(indices, FALLBACK_SIZE).numpy()
     return [digest_bytes(image.tobytes()) for image in pixels]
-
-
-def _split_digest(split: Split) -> bytes:
-    per_image = digests(split.images, torch.arange(len(split)))
-    labelled = sorted(
-        b"%d:" % label + digest for label, digest in zip(split.labels.tolist(), per_image, strict=True)
-    )
-    return hashlib.sha256(b"%d:" % len(labelled) + b"".join(labelled)).digest()
-
-
-def fingerprint(dataset: ImageDataset) -> str:
-    """The sha256, in hex, over class names and the labelled images of each split."""
-    total = hashlib.sha256(repr(dataset.class_names).encode())
-    for split in (dataset.train, dataset.val, dataset.test):
-        total.update(_split_digest(split))
-    return total.hexdigest()
