@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,8 @@ def reason(result: Result, code: int = 1) -> str:
 def _apart(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No test writes into the working tree, or sees the user's settings."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("SNT_ZOO_DEBUG", raising=False)
+    for name in ("SNT_ZOO_DEBUG", "COLUMNS"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("SNT_ZOO_HOME", str(tmp_path / "no-home"))
 
 
@@ -82,6 +84,13 @@ def pretrained(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[
 def home(pretrained: tuple[Path, Any]) -> Path:
     """The folder of that registry; not to be changed."""
     return pretrained[0]
+
+
+@pytest.fixture
+def own(pretrained: tuple[Path, Any], tmp_path: Path) -> tuple[Path, str]:
+    """A registry of one's own with the tiny supernet, and its id."""
+    home = Path(shutil.copytree(pretrained[0], tmp_path / "home"))
+    return home, pretrained[1]["id"]
 
 
 @pytest.fixture(scope="package")

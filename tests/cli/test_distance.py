@@ -1,4 +1,4 @@
-"""`snt-zoo distance`, and `--distance` of a query."""
+"""`snt-zoo distance`."""
 
 from __future__ import annotations
 
@@ -50,17 +50,6 @@ def test_what_is_neither_a_dataset_nor_a_supernet(photos: Path, home: Path) -> N
 def test_options_of_another_level_are_refused(photos: Path, home: Path) -> None:
     line = reason(invoke("distance", photos, photos, "--epsilon", 1, "--samples", 9, "--home", home), 2)
     assert "--epsilon, --samples is for --level samples" in line
-
-
-def test_a_query_tells_what_ranked(photos: Path, home: Path) -> None:
-    for name, level in (("otdd", "exact"), ("mean-feature", "mean-feature"), ("logme", "logme")):
-        found = answer("query", photos, "--distance", name, "--home", home)
-        assert found["ranked_by"] == {"distance": name, "level": level}
-        assert found["matches"][0]["class_matches"]
-    shown = invoke("query", photos, "--distance", "frechet", "--home", home).stdout
-    assert "ranked by: frechet" in shown
-    line = reason(invoke("query", photos, "--distance", "euclid", "--home", home))
-    assert "choose one of class-means, class-ot" in line
 
 
 def test_json_and_table_tell_the_same_distance(photos: Path, home: Path) -> None:
