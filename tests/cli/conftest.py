@@ -15,15 +15,17 @@ from sklearn.datasets import load_digits
 
 from snt_zoo.cli.main import main
 
+GENERALIST = Path(__file__).parents[2] / "snt_zoo" / "starter" / "nb201-generalist-all"  # of 30 sources
 CLASSES = ("one", "two", "zero")  # as a folder lists them
 _DIGITS = {"zero": 0, "one": 1, "two": 2}
 
 Invoke = Callable[..., Result]
 
 
-def invoke(*args: object) -> Result:
-    """Run the command line in this process."""
-    return CliRunner().invoke(main, [str(arg) for arg in args], prog_name="snt-zoo")
+def invoke(*args: object, columns: int | None = None) -> Result:
+    """Run the command line in this process, as in a pipe or in a terminal of so many columns."""
+    env = {} if columns is None else {"COLUMNS": str(columns)}
+    return CliRunner().invoke(main, [str(arg) for arg in args], prog_name="snt-zoo", env=env)
 
 
 def answer(*args: object) -> Any:
@@ -84,6 +86,13 @@ def pretrained(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[
 def home(pretrained: tuple[Path, Any]) -> Path:
     """The folder of that registry; not to be changed."""
     return pretrained[0]
+
+
+@pytest.fixture(scope="package")
+def general(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A registry that holds a generalist of the starter zoo, and its id; not to be changed."""
+    home = tmp_path_factory.mktemp("g")
+    return home, answer("add", GENERALIST, "--home", home)["id"]
 
 
 @pytest.fixture

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import os
+import pty
+import re
 import shutil
+import struct
+import subprocess
+import sys
+import termios
 from pathlib import Path
 from typing import Any
 
@@ -76,3 +85,46 @@ def test_a_list_is_filtered(own: tuple[Path, str]) -> None:
         assert answer("list", *options, "--home", home) == [], options
     for wrong in ("accuracy", "a>1", "a>=x", "a>=1.2.3"):
         assert "val_accuracy>=0.8" in reason(invoke("list", "--metric", wrong, "--home", home), 2)
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_a_generalist_fits_the_terminal(columns: int, general: tuple[Path, str]) -> None:
+    home, id = general
+    lines = invoke("list", "--home", home, columns=columns).stdout.splitlines()
+    assert len(lines) == 2 and re.match(rf"{id}  30( sources)?: font_latin_upper, …  ", lines[1])
+    assert lines[0].split()[:4] == ["id", "sources", "params", "accuracy"]
+    shown = invoke("show", id, "--home", home, columns=columns).stdout.splitlines()
+    assert "30 sources: font_latin_upper, " in "\n".join(shown) and id in shown[0]
+    assert shown[-1] == "and 20 more; --json has them all"
+    folder = answer("show", id, "--home", home)["path"]
+    assert max(len(line) for line in lines + shown if folder not in line) <= columns
+    assert sum(folder in line for line in shown) == 1  # whole, as it may be copied
+
+
+def test_a_pipe_has_every_column_and_every_source(general: tuple[Path, str]) -> None:
+    home, id = general
+    head, row = invoke("list", "--home", home).stdout.splitlines()
+    assert head.split() == ["id", "sources", "params", "accuracy", "MACs", "space", "tags", "aliases"]
+    assert row.split()[-1] == "latest"
+    shown = invoke("show", id, "--home", home).stdout
+    for source in answer("show", id, "--home", home)["config"]["training"]["datasets"]:
+        (line,) = (line for line in shown.splitlines() if source["fingerprint"] in line)
+        assert line.startswith(f"{source['name']} ") and source["licence"] in line
+
+
+def test_a_real_terminal_is_asked_for_its_width(general: tuple[Path, str]) -> None:
+    terminal, child = pty.openpty()
+    fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 60, 0, 0))
+    args = ("show", general[1], "--home", str(general[0]))
+    env = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    with subprocess.Popen([sys.executable, "-m", "tests.cli.unseeded", *args], stdout=child, env=env) as run:
+        os.close(child)
+        shown = b""
+        with contextlib.suppress(OSError):  # how Linux tells that the other side has been closed
+            while part := os.read(terminal, 4096):
+                shown += part
+        os.close(terminal)
+        assert run.wait(60) == 0
+    lines = re.sub(r"\x1b\[\d*m", "", shown.decode()).splitlines()
+    assert any(50 < len(line) <= 60 for line in lines)
+    assert max(len(line) for line in lines if str(general[0]) not in line) <= 60

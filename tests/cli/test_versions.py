@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from .conftest import answer, invoke, reason
 
 
@@ -47,5 +49,16 @@ def test_lineage_is_shown(own: tuple[Path, str]) -> None:
     for text in (id, "photos", found["sources"][0]["fingerprint"]):
         assert text in invoke("lineage", id, "--home", home).stdout
     shown = invoke("show", id, "--home", home).stdout
-    for name in ("parent", "seed", "code_version", "fingerprints"):
-        assert name in shown
+    for text in ("seed ", "code ", found["sources"][0]["fingerprint"]):
+        assert text in shown
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_versions_fit_the_terminal(columns: int, general: tuple[Path, str]) -> None:
+    home, id = general
+    lineage = invoke("lineage", id, "--home", home, columns=columns).stdout.splitlines()
+    assert lineage[1].split()[:2] == ["this", id] and len(lineage) == 2
+    history = invoke("aliases", "--history", "--home", home, columns=columns).stdout.splitlines()
+    assert "  nb201-generalist-all@latest  " in history[4] and id[-8:] in history[4]
+    assert history[5:] == [f"      why  {id} was added"]
+    assert max(map(len, lineage + history)) <= columns
