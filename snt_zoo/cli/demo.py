@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from snt_zoo.cli.output import fields, note, percent, prints
+from snt_zoo.cli.output import Names, fields, note, percent, prints
 from snt_zoo.cli.parameters import FOLDER, device_option, duration, home_option, seed_option
 from snt_zoo.cli.progress import epoch_line, waiting
 from snt_zoo.cli.query import show_matches
@@ -24,21 +24,22 @@ def _show(document: Mapping[str, Any]) -> None:
     _show_curves(document["transferred"]["history"], document["scratch"]["history"])
     click.echo()
     reached = document["scratch_accuracy_reached_after_seconds"]
-    lines = {
-        "left out, as they show digits": ", ".join(document["left_out"]) or "none",
-        "from the zoo": _summary(document["transferred"]),
-        "from scratch": _summary(document["scratch"]),
-        "scratch's accuracy reached after": "not reached" if reached is None else f"{reached:.1f} s",
-        "report": document["report"],
-    }
-    fields(lines)
+    fields(
+        {
+            "from the zoo": _summary(document["transferred"]),
+            "from scratch": _summary(document["scratch"]),
+            "as good as scratch": "not reached" if reached is None else f"after {reached:.1f} s from the zoo",
+            "left out": Names(document["left_out"], "supernets that show digits"),
+            "report": document["report"],
+        }
+    )
 
 
 def _show_curves(transferred: list[Mapping[str, Any]], scratch: list[Mapping[str, Any]]) -> None:
     """Best validation accuracy so far of both runs, at ten moments."""
     end = max(record["seconds"] for record in (*transferred, *scratch))
     moments = [end * tenth / 10 for tenth in range(1, 11)]
-    click.echo("best validation accuracy so far")
+    click.echo("best validation accuracy so far, in %")
     rows = {"after seconds": [f"{moment:.0f}" for moment in moments]}
     for name, history in (("from the zoo", transferred), ("from scratch", scratch)):
         best = [
@@ -47,7 +48,7 @@ def _show_curves(transferred: list[Mapping[str, Any]], scratch: list[Mapping[str
         ]
         rows[name] = ["-" if value is None else f"{100 * value:.1f}" for value in best]
     for name, cells in rows.items():
-        click.echo(f"  {name:20}" + "".join(f"{cell:>7}" for cell in cells))
+        click.echo(f"  {name:13}" + "".join(f"{cell:>6}" for cell in cells))
 
 
 def _summary(run: Mapping[str, Any]) -> str:

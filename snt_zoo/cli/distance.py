@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from snt_zoo.cli.datasets import read_dataset
-from snt_zoo.cli.output import prints, table
+from snt_zoo.cli.output import Names, prints, say, table
 from snt_zoo.cli.parameters import bad_image_option, home_option
 from snt_zoo.cli.progress import waiting
 
@@ -23,19 +23,24 @@ _PAIRS = 20  # nearest pairs of classes that the table shows
 
 def show_distance(document: Mapping[str, Any]) -> None:
     """Print the answer for people."""
+    a, b = (f"{side['name']} ({side['classes']:,} classes)" for side in (document["a"], document["b"]))
     parts = ", ".join(f"{name} {value:.4f}" for name, value in document["parts"].items())
-    click.echo(f"distance {document['distance']:.4f} (level: {document['level']}; squared parts: {parts})")
-    pairs = document["class_matches"]
-    columns = (f"class of {document['a']['name']}", False), (f"nearest of {document['b']['name']}", False)
+    say(f"From {a} to {b}: distance {document['distance']:.4f}.")
+    say(f"Level: {document['level']}. Squared parts: {parts}.")
+    click.echo()
     rows = [
-        (pair["target"], pair["source_class"], f"{pair['distance']:.3f}", f"{100 * pair['mass']:.0f} %")
-        for pair in pairs[:_PAIRS]
+        (
+            Names([pair["target"]]),
+            Names([pair["source_class"]]),
+            f"{pair['distance']:.3f}",
+            f"{100 * pair['mass']:.0f} %",
+        )
+        for pair in document["class_matches"]
     ]
-    table([*columns, ("distance", True), ("carried there", True)], rows)
-    if len(pairs) > _PAIRS:
-        click.echo(f"and {len(pairs) - _PAIRS} more; --json lists them all")
+    columns = ("class", False), ("nearest class", False), ("distance", True), ("carried there", True)
+    table(columns, rows, keep=2, most=_PAIRS)
     if document["plot"] is not None:
-        click.echo(f"picture: {document['plot']}")
+        say(f"picture: {document['plot']}")
 
 
 @click.command("distance")
@@ -86,7 +91,7 @@ def distance_command(
     \b
     Example:
       snt-zoo distance photos/ sklearn:digits
-      snt-zoo distance photos/ nb201-icon-objects --level samples --plot coupling.png
+      snt-zoo distance photos/ nb201-icon-objects --level samples --plot a.png
     """
     chosen = {name: value for name, value in options.items() if value is not None}
     chosen |= {} if method is None else {"method": method}

@@ -16,10 +16,12 @@ from snt_zoo.cli.registry import open_zoo
 
 def _show_verified(document: Mapping[str, Any]) -> None:
     if document["problems"]:
-        titles = ("problem", False), ("where", False), ("what", False), ("repaired", False)
-        rows = document["problems"]
-        table(titles, [(row["kind"], row["where"], row["what"], row["repaired"] or "no") for row in rows])
-    note(f"looked at {document['bundles']} supernets: {'all is well' if document['ok'] else 'see above'}")
+        titles = "problem", "where", "what", "repaired"
+        rows = [
+            (row["kind"], row["where"], row["what"], row["repaired"] or "no") for row in document["problems"]
+        ]
+        table([(title, False) for title in titles], rows, keep=2, below=2)
+    note(f"checked {document['bundles']:,} supernets: {'all is well' if document['ok'] else 'see above'}")
 
 
 @click.command("verify")
@@ -57,11 +59,11 @@ def _show_collected(document: Mapping[str, Any]) -> None:
     would = "would be " if document["dry_run"] else ""
     fields(
         {
-            "blobs": f"{len(document['blobs']):,} that nothing needs {would}deleted",
-            "temporary": f"{len(document['temporary']):,} leftovers {would}deleted",
+            "blobs": f"{len(document['blobs']):,} {would}deleted: no supernet needs them",
+            "temporary": f"{len(document['temporary']):,} {would}deleted: a crash left them",
             "shared": f"{document['shared']:,} second copies {would}replaced by links",
             "bytes": f"{document['bytes']:,} {would}freed",
-            **{name: f"{size:,} bytes, deleted by hand alone" for name, size in document["kept"].items()},
+            **{name: f"{size:,} bytes, only ever deleted by hand" for name, size in document["kept"].items()},
         }
     )
 
@@ -81,8 +83,9 @@ def gc_command(dry_run: bool, home: Path | None) -> dict[str, Any]:
 
 
 def _show_usage(document: Mapping[str, Any]) -> None:
-    limit = document["limit"]
-    fields({"bytes": f"{document['bytes']:,}", "limit": "none" if limit is None else f"{limit:,}"})
+    sizes = {"used": document["bytes"], "limit": document["limit"], "left": document["room"]}
+    known = {name: f"{size:,} bytes" for name, size in sizes.items() if size is not None}
+    fields({"limit": "none"} | known)
 
 
 def _limit(text: str) -> int | None:

@@ -35,14 +35,11 @@ def _load(folder: Path, device: str) -> LoadedModel:
 
 def _show_predictions(document: Mapping[str, Any]) -> None:
     rows = [
-        (
-            answer["image"],
-            "\n".join(guess["label"] for guess in answer["labels"]),
-            "\n".join(percent(guess["score"]) for guess in answer["labels"]),
-        )
+        (answer["image"], guess["label"], percent(guess["score"]))
         for answer in document["predictions"]
+        for guess in answer["labels"]
     ]
-    table([("image", False), ("label", False), ("score", True)], rows)
+    table([("image", False), ("label", False), ("score", True)], rows, keep=3)
 
 
 @click.command("predict")

@@ -1,7 +1,8 @@
 """Where output goes: data to stdout, once and at the end; everything else to stderr.
 
 A command returns its answer as a plain document. The shared decorator prints it, as JSON or for people,
-so that both show the same, and sends whatever a library prints meanwhile to stderr.
+and sends whatever a library prints meanwhile to stderr. What people see fits their terminal: the least
+important columns and the last names are left out. JSON has everything.
 """
 
 from __future__ import annotations
@@ -11,15 +12,15 @@ import functools
 import json
 import math
 import os
+import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 DEBUG = "snt_zoo.debug"
 """Key in click's `meta`: whether tracebacks are wanted."""
@@ -29,7 +30,10 @@ RESUME = "snt_zoo.resume"
 EXIT = "snt_zoo.exit"
 """Key in click's `meta`: the exit code of a command whose answer is that something is wrong."""
 
-_PIPED_WIDTH = 200  # a table that goes to a file or a pipe is not cut at 80 columns
+_UNLIMITED = sys.maxsize
+_GAP = "  "
+_INDENT = 6  # of what stands below a row
+_LEAST, _MOST = 24, 80  # columns that names get: at least `30: font_latin_upper, …`
 
 
 def _set_debug(ctx: click.Context, param: click.Parameter, value: bool) -> None:
@@ -100,29 +104,108 @@ def note(text: str) -> None:
         click.echo(printable(text), err=True)
 
 
-def table(columns: Sequence[tuple[str, bool]], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table on stdout.
+@dataclass(frozen=True)
+class Names:
+    """Names on one line: their number, and as many of them as there is room for.
 
     Args:
-        columns: title, and whether it holds numbers.
-        rows: cells; line breaks in them are kept.
+        items: the names.
+        kind: what they are, in the plural; without it their number is not told.
     """
-    from rich import box
-    from rich.table import Table
 
-    grid = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    for title, numbers in columns:
-        grid.add_column(title, justify="right" if numbers else "left", no_wrap=numbers, overflow="fold")
+    items: Sequence[str]
+    kind: str = ""
+
+    def within(self, room: int) -> str:
+        """At most so many columns wide: `30 sources: font_thai, font_telugu, …`."""
+        from rich.cells import set_cell_size
+
+        names, room = [printable(name) for name in self.items], min(room, _MOST)
+        ends = list(accumulate(_wide(name) + len(", ") for name in names))
+        counted = len(names) > 1 and self.kind
+        starts = (f"{len(names)} {self.kind}: ", f"{len(names)}: ") if counted else ("",)
+        for start in starts:
+            left = room - _wide(start)
+            if not ends or ends[-1] - len(", ") <= left:
+                return start + ", ".join(names)
+            if fitting := sum(end + len("…") <= left for end in ends):
+                return f"{start}{', '.join(names[:fitting])}, …"
+        return set_cell_size(starts[-1] + names[0], max(room - 1, 0)) + "…"
+
+
+def table(
+    columns: Sequence[tuple[str, bool]],
+    rows: Sequence[Sequence[str | Names]],
+    *,
+    keep: int = 1,
+    below: int = 0,
+    most: int | None = None,
+) -> None:
+    """Print a table on stdout: on a terminal what fits of it, elsewhere all of it with one line a row.
+
+    Args:
+        columns: title, and whether it holds numbers; the most important first.
+        rows: cells; a text is shown whole or not at all, of names as many as fit.
+        keep: how many columns stay even if they do not fit.
+        below: how many of the last columns stand below the row on a terminal, each on lines of its own.
+        most: how many rows a terminal shows.
+    """
+    if _width() == _UNLIMITED:
+        below, most = 0, None
+    hidden, rows = rows[most:] if most is not None else (), rows[:most]
+    front = columns[: len(columns) - below]
+    least, whole = (
+        [
+            max(map(_wide, (title, *(_text(row[i], room) for row in rows))))
+            for i, (title, _) in enumerate(front)
+        ]
+        for room in (_LEAST, _UNLIMITED)
+    )
+    left, widths = _width() + len(_GAP), dict[int, int]()
+    for i, wide in enumerate(least):
+        if i < keep or wide + len(_GAP) <= left:
+            widths[i] = wide
+            left -= wide + len(_GAP)
+    for i in widths:
+        more = min(whole[i] - widths[i], max(left, 0))
+        widths[i] += more
+        left -= more
+
+    def line(cells: Sequence[str | Names]) -> str:
+        texts = ((_text(cells[i], wide), wide, front[i][1]) for i, wide in widths.items())
+        return _GAP.join(_padded(text, wide, right=number) for text, wide, number in texts).rstrip()
+
+    click.secho(line([title for title, _ in columns]), bold=True)
     for row in rows:
-        grid.add_row(*("\n".join(map(printable, cell.split("\n"))) for cell in row))
-    _console().print(grid)
+        click.echo(line(row))
+        under = zip(columns[len(front) :], row[len(front) :], strict=True)
+        fields({title: cell for (title, _), cell in under}, indent=_INDENT)
+    if hidden:
+        click.echo(f"and {len(hidden):,} more; --json has them all")
 
 
-def fields(rows: Mapping[str, object]) -> None:
-    """Print names and values on stdout, aligned."""
-    width = max(map(len, rows))
-    for name, value in rows.items():
-        click.echo(f"{name:<{width}}  {printable(value)}")
+def fields(rows: Mapping[str, object], *, indent: int = 0) -> None:
+    """Print names and values on stdout, aligned, and without those that are empty."""
+    filled = {name: value for name, value in rows.items() if _text(value, _UNLIMITED)}
+    width = max(map(_wide, filled), default=0)
+    start = indent + width + len(_GAP)
+    for name, value in filled.items():
+        room = _width() - start
+        lines = [value.within(room)] if isinstance(value, Names) else _broken(printable(value), room)
+        click.echo(f"{' ' * indent}{_padded(name, width)}{_GAP}{lines[0]}")
+        for line in lines[1:]:
+            click.echo(" " * start + line)
+
+
+def say(text: str) -> None:
+    """Print sentences on stdout, on a terminal broken between words."""
+    for line in _broken(printable(text), _width()):
+        click.echo(line)
+
+
+def minute(time: str) -> str:
+    """A time in ISO 8601 for people: `2026-11-28 03:44`."""
+    return time[:16].replace("T", " ")
 
 
 def percent(share: float | None) -> str:
@@ -130,8 +213,37 @@ def percent(share: float | None) -> str:
     return "-" if share is None else f"{100 * share:.1f} %"
 
 
-def _console() -> Console:
-    from rich.console import Console
+def _width() -> int:
+    """Columns of the terminal; a file or a pipe has no limit unless COLUMNS is set, as `watch` does."""
+    if sys.stdout.isatty() or os.environ.get("COLUMNS"):
+        return shutil.get_terminal_size().columns
+    return _UNLIMITED
 
-    terminal = sys.stdout.isatty()
-    return Console(width=None if terminal else _PIPED_WIDTH, markup=False, emoji=False, highlight=False)
+
+def _wide(text: str) -> int:
+    """Columns that a text takes; a Chinese character takes two."""
+    from rich.cells import cell_len
+
+    return cell_len(text)
+
+
+def _text(value: object, room: int) -> str:
+    if isinstance(value, Names):
+        return value.within(room)
+    return "" if value is None else printable(value)
+
+
+def _padded(text: str, width: int, *, right: bool = False) -> str:
+    space = " " * (width - _wide(text))
+    return space + text if right else text + space
+
+
+def _broken(text: str, room: int) -> list[str]:
+    """Lines of a text, broken between words; a longer word stays whole, as it may be a path to copy."""
+    if _wide(text) <= room:
+        return [text]
+    lines = [""]
+    for word in text.split(" "):
+        longer = f"{lines[-1]} {word}".lstrip()
+        lines[-1:] = [longer] if not lines[-1] or _wide(longer) <= room else [lines[-1], word]
+    return lines

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from snt_zoo.cli.datasets import read_dataset
-from snt_zoo.cli.output import percent, prints, table
+from snt_zoo.cli.output import Names, percent, prints, say, table
 from snt_zoo.cli.parameters import (
     bad_image_option,
     constraint_options,
@@ -22,43 +22,55 @@ from snt_zoo.cli.parameters import (
 )
 from snt_zoo.cli.progress import waiting
 
-_PAIRS = 3  # nearest pairs of classes that the table shows
+_PAIRS = 3  # nearest pairs of classes that are shown
 
 
 def show_matches(document: Mapping[str, Any]) -> None:
     """Print the answer of a query for people."""
-    columns = ("rank", True), ("id", False), ("sources", False), ("distance", True), ("new head", True)
+    numbers = "distance", "accuracy", "params", "MACs"
+    under = "trained on", "on the Hub", "yours ~ theirs"
+    columns = [("rank", True), ("id", False), *((title, True) for title in numbers), ("space", False)]
     rows = [
         (
             str(rank),
-            match["id"] + (f"\non the Hub: {match['repo']}" if match.get("remote") else ""),
-            ", ".join(match["sources"]),
+            match["id"],
             f"{match['distance']:.3f}",
-            "" if match["head_accuracy"] is None else percent(match["head_accuracy"]),
+            percent(match["head_accuracy"]),
             format_size(match["params"]),
             format_size(match["macs"]),
-            "\n".join(
-                f"{pair['target']} ~ {pair['source_class']} ({pair['distance']:.2f})"
-                for pair in sorted(match["class_matches"], key=lambda p: p["distance"])[:_PAIRS]
-            ),
+            match["space"],
+            Names(match["sources"], "sources"),
+            match.get("repo", ""),
+            _pairs(match),
         )
         for rank, match in enumerate(document["matches"], 1)
     ]
-    numbers = ("params", True), ("MACs", True)
-    table([*columns, *numbers, ("nearest classes: yours ~ theirs", False)], rows)
-    click.echo(f"ranked by: {document['ranked_by']['distance']} ({document['ranked_by']['level']})")
+    table([*columns, *((title, False) for title in under)], rows, keep=2, below=len(under))
+    click.echo()
+    name, level = document["ranked_by"]["distance"], document["ranked_by"]["level"]
+    say(f"Ranked by distance ({name if level in name else f'{name}, {level}'}): smaller is nearer.")
+    say("Yours ~ theirs: your classes and those nearest to them, with the distance.")
     if probe := document["probe"]:
-        click.echo(
-            f"probe: {percent(probe['val_accuracy'])} on validation, a linear classifier on the backbone's "
-            f"features ({probe['images']:,} images): what a finetuned network has to beat"
+        say("Accuracy is on your validation images, with only a new last layer trained.")
+        say(
+            f"To beat: {percent(probe['val_accuracy'])}, by a linear classifier on the backbone, "
+            f"fitted to {probe['images']:,} images."
         )
     if document["close"] is False:
-        click.echo(
-            "none of these is close to your data: with new heads the nearest are behind that, and it may be "
-            "hard to beat; `snt-zoo finetune --from auto` tries, and hands back what is better"
+        say(
+            "No supernet is close to your data: those measured are behind the linear classifier. Finetuning "
+            "may still beat it: `snt-zoo finetune --from auto` tries, and returns the better of the two."
         )
-    stages = ", ".join(f"{stage} {seconds:.2f} s" for stage, seconds in document["seconds"].items())
-    click.echo(f"time: {stages}")
+    say(f"The query took {sum(document['seconds'].values()):.1f} s.")
+
+
+def _pairs(match: Mapping[str, Any]) -> Names:
+    """The nearest pairs of classes; all are of one source, which is named if there are others."""
+    nearest = sorted(match["class_matches"], key=lambda pair: pair["distance"])[:_PAIRS]
+    pairs = [f"{pair['target']} ~ {pair['source_class']} ({pair['distance']:.2f})" for pair in nearest]
+    if nearest and len(match["sources"]) > 1:
+        pairs[0] = f"{nearest[0]['source']}: {pairs[0]}"
+    return Names(pairs)
 
 
 @click.command("query")

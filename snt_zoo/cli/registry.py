@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from snt_zoo.cli.output import fields, note, percent, plain, prints, table
+from snt_zoo.cli.output import Names, fields, minute, note, percent, prints, table
 from snt_zoo.cli.parameters import FOLDER, constraint_options, filter_options, format_size, home_option
 from snt_zoo.cli.progress import waiting
 
 if TYPE_CHECKING:
     from snt_zoo import Zoo
+
+
+_SOURCES = 10  # that `show` lists on a terminal
 
 
 def open_zoo(home: Path | None) -> Zoo:
@@ -30,21 +33,21 @@ def _show_list(rows: Sequence[Mapping[str, Any]]) -> None:
     if not rows:
         note("no supernet in the registry fits; add one with `snt-zoo add DIR`")
         return
-    columns = ("id", False), ("space", False), ("sources", False), ("params", True), ("MACs", True)
+    titles = "id", "sources", "params", "accuracy", "MACs", "space", "tags", "aliases"
     cells = [
         (
             row["id"],
-            row["space"],
-            ", ".join(row["sources"]),
+            Names(row["sources"], "sources"),
             format_size(row["params"]),
-            format_size(row["macs"]),
             percent(row["test_accuracy"]),
-            ", ".join(row["aliases"]),
+            format_size(row["macs"]),
+            row["space"],
             ", ".join(row["tags"]),
+            ", ".join(row["aliases"]),
         )
         for row in rows
     ]
-    table([*columns, ("test accuracy", True), ("aliases", False), ("tags", False)], cells)
+    table([(title, title in ("params", "accuracy", "MACs")) for title in titles], cells)
 
 
 @click.command("list")
@@ -57,6 +60,9 @@ def list_command(
 ) -> list[dict[str, Any]]:
     """List the supernets in the registry.
 
+    Parameters, MACs and accuracy are those of the network that the supernet's architecture derives to,
+    the accuracy on the test part of what it was trained on. A narrow terminal leaves columns out.
+
     \b
     Example:
       snt-zoo list --max-params 500k --licence 'cc-*' --min-accuracy 0.8
@@ -68,27 +74,73 @@ def list_command(
 
 
 def _show_record(document: Mapping[str, Any]) -> None:
+    config, origin = document["config"], document["origin"]
+    network, training = config["network"], config["training"]
+    settings = ", ".join(f"{name} {value}" for name, value in network["hyperparameters"].items())
+    derived, supernet = (
+        f"{config[f'{of}params']:,} parameters, {format_size(config[f'{of}macs'])} MACs"
+        for of in ("", "supernet_")
+    )
     fields(
         {
-            name: ", ".join(map(str, value)) if isinstance(value, list | tuple) else value
-            for name, value in plain(document).items()
-            if name not in ("config", "origin")
+            "id": document["id"],
+            "description": config["description"],
+            "trained on": Names(document["sources"], "sources"),
+            "aliases": ", ".join(document["aliases"]),
+            "tags": ", ".join(document["tags"]),
+            "licence": document["licence"],
+            "folder": document["path"],
+            "size": f"{document['size']:,} bytes",
+            "added": f"{minute(document['added_at'])} UTC",
+            "pulled from": origin and f"{origin['repo']}@{origin['commit']} ({origin['endpoint']})",
         }
     )
-    origin = document["origin"]
-    if origin is not None:
-        fields({"pulled from": f"{origin['repo']}@{origin['commit']} ({origin['endpoint']})"})
-    config = document["config"]
-    for data in config["training"]["datasets"]:
-        click.echo()
-        fields({f"source {name}": value for name, value in data.items()})
+    _section(
+        "network",
+        {
+            "space": f"{network['space']} ({settings})",
+            "derived network": derived,
+            "supernet": supernet,
+            "images": f"{network['input_size']} x {network['input_size']} pixels",
+            "classes": Names(config["class_names"], "in all"),
+        },
+    )
+    _section("metrics", {name: value and f"{value:.4g}" for name, value in config["metrics"].items()})
+    _section(
+        "training",
+        {
+            "date": training["date"],
+            "time": f"{training['seconds']:,.0f} s, {training['epochs']:,} epochs",
+            "seed": training["seed"],
+            "code": f"snt-zoo {training['code_version']}, torch {training['torch_version']}",
+            "parent": training["parent"],
+            "backbone": document["backbone"],
+            "encoder": document["encoder"],
+        },
+    )
     click.echo()
-    fields(
-        {
-            "classes": ", ".join(config["class_names"]),
-            **{f"network {name}": value for name, value in config["network"].items()},
-        }
-    )
+    numbers = "classes", "images", "accuracy"
+    columns = [("source", False), *((title, True) for title in numbers)]
+    measured = document["test_accuracy"] if len(training["datasets"]) == 1 else None
+    rows = [
+        (
+            data["name"],
+            f"{data['classes']:,}",
+            f"{data['train_images']:,}",
+            percent(data.get("test_accuracy", measured)),
+            Names([data["licence"]]),
+            Names([data["source"]]),
+            data["fingerprint"],
+        )
+        for data in training["datasets"]
+    ]
+    more = "licence", "from", "fingerprint"
+    table([*columns, *((title, False) for title in more)], rows, most=_SOURCES)
+
+
+def _section(title: str, rows: Mapping[str, object]) -> None:
+    click.secho(f"\n{title}", bold=True)
+    fields(rows)
 
 
 @click.command("show")
@@ -96,9 +148,10 @@ def _show_record(document: Mapping[str, Any]) -> None:
 @home_option
 @prints(_show_record)
 def show_command(id: str, home: Path | None) -> dict[str, Any]:
-    """Show all that is known of a supernet.
+    """Show what is known of a supernet.
 
-    ID is its id, its name, a beginning that fits only one, NAME@ALIAS or NAME@DIGEST.
+    ID is its id, its name, a beginning that fits only one, NAME@ALIAS or NAME@DIGEST. A terminal shows
+    ten of its sources at most; --json has everything.
 
     \b
     Example:

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from snt_zoo.cli.output import fields, note, prints, table
+from snt_zoo.cli.output import Names, fields, minute, note, prints, table
 from snt_zoo.cli.parameters import home_option
 from snt_zoo.cli.registry import open_zoo
 
@@ -62,7 +62,7 @@ def alias_command(
 
     \b
     Example:
-      snt-zoo alias flowers@best flowers-0a1b2c3d --why "0.93 on our own test part"
+      snt-zoo alias flowers@best flowers-0a1b2c3d --why "0.93 on our own test"
       snt-zoo query photos/ && snt-zoo finetune photos/ --from flowers@best
     """
     name, at, alias = address.partition("@")
@@ -88,16 +88,17 @@ def _show_aliases(document: Mapping[str, Any]) -> None:
         note("no alias; give one with `snt-zoo alias NAME@ALIAS ID`")
     else:
         cells = [(f"{row['name']}@{row['alias']}", row["id"]) for row in document["aliases"]]
-        table([("alias", False), ("stands for", False)], cells)
+        table([("alias", False), ("stands for", False)], cells, keep=2)
     if document["history"]:
         click.echo()
-        titles = "when", "alias", "from", "to", "by", "why"
-        table([(title, False) for title in titles], [_move(row) for row in document["history"]])
+        titles = "when (UTC)", "alias", "from", "to", "by", "why"
+        moves = [_move(row) for row in document["history"]]
+        table([(title, False) for title in titles], moves, keep=2, below=1)
 
 
 def _move(row: Mapping[str, Any]) -> Sequence[str]:
     previous, digest = (row[key][:8] if row[key] else "-" for key in ("previous", "digest"))
-    return row["at"], f"{row['name']}@{row['alias']}", previous, digest, row["by"], row["why"]
+    return minute(row["at"]), f"{row['name']}@{row['alias']}", previous, digest, row["by"], row["why"]
 
 
 @click.command("aliases")
@@ -118,20 +119,21 @@ def aliases_command(name: str | None, history: bool, home: Path | None) -> dict[
 
 
 def _show_lineage(document: Mapping[str, Any]) -> None:
-    rows = [("", document), *(("parent", one) for one in document["ancestors"])]
+    rows = [("this", document), *(("parent", one) for one in document["ancestors"])]
     rows += [("child", one) for one in document["children"]]
     cells = [
         (
             relation,
             one["id"],
-            "\n".join(f"{source['name']} ({source['fingerprint']})" for source in one["sources"]),
+            Names([source["name"] for source in one["sources"]], "sources"),
+            one["code_version"] or ("-" if one["here"] else "not here"),
             "-" if one["seed"] is None else str(one["seed"]),
-            one["code_version"] or ("" if one["here"] else "not in this registry"),
+            ", ".join(source["fingerprint"] for source in one["sources"]),
         )
         for relation, one in rows
     ]
-    titles = ("", False), ("id", False), ("trained on (fingerprint)", False), ("seed", True), ("code", False)
-    table(titles, cells)
+    titles = "relation", "id", "trained on", "code", "seed", "fingerprint"
+    table([(title, title == "seed") for title in titles], cells, keep=2)
 
 
 @click.command("lineage")

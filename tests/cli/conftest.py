@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,15 +15,17 @@ from sklearn.datasets import load_digits
 
 from snt_zoo.cli.main import main
 
+GENERALIST = Path(__file__).parents[2] / "snt_zoo" / "starter" / "nb201-generalist-all"  # of 30 sources
 CLASSES = ("one", "two", "zero")  # as a folder lists them
 _DIGITS = {"zero": 0, "one": 1, "two": 2}
 
 Invoke = Callable[..., Result]
 
 
-def invoke(*args: object) -> Result:
-    """Run the command line in this process."""
-    return CliRunner().invoke(main, [str(arg) for arg in args], prog_name="snt-zoo")
+def invoke(*args: object, columns: int | None = None) -> Result:
+    """Run the command line in this process, as in a pipe or in a terminal of so many columns."""
+    env = {} if columns is None else {"COLUMNS": str(columns)}
+    return CliRunner().invoke(main, [str(arg) for arg in args], prog_name="snt-zoo", env=env)
 
 
 def answer(*args: object) -> Any:
@@ -46,7 +49,8 @@ def reason(result: Result, code: int = 1) -> str:
 def _apart(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No test writes into the working tree, or sees the user's settings."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("SNT_ZOO_DEBUG", raising=False)
+    for name in ("SNT_ZOO_DEBUG", "COLUMNS"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("SNT_ZOO_HOME", str(tmp_path / "no-home"))
 
 
@@ -82,6 +86,20 @@ def pretrained(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[
 def home(pretrained: tuple[Path, Any]) -> Path:
     """The folder of that registry; not to be changed."""
     return pretrained[0]
+
+
+@pytest.fixture(scope="package")
+def general(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A registry that holds a generalist of the starter zoo, and its id; not to be changed."""
+    home = tmp_path_factory.mktemp("g")
+    return home, answer("add", GENERALIST, "--home", home)["id"]
+
+
+@pytest.fixture
+def own(pretrained: tuple[Path, Any], tmp_path: Path) -> tuple[Path, str]:
+    """A registry of one's own with the tiny supernet, and its id."""
+    home = Path(shutil.copytree(pretrained[0], tmp_path / "home"))
+    return home, pretrained[1]["id"]
 
 
 @pytest.fixture(scope="package")

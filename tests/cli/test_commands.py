@@ -27,47 +27,6 @@ def test_pretrain_answers_the_contract(pretrained: tuple[Path, Any]) -> None:
     assert (Path(made["out"]) / "manifest.json").is_file()
 
 
-def test_query_answers_the_contract(photos: Path, home: Path, pretrained: Any) -> None:
-    found = answer("query", photos, "--home", home)
-    assert set(found) == {"matches", "close", "seconds", "ranked_by", "probe"}
-    assert set(found["seconds"]) == {"read", "sketch", "shortlist", "rerank", "probe", "heads"}
-    assert set(found["probe"]) == {"val_accuracy", "images", "seconds"}
-    (match,) = found["matches"]
-    assert set(match) == {
-        "id",
-        "space",
-        "sources",
-        "score",
-        "distance",
-        "predicted_accuracy",
-        "head_accuracy",
-        "params",
-        "macs",
-        "class_matches",
-    }
-    assert match["id"] == pretrained[1]["id"]
-    for pair in match["class_matches"]:
-        assert set(pair) == {"target", "source", "source_class", "distance"}
-        assert pair["target"] == pair["source_class"]  # the dataset is nearest to itself
-
-
-def test_query_shows_people_the_same(photos: Path, home: Path, pretrained: Any) -> None:
-    result = invoke("query", photos, "--home", home)
-    assert result.exit_code == 0
-    assert pretrained[1]["id"] in result.stdout
-    assert "one ~ one" in result.stdout
-    assert "rerank" in result.stdout
-    assert "a linear classifier" in result.stdout
-
-
-@pytest.mark.parametrize(
-    "constraint",
-    [("--max-params", 10), ("--max-macs", "1k"), ("--space", "darts"), ("--exclude", "small")],
-)
-def test_a_query_that_nothing_meets_says_so(constraint: tuple[str, object], photos: Path, home: Path) -> None:
-    assert "constraints" in reason(invoke("query", photos, "--home", home, *constraint))
-
-
 def test_finetune_answers_the_contract(finetuned: tuple[Path, Any], pretrained: tuple[Path, Any]) -> None:
     out, run = finetuned
     assert set(run) >= {
@@ -169,49 +128,6 @@ def test_finetune_fails_in_one_line(args: tuple[str, ...], told: str, photos: Pa
     assert not list(Path().glob("runs/*"))
 
 
-def test_list_show_remove_add(pretrained: tuple[Path, Any], tmp_path: Path) -> None:
-    original, made = pretrained
-    home = tmp_path / "home"
-    shutil.copytree(original, home)
-    (row,) = answer("list", "--home", home)
-    assert row["id"] == made["id"]
-    assert made["id"] in invoke("list", "--home", home).stdout
-    assert answer("list", "--home", home, "--tag", "small") == [row]
-    assert answer("list", "--home", home, "--max-params", 1) == []
-
-    shown = answer("show", "tiny", "--home", home)
-    assert shown.items() >= row.items()
-    assert shown["config"]["class_names"] == list(CLASSES)
-    for text in (made["id"], *CLASSES, "nas_bench_201"):
-        assert text in invoke("show", made["id"], "--home", home).stdout
-
-    assert "--yes" in reason(invoke("remove", "tiny", "--home", home), 2)
-    assert answer("remove", "tiny", "--yes", "--home", home) == {"removed": made["id"]}
-    assert answer("list", "--home", home) == []
-    assert "add" in invoke("list", "--home", home).stderr
-    reason(invoke("remove", "tiny", "--yes", "--home", home))
-    reason(invoke("show", "tiny", "--home", home))
-
-    assert answer("add", made["out"], "--home", home)["id"] == made["id"]
-    assert "already" in reason(invoke("add", made["out"], "--home", home))
-    reason(invoke("add", tmp_path, "--home", home))
-
-
-def test_remove_asks_on_a_terminal(
-    pretrained: tuple[Path, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    home = tmp_path / "home"
-    shutil.copytree(pretrained[0], home)
-    monkeypatch.setattr("click.testing._NamedTextIOWrapper.isatty", lambda self: True)
-    for says, left in (("n\n", 1), ("y\n", 0)):
-        from click.testing import CliRunner
-
-        from snt_zoo.cli.main import main
-
-        CliRunner().invoke(main, ["remove", "tiny", "--home", str(home)], input=says)
-        assert len(snt_zoo.Zoo.open(home).list()) == left
-
-
 def test_predict_names_classes(finetuned: tuple[Path, Any], photos: Path, tmp_path: Path) -> None:
     out, _ = finetuned
     images = [photos / "one" / "1.png", photos / "two" / "1.png", photos / "one" / "1.png"]
@@ -270,38 +186,3 @@ def test_skipped_images_are_told(photos: Path, home: Path, tmp_path: Path) -> No
     assert result.exit_code == 0
     assert "left out 1 unreadable" in result.stderr
     assert json.loads(result.stdout)["matches"]
-
-
-def test_demo_prints_both_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    history = [{"seconds": 2.0, "val_accuracy": 0.125}, {"seconds": 9.0, "val_accuracy": 0.5}]
-    run = {
-        "accuracy": {"val": 0.5, "test": 0.25},
-        "params": 10,
-        "seconds": 9.0,
-        "history": history,
-    }
-    document = {
-        "query": {
-            "matches": [],
-            "close": None,
-            "seconds": {"sketch": 0.1},
-            "ranked_by": {"distance": "class-ot", "level": "class"},
-            "probe": None,
-        },
-        "left_out": ["digits-1"],
-        "transferred": run,
-        "scratch": run,
-        "scratch_accuracy_reached_after_seconds": None,
-        "report": "demo/report.html",
-    }
-
-    class Done:
-        def to_json(self) -> Any:
-            return document
-
-    monkeypatch.setattr("snt_zoo.workflows.demo.run_demo", lambda *args, **kwargs: Done())
-    args = ("demo", "--home", tmp_path / "home", "--budget", "3s")
-    assert answer(*args) == document
-    shown = invoke(*args).stdout
-    for text in ("digits-1", "25.0 %", "12.5", "50.0", "not reached", "demo/report.html"):
-        assert text in shown

@@ -1,4 +1,4 @@
-"""`snt-zoo distance`, and `--distance` of a query."""
+"""`snt-zoo distance`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from snt_zoo.cli.distance import show_distance
 from tests.cli.conftest import answer, invoke, reason
 
 
@@ -39,7 +40,7 @@ def test_the_picture_is_written_and_named(photos: Path, home: Path, tmp_path: Pa
     result = invoke("distance", photos, "tiny", "--plot", picture, "--home", home)
     assert result.exit_code == 0, result.output
     assert picture.read_text(encoding="utf-8").startswith("<?xml")
-    assert "picture: " in result.stdout and "nearest of" in result.stdout
+    assert "picture: " in result.stdout and "nearest class" in result.stdout
 
 
 def test_what_is_neither_a_dataset_nor_a_supernet(photos: Path, home: Path) -> None:
@@ -52,18 +53,22 @@ def test_options_of_another_level_are_refused(photos: Path, home: Path) -> None:
     assert "--epsilon, --samples is for --level samples" in line
 
 
-def test_a_query_tells_what_ranked(photos: Path, home: Path) -> None:
-    for name, level in (("otdd", "exact"), ("mean-feature", "mean-feature"), ("logme", "logme")):
-        found = answer("query", photos, "--distance", name, "--home", home)
-        assert found["ranked_by"] == {"distance": name, "level": level}
-        assert found["matches"][0]["class_matches"]
-    shown = invoke("query", photos, "--distance", "frechet", "--home", home).stdout
-    assert "ranked by: frechet" in shown
-    line = reason(invoke("query", photos, "--distance", "euclid", "--home", home))
-    assert "choose one of class-means, class-ot" in line
-
-
 def test_json_and_table_tell_the_same_distance(photos: Path, home: Path) -> None:
     found = invoke("distance", photos, "tiny", "--home", home, "--json").stdout
     shown = invoke("distance", photos, "tiny", "--home", home).stdout
     assert f"distance {json.loads(found)['distance']:.4f}" in shown
+
+
+@pytest.mark.parametrize(("columns", "rows", "widest"), [("80", 20, 80), ("", 30, 200)])
+def test_a_terminal_shows_the_nearest_classes_and_a_pipe_all(
+    columns: str, rows: int, widest: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    pair = {"target": "a" * 50, "source_class": "b" * 50, "distance": 0.5, "mass": 1.0}
+    sides = {side: {"name": "letters", "classes": 30} for side in "ab"}
+    facts = {"distance": 0.5, "level": "class", "parts": {"means": 0.25}, "plot": None}
+    show_distance({**sides, **facts, "class_matches": [pair] * 30})
+    lines = capsys.readouterr().out.splitlines()
+    assert sum("0.500" in line and "100 %" in line for line in lines) == rows
+    assert max(map(len, lines)) <= widest
+    assert ("and 10 more" in lines[-1]) is (rows < 30)

@@ -1,84 +1,12 @@
-"""Versions, aliases, tags, verify, gc, limit and checkout from the command line."""
+"""`snt-zoo checkout`, `verify`, `gc` and `limit`."""
 
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from .conftest import answer, invoke, reason
-
-
-@pytest.fixture
-def own(pretrained: tuple[Path, Any], tmp_path: Path) -> tuple[Path, str]:
-    """A registry of one's own with the tiny supernet, and its id."""
-    home = Path(shutil.copytree(pretrained[0], tmp_path / "home"))
-    return home, pretrained[1]["id"]
-
-
-def test_aliases_and_their_history(own: tuple[Path, str]) -> None:
-    home, id = own
-    moved = answer("alias", "tiny@best", "tiny@latest", "--why", "0.9", "--by", "ann", "--home", home)
-    assert (
-        moved == {"name": "tiny", "alias": "best", "id": id} == answer("alias", "tiny@best", "--home", home)
-    )
-    found = answer("aliases", "tiny", "--history", "--home", home)
-    assert [(a["alias"], a["id"]) for a in found["aliases"]] == [("best", id), ("latest", id)]
-    assert [(m["alias"], m["previous"], m["by"], m["why"]) for m in found["history"]][1:] == [
-        ("best", None, "ann", "0.9")
-    ]
-    assert answer("show", "tiny@best", "--home", home)["aliases"] == ["best", "latest"]
-    shown = invoke("aliases", "--history", "--home", home).stdout
-    assert "tiny@best" in shown and "ann" in shown and found["history"][1]["digest"][:8] in shown
-    assert answer("alias", "tiny@best", "--drop", "--home", home)["id"] is None
-    assert "dropped" in invoke("alias", "tiny@latest", "--drop", "--home", home).stdout
-    assert "snt-zoo alias" in invoke("aliases", "--home", home).stderr
-    assert "no supernet" in reason(invoke("alias", "tiny@best", "--home", home))
-    for wrong in (("tiny",), ("tiny@",), ("tiny@best", id, "--drop"), ("other@best", id)):
-        reason(invoke("alias", *wrong, "--home", home), 2)
-    assert "digest" in reason(invoke("alias", "tiny@beef", id, "--home", home))
-
-
-def test_tags_and_filters(own: tuple[Path, str]) -> None:
-    home, id = own
-    assert answer("tag", "tiny", "--add", "mine", "--remove", "small", "--home", home) == {
-        "id": id,
-        "tags": ["mine"],
-    }
-    assert "mine" in invoke("tag", "tiny", "--home", home).stdout
-    row = answer("list", "--home", home)[0]
-    accuracy = row["test_accuracy"]
-    kept = (
-        ("--tag", "mine"), ("--source", "photos"), ("--source", "phot*"),
-        ("--licence", row["licence"].upper()),
-        ("--min-accuracy", accuracy), ("--max-size", row["size"]), ("--name", "tiny"),
-        ("--metric", f"test_accuracy>={accuracy}", "--metric", "test_accuracy<=1"),
-    )  # fmt: skip
-    dropped = (
-        ("--tag", "small"), ("--source", "other"), ("--licence", "no"), ("--max-size", row["size"] - 1),
-        ("--name", "x"), ("--metric", f"test_accuracy>={accuracy + 0.01}"), ("--metric", "nothing>=0"),
-    )  # fmt: skip
-    for options in kept:
-        assert [r["id"] for r in answer("list", *options, "--home", home)] == [id], options
-    for options in dropped:
-        assert answer("list", *options, "--home", home) == [], options
-    for wrong in ("accuracy", "a>1", "a>=x", "a>=1.2.3"):
-        assert "val_accuracy>=0.8" in reason(invoke("list", "--metric", wrong, "--home", home), 2)
-
-
-def test_lineage_is_shown(own: tuple[Path, str]) -> None:
-    home, id = own
-    found = answer("lineage", "tiny", "--home", home)
-    assert (found["id"], found["ancestors"], found["children"]) == (id, [], [])
-    assert found["seed"] == 0 and found["sources"][0]["name"] == "photos"
-    for text in (id, "photos", found["sources"][0]["fingerprint"]):
-        assert text in invoke("lineage", id, "--home", home).stdout
-    shown = invoke("show", id, "--home", home).stdout
-    for name in ("parent", "seed", "code_version", "fingerprints"):
-        assert name in shown
 
 
 def test_checkout_and_add(own: tuple[Path, str], tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ def test_the_way_to_the_hub_and_back(hub: Hub, tmp_path: Path) -> None:
 
     (match,) = answer("query", LETTERS, "--hub", *home)["matches"]
     assert match["remote"] is True and match["repo"] == "alice/letters"
-    assert "on the Hub: alice/letters" in invoke("query", LETTERS, "--hub", *home).stdout
+    assert "on the Hub      alice/letters" in invoke("query", LETTERS, "--hub", *home, columns=80).stdout
     assert not hub.requests("model.safetensors")
 
     run = answer(
