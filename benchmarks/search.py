@@ -1,10 +1,10 @@
-"""Which searcher, and which guards? `python -m benchmarks.search --json --data DIR --seconds 30 --workers 2`
+"""Which searcher, and what besides? `python -m benchmarks.search --json --data DIR --seconds 30 --workers 2`
 
 From scratch on five tasks of different domains, three seeds, equal seconds of processor time on one thread:
-every searcher, guards on and off, the ways to select, a random architecture and a fixed residual network of
-equal size, both trained for the whole budget, and `gdas` held to half of the multiply-accumulates of the
-network that it found unbounded (by alpha, and with the handicap, whose networks are larger). `val` picks
-(epochs, and the defaults that follow from this table); `test` reports.
+every searcher, regularisers on and off, the ways to select, a random architecture and a fixed residual
+network of equal size, both trained for the whole budget, and `gdas` held to half of the multiply-accumulates
+of the network that it found unbounded (by alpha, and with the handicap, whose networks are larger). `val`
+picks (epochs, and the defaults that follow from this table); `test` reports.
 
 Rows go into a file of JSON lines as they come and are skipped when they are there, so that the command can
 be stopped and started again. Processor time, not wall clock: a busy second core does not distort it.
@@ -30,19 +30,19 @@ from benchmarks.json_lines import read_rows
 # None is in the starter zoo: a script, icons, photographs, defects of solar cells, and handwriting.
 TASKS = ("font_latin_lower", "icon_media", "natural8", "elpv_type", "ahcd_arabic_hand")
 SEEDS = (0, 1, 2)
-ALL_GUARDS = ("auxiliary-skip", "early-stopping", "skip-alarm", "entropy-floor")
+ALL = ("auxiliary-skip", "early-stopping", "skip-alarm")
 WATCHED = ("skip-alarm",)  # watches and changes nothing: on in every arm
 SEARCHED: dict[str, dict[str, Any]] = {
     "darts": {"searcher": "darts"},
-    "darts+auxiliary-skip": {"searcher": "darts", "guards": ("auxiliary-skip", *WATCHED)},
-    "darts+early-stopping": {"searcher": "darts", "guards": ("early-stopping", *WATCHED)},
-    "darts+all-guards": {"searcher": "darts", "guards": ALL_GUARDS},
+    "darts+auxiliary-skip": {"searcher": "darts", "regularisers": ("auxiliary-skip", *WATCHED)},
+    "darts+early-stopping": {"searcher": "darts", "regularisers": ("early-stopping", *WATCHED)},
+    "darts+all-guards": {"searcher": "darts", "regularisers": ALL},
     "darts+perturbation": {"searcher": "darts", "selection": "perturbation"},
     "darts-2nd": {"searcher": "darts-2nd"},
     "pc-darts": {"searcher": "pc-darts"},
     "drnas": {"searcher": "drnas"},
     "gdas": {"searcher": "gdas"},
-    "gdas+all-guards": {"searcher": "gdas", "guards": ALL_GUARDS},
+    "gdas+all-guards": {"searcher": "gdas", "regularisers": ALL},
     "gdas+perturbation": {"searcher": "gdas", "selection": "perturbation"},
     "gdas+handicap": {"searcher": "gdas", "selection": "handicap"},
     "gdas, short": {"searcher": "gdas", "search_share": 0.15},
@@ -108,7 +108,7 @@ def summarise(rows: Sequence[Row]) -> dict[str, Any]:
     return {
         "default": {
             "searcher": default.searcher,
-            "guards": list(default.guards),
+            "guards": list(default.regularisers),
             "selection": default.selection,
             "search_share": default.search_share,
         },

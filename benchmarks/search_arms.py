@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+import benchmarks.methods  # noqa: F401  # for the names that it registers
 from benchmarks.search import CHANNELS, STEM_STRIDE, WATCHED
 from snt_zoo.data import ImageDataset
 from snt_zoo.errors import InfeasibleError
@@ -44,7 +45,7 @@ def searched(
 ) -> dict[str, Any]:
     """A search from scratch; without accuracy if nothing is within the bound."""
     # Spelled out, so that an arm is what it was whatever the defaults become.
-    plain: dict[str, Any] = {"guards": WATCHED, "selection": "alpha", "search_share": 0.4}
+    plain: dict[str, Any] = {"regularisers": WATCHED, "selection": "alpha", "search_share": 0.4}
     recipe = Recipe(**(plain | dict(options)))
     try:
         result = finetune(
@@ -72,7 +73,7 @@ def searched(
         "max_macs": max_macs,
         "alpha_entropy": round(result.search["entropy"], 4),
         "steps": {name: round(accuracy, 4) for name, accuracy in result.steps.items()},
-        "guards": dict(result.search["guards"]),
+        "guards": dict(result.search["regularisers"]),
         "selection": dict(result.search["selection"]),
         "warnings": list(result.warnings),
         "epochs": [
@@ -83,7 +84,7 @@ def searched(
 
 
 def random_architecture(data: ImageDataset, seconds: float, seed: int) -> dict[str, Any]:
-    """A genotype of the space, drawn uniformly and guarded like any other, trained for the whole budget."""
+    """A genotype of the space, drawn uniformly and bounded like any other, trained for the whole budget."""
     config = network(data.num_classes)
     space = config.build_space()
     generator = torch.Generator().manual_seed(seed)

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import torch
 
+import benchmarks.methods  # noqa: F401  # for the names that it registers
 from benchmarks.document import document, write
 from snt_zoo.data import ImageDataset, open_dataset
 from snt_zoo.networks.supernet import NetworkConfig, Supernet
@@ -24,19 +25,19 @@ from snt_zoo.search.searchers import Searcher, get_searcher, list_searchers
 
 STEPS = 3  # in each turn
 CONFIG = NetworkConfig("nas_bench_201", {"channels": 16, "stem_stride": 2}, 10)
-GUARDED = ("auxiliary-skip", "early-stopping")
+REGULARISERS = ("auxiliary-skip", "early-stopping")
 
 
 def arms() -> dict[str, Recipe]:
-    """Every searcher without guards, and guards on the two that the defaults are chosen between."""
-    plain = {name: Recipe(searcher=name, guards=()) for name in list_searchers()}
-    guarded = {
-        f"{name}+{guard}": Recipe(searcher=name, guards=(guard,))
+    """Every searcher without regularisers, and with them the two that the defaults are chosen between."""
+    plain = {name: Recipe(searcher=name, regularisers=()) for name in list_searchers()}
+    with_one = {
+        f"{name}+{each}": Recipe(searcher=name, regularisers=(each,))
         for name in ("darts", "gdas")
-        for guard in GUARDED
-        if (name, guard) != ("gdas", "auxiliary-skip")  # which does not apply to it
+        for each in REGULARISERS
+        if (name, each) != ("gdas", "auxiliary-skip")  # which does not apply to it
     }
-    return plain | guarded
+    return plain | with_one
 
 
 def make(recipe: Recipe, data: ImageDataset) -> Searcher:

@@ -6,11 +6,14 @@ default of `snt-zoo finetune`:
 - `auto`: the default: race, search, floor.
 - `no search`: the same, with `search_share` 0.
 - `no race`: the broadest generalist, without asking who else there is.
+- `old race`: the race of before decision 73, as far as it was run (by the code of then).
 - `probe`: the floor alone, a linear probe on the features of the backbone, fitted to all training images.
 
 What the floor brings is in the row of `auto`, which has the derived network's accuracy beside that of what
-was handed back. Every run has one thread and counts processor time, so that two side by side do not see each
-other. Rows go into a file as they come, and those that are there are skipped. Validation picks, test reports.
+was handed back. Where `auto` made no step of search, or its race ended with the broadest generalist, the arm
+without that is the same run and is not made. Every run has one thread and counts processor time, so that two
+side by side do not see each other. Rows go into a file as they come, and those that are there are skipped.
+Validation picks, test reports.
 """
 
 from __future__ import annotations
@@ -103,7 +106,7 @@ def summarise(rows: Sequence[Row]) -> dict[str, Any]:
         gains["floor"].append(100 * (row["test"] - row["derived"]["test"]))
         table[target]["auto, derived alone"] = row["derived"]["test"]
         for part, without in (("race", "no race"), ("search", "no search")):
-            other = by.get((target, without, seed))
+            other = row if _same(without, row) else by.get((target, without, seed))
             if other is not None:
                 gains[part].append(100 * (row["test"] - other["test"]))
     return {"test_accuracy": table, "points": {part: _points(values) for part, values in gains.items()}}
@@ -131,14 +134,28 @@ def main() -> None:
     missing = [target for target in arguments.targets if not (arguments.data / target).exists()]
     if missing:
         parser.error(f"{arguments.data} has no {', '.join(missing)}: name others with --targets")
-    there = {(r["target"], r["arm"], r["seed"], r["budget"]) for r in read_rows(arguments.rows)}
-    jobs = [
-        (target, arm, seed, arguments.budget)
-        for seed in arguments.seeds
-        for arm in arguments.arms
-        for target in arguments.targets
-        if (target, arm, seed, arguments.budget) not in there
-    ]
+    failures = 0
+    for arms in (("probe", "auto"), ("no race", "no search")):  # the latter turn on what `auto` came to
+        failures += _run([arm for arm in arms if arm in arguments.arms], arguments)
+    rows = read_rows(arguments.rows)
+    plain = [{k: v for k, v in row.items() if k not in ("race", "curve")} for row in rows]
+    made = document(COMMAND, plain, summarise(rows))
+    write(arguments.out, made)
+    print(json.dumps(made["summary"]))
+    if failures:
+        sys.exit(f"{failures} runs failed; start the command again to repeat them")
+
+
+def _run(arms: Sequence[str], arguments: argparse.Namespace) -> int:
+    """Run what is missing of some arms; returns the number of failures."""
+    rows = {(r["target"], r["arm"], r["seed"], r["budget"]): r for r in read_rows(arguments.rows)}
+    jobs = []
+    for seed in arguments.seeds:
+        for arm in arms:
+            for target in arguments.targets:
+                job = (target, arm, seed, arguments.budget)
+                if job not in rows and not _same(arm, rows.get((target, "auto", seed, arguments.budget))):
+                    jobs.append(job)
     failures = 0
     context = multiprocessing.get_context("spawn")  # a fork of OpenMP's threads can hang
     with (
@@ -161,13 +178,14 @@ def main() -> None:
             file.write(json.dumps(row, allow_nan=False) + "\n")
             file.flush()
             print(f"[{done}/{len(jobs)}] {name}: {row['test']:.3f}", file=sys.stderr, flush=True)
-    rows = read_rows(arguments.rows)
-    plain = [{k: v for k, v in row.items() if k not in ("race", "curve")} for row in rows]
-    made = document(COMMAND, plain, summarise(rows))
-    write(arguments.out, made)
-    print(json.dumps(made["summary"]))
-    if failures:
-        sys.exit(f"{failures} runs failed; start the command again to repeat them")
+    return failures
+
+
+def _same(arm: str, auto: Row | None) -> bool:
+    """Whether an arm would be what `auto` was."""
+    if auto is None:
+        return False
+    return auto["search_steps"] == 0 if arm == "no search" else auto["from"].startswith(BROADEST)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Components by name: search spaces, searchers, guards, distances, dataset readers, backbones.
+"""Components by name: search spaces, searchers, regularisers, distances, dataset readers, backbones.
 
 Each kind has one `Components`, beside the class or the function type that its components are of. A new
 component is one file with one decorator, in a package that imports it.

@@ -14,7 +14,7 @@ from snt_zoo.networks.supernet import NetworkConfig, Supernet
 from snt_zoo.search.conflict import check_conflict
 from snt_zoo.search.mirroring import AUTO
 from snt_zoo.search.recipe import Recipe
-from snt_zoo.search.regularisers import get_guard
+from snt_zoo.search.regularisers import get_regulariser
 from snt_zoo.search.run import Run, Searched
 from snt_zoo.search.searchers import Searcher, get_searcher
 from snt_zoo.search.selection import check_selection, select
@@ -22,15 +22,15 @@ from snt_zoo.search.stage import fit
 
 
 def check_recipe(recipe: Recipe) -> None:
-    """Raise `UnknownComponentError` for a searcher, guard or selection that there is not."""
+    """Raise `UnknownComponentError` for a searcher, regulariser or selection that there is not."""
     get_searcher(recipe.searcher)
     check_selection(recipe.selection)
     check_conflict(recipe.conflict)
     for name in recipe.augmentation.split():
         if name != AUTO:
             Augmentation.named(name)
-    for name in recipe.guards:
-        get_guard(name)
+    for name in recipe.regularisers:
+        get_regulariser(name)
 
 
 def fresh_config(
@@ -76,7 +76,7 @@ def search(
         "searcher": recipe.searcher,
         "steps": searcher.steps,
         "entropy": entropy,
-        "guards": searcher.report(),
+        "regularisers": searcher.report(),
         "selection": selection,
         "constraints": vars(run.options.limits) | {"params": params, "macs": macs},
     }

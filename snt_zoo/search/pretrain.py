@@ -270,7 +270,7 @@ def untrained(
     """What `pretrain` would begin with, for checks that should not wait for a training.
 
     Raises:
-        UnknownComponentError: the recipe names a searcher, guard or selection that there is not.
+        UnknownComponentError: the recipe names a searcher, regulariser or selection that there is not.
         InfeasibleError: no network of the space is within the limits.
     """
     return PretrainResult(_begun(data, start, options, recipe), 0.0, 0.0, (), 0.0, 0, recipe, 0)

@@ -41,11 +41,10 @@ class Recipe:
             weights themselves where they are better on validation. 0 for none.
         patience: epochs without a better one on validation after which a stage ends; 0 for never, as for a
             search with a `settle_share`.
-        guards: names of the guards that are on (`snt_zoo.search.regularisers`).
-        oles_window: steps over which `early-stopping` averages the cosine of an operation's gradients.
-        oles_threshold: mean cosine under which it freezes the operation.
+        regularisers: names of those that are on (`snt_zoo.search.regularisers`).
         skip_alarm_share: share of a cell's edges above which `skip-alarm` warns.
-        entropy_floor: `entropy-floor` softens transferred alphas until their entropy is this, 0 to 1.
+        least_entropy: of transferred alphas, from 0 to 1; more decided ones are softened
+            (`snt_zoo.search.softening`). 0 to leave them.
         dirichlet_kl: weight of `drnas`'s regulariser, the divergence from the uniform Dirichlet.
         selection: how the genotype is chosen: by `alpha`, by alpha with a `handicap` for operations without
             weights, or where alphas are close by `perturbation`.
@@ -85,11 +84,9 @@ class Recipe:
     augmentation: str = "safe"  # no flips: letters and arrows are not what their mirror images are
     average: float = 0.0
     patience: int = 0
-    guards: tuple[str, ...] = ("skip-alarm", "entropy-floor")  # docs/decisions.md, 45
-    oles_window: int = 20  # Jiang et al. 2023 (OLES), their code
-    oles_threshold: float = 0.4  # OLES, their code
+    regularisers: tuple[str, ...] = ("skip-alarm",)  # docs/decisions.md, 45
     skip_alarm_share: float = 1 / 3  # P-DARTS and DARTS+ allow two of eight edges: three is alarming
-    entropy_floor: float = 0.3
+    least_entropy: float = 0.3  # docs/decisions.md, 45
     dirichlet_kl: float = 0.0  # Chen et al. 2021 (DrNAS) by default regularise by weight decay, as here
     selection: str = "handicap"
     selection_ratio: float = 0.8

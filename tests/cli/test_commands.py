@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ import torch
 import snt_zoo
 from snt_zoo.cli import model, progress
 from snt_zoo.networks.genotype import Genotype
-from tests.search.runs import finetune
+from snt_zoo.search.adapting.result import FinetuneResult
 
 from .conftest import CLASSES, answer, invoke, reason
 
@@ -42,9 +41,8 @@ def test_finetune_answers_the_contract(finetuned: tuple[Path, Any], pretrained: 
     assert run["from"] == pretrained[1]["id"]
     assert set(run["accuracy"]) == {"val", "test"}
     assert run["out"] == str(out)
-    # An epoch is all of the search: the winner has made it in the race.
-    assert [record["stage"] for record in run["history"]] == ["race", "race", "race", "derived"]
-    assert [row["id"] for row in run["race"]] == [pretrained[1]["id"], "scratch"]
+    assert [record["stage"] for record in run["history"]] == ["head", "search", "derived"]
+    assert run["race"] == []  # there is one supernet
     assert all(set(r) >= {"epoch", "seconds", "val_accuracy"} for r in run["history"])
     loaded = snt_zoo.load_model(out)
     assert loaded.model.genotype == Genotype.from_json(run["genotype"])
@@ -70,11 +68,10 @@ def test_finetune_shows_people_where_the_model_lies(photos: Path, home: Path) ->
 def test_finetune_has_a_floor(
     photos: Path, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fails(*args: Any, **options: Any) -> Any:
-        found = finetune(*args, **options)
-        return replace(found, accuracy={**found.accuracy, "val": 0.25})
+    def poor(**fields: Any) -> FinetuneResult:
+        return FinetuneResult(**fields | {"accuracy": {**fields["accuracy"], "val": 0.25}})
 
-    monkeypatch.setattr("snt_zoo.workflows.finetune.finetune", fails)
+    monkeypatch.setattr("snt_zoo.search.adapting.finetune.FinetuneResult", poor)
     out = tmp_path / "model"
     args = ("finetune", photos, "--from", "tiny", "--epochs", 1, "--home", home, "--out", out)
     run = answer(*args)

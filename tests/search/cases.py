@@ -9,14 +9,16 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+import pytest
 import torch
 
+from benchmarks.methods import early_stopping  # the arms of a benchmark go through the same tests
 from snt_zoo.data import ImageDataset
 from snt_zoo.networks.bounds import Limits
 from snt_zoo.networks.supernet import NetworkConfig, Supernet
 from snt_zoo.search.budget import Budget
 from snt_zoo.search.recipe import Recipe
-from snt_zoo.search.regularisers import list_guards
+from snt_zoo.search.regularisers import list_regularisers
 from snt_zoo.search.searchers import Searcher, get_searcher, list_searchers
 from snt_zoo.search.selection import select
 from tests.conftest import TINY
@@ -74,14 +76,14 @@ class SearcherTestCase:
     def test_settled_it_trains_the_path_of_the_selected_genotype_alone(
         self, few_digits: ImageDataset
     ) -> None:
-        how = {"selection": "handicap", "selection_ratio": 0.1, "guards": ()}
+        how = {"selection": "handicap", "selection_ratio": 0.1, "regularisers": ()}
         searcher = self.make(few_digits, warmup_share=0.0, settle_share=0.4, **how)
         searcher.epoch(lambda: 0.55)
         assert not searcher.settled and not searcher.decided
         selected = select(searcher)[0]
         searcher.step(*batch(few_digits), 0.6)
         assert searcher.decided and searcher.supernet.genotype() == selected
-        again = self.make(few_digits, settle_share=0.4, guards=())
+        again = self.make(few_digits, settle_share=0.4, regularisers=())
         again.load_state(searcher.state())
         assert again.decided  # and is not selected a second time
         alphas = [alpha.detach().clone() for alpha in searcher.alphas]
@@ -98,7 +100,7 @@ class SearcherTestCase:
         assert impatient.patience == 0 and self.make(few_digits, patience=1).patience == 1
 
     def test_an_alpha_step_leaves_weights_and_their_optimizer_alone(self, few_digits: ImageDataset) -> None:
-        searcher = self.make(few_digits, guards=tuple(list_guards()))
+        searcher = self.make(few_digits, regularisers=tuple(list_regularisers()))
         searcher.epoch(lambda: 0.9)  # momentum that a step could spoil
         weights = [weight.detach().clone() for weight in searcher.parameters]
         optimizer = {k: v.clone() for k, v in searcher.state().items() if k.startswith("weights.")}
@@ -108,23 +110,27 @@ class SearcherTestCase:
         assert all(weight.grad is None for weight in searcher.parameters)
 
     def test_training_lowers_the_loss(self, few_digits: ImageDataset) -> None:
-        searcher = self.make(few_digits, guards=())
+        searcher = self.make(few_digits, regularisers=())
         with torch.no_grad():
             searcher.alphas[0][:, 3] = 3.0  # mostly one path: else the noise of sampling hides the progress
         losses = [searcher.epoch(lambda: 0.2) for _ in range(8)]
         assert losses[-1] < 0.9 * losses[0]
 
-    def test_goes_on_from_its_state_to_the_same_bits(self, few_digits: ImageDataset) -> None:
-        guards = tuple(list_guards())
+    def test_goes_on_from_its_state_to_the_same_bits(
+        self, few_digits: ImageDataset, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(early_stopping, "WINDOW", 2)
+        monkeypatch.setattr(early_stopping, "THRESHOLD", 0.9)
+        regularisers = tuple(list_regularisers())
 
         def two_epochs(*, interrupted: bool) -> tuple[dict[str, torch.Tensor], float]:
-            searcher = self.make(few_digits, guards=guards, oles_window=2, oles_threshold=0.9)
+            searcher = self.make(few_digits, regularisers=regularisers)
             searcher.epoch(lambda: 0.9)
             if interrupted:
                 network = {k: v.clone() for k, v in searcher.supernet.state_dict().items()}
                 state = {k: v.clone() for k, v in searcher.state().items()}
                 noise = searcher.generator.get_state()
-                searcher = self.make(few_digits, guards=guards, oles_window=2, oles_threshold=0.9)
+                searcher = self.make(few_digits, regularisers=regularisers)
                 searcher.supernet.load_state_dict(network)
                 searcher.load_state(state)
                 searcher.generator.set_state(noise)
@@ -141,11 +147,13 @@ class SearcherTestCase:
             few_digits,
             self.config,
             budget=Budget(epochs=1),
-            recipe=Recipe(searcher=self.name, batch_size=64, guards=tuple(list_guards()), warmup_share=0.0),
+            recipe=Recipe(
+                searcher=self.name, batch_size=64, regularisers=tuple(list_regularisers()), warmup_share=0.0
+            ),
             device="cpu",
         )
         assert result.search["searcher"] == self.name
-        assert set(result.search["guards"]) == set(list_guards())
+        assert set(result.search["regularisers"]) == set(list_regularisers())
         assert result.supernet.genotype() == result.genotype
         sizes = result.search["constraints"]
         assert (sizes["params"], sizes["macs"]) == (result.params, result.macs)

@@ -95,7 +95,7 @@ class SearchSpace(abc.ABC):
     pixels_at_once: ClassVar[int] = 256 * 32**2
     """Of the images that go through a network together on a CPU, where no gradients are kept."""
     skip: ClassVar[str | None] = "skip_connect"
-    """The operation that passes its input on, which DARTS-'s guard strengthens for a while."""
+    """The operation that passes its input on, which DARTS- strengthens for a while."""
 
     def validate(self) -> None:
         """Raise `ConfigError` if a hyperparameter is out of its bounds."""

@@ -35,8 +35,8 @@ from snt_zoo.search.adapting.result import FinetuneResult
 from snt_zoo.search.bilevel import search
 from snt_zoo.search.learners import WeightLearner
 from snt_zoo.search.recipe import Recipe
-from snt_zoo.search.regularisers import ENTROPY_FLOOR, soften
 from snt_zoo.search.run import Begun, Run, RunOptions, Searched
+from snt_zoo.search.softening import soften
 from snt_zoo.search.stage import fit
 
 PASS_COST = 4.0
@@ -128,8 +128,8 @@ def _begin(
         supernet = candidate.start(data, run.options.limits, run.seed, device)
     share, softened = candidate.recipe.search_share, None
     if isinstance(candidate.source, Supernet):
-        if ENTROPY_FLOOR in candidate.recipe.guards:
-            softened = soften(supernet, candidate.recipe.entropy_floor)
+        if candidate.recipe.least_entropy:
+            softened = soften(supernet, candidate.recipe.least_entropy)
         if head is None or head.images < len(data.train):
             head = Head.fit(candidate, supernet, data.train, run, None if head is None else head.norms)
             run.record("head", head.accuracy, entropy=supernet.entropy())

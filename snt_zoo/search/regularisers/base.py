@@ -1,4 +1,4 @@
-"""What a guard is, and where the guards are found by name."""
+"""What a regulariser of a search is, and where they are found by name."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ from torch import Tensor, nn
 from snt_zoo.components import Components
 from snt_zoo.networks.supernet import Supernet
 from snt_zoo.search.recipe import Recipe
-from snt_zoo.search.regularisers.entropy_floor import ENTROPY_FLOOR
 
 
-class Guard:
+class Regulariser:
     """Watches a search, or corrects it, at the places where a searcher calls it.
 
-    Here every place does nothing; a guard overrides those that it needs.
+    Here every place does nothing; a regulariser overrides those that it needs.
 
     Args:
         supernet: that is searched.
@@ -32,7 +31,7 @@ class Guard:
         self.sampled = sampled
 
     def obstacle(self) -> str | None:
-        """Why the guard cannot act in this search; None if it can."""
+        """Why it cannot act in this search; None if it can."""
         return None
 
     def adjusted(self, mixture: Mapping[str, Tensor], progress: float) -> Mapping[str, Tensor]:
@@ -71,8 +70,7 @@ class Guard:
         """The inverse of `state`."""
 
 
-GUARDS: Components[type[Guard] | None] = Components("guard")
-GUARDS.register(ENTROPY_FLOOR)(None)  # which acts once, before the search
-register_guard = GUARDS.register
-list_guards = GUARDS.names
-get_guard = GUARDS.get
+REGULARISERS: Components[type[Regulariser]] = Components("regulariser")
+register_regulariser = REGULARISERS.register
+list_regularisers = REGULARISERS.names
+get_regulariser = REGULARISERS.get

@@ -11,11 +11,11 @@ from torch import Tensor
 from snt_zoo.networks.genotype import Genotype
 from snt_zoo.networks.supernet import Supernet
 from snt_zoo.search.recipe import Recipe
-from snt_zoo.search.regularisers.base import Guard, register_guard
+from snt_zoo.search.regularisers.base import Regulariser, register_regulariser
 
 
-@register_guard("skip-alarm")
-class SkipAlarm(Guard):
+@register_regulariser("skip-alarm")
+class SkipAlarm(Regulariser):
     """Warns when more than `skip_alarm_share` of a cell's edges skip or have no operation.
 
     It stops nothing: in spaces with `none` such a network can be a good one.

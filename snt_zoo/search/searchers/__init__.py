@@ -3,13 +3,12 @@
 A searcher trains weights and alphas together; all share the weight step of `snt_zoo.search.learners`.
 """
 
-from snt_zoo.search.searchers import darts, darts_second_order, drnas, gdas, pc_darts, sandwich
+from snt_zoo.search.searchers import darts, drnas, gdas, pc_darts, sandwich
 from snt_zoo.search.searchers.base import Searcher, get_searcher, list_searchers, register_searcher
 
 __all__ = [
     "Searcher",
     "darts",
-    "darts_second_order",
     "drnas",
     "gdas",
     "get_searcher",

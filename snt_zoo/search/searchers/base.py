@@ -17,7 +17,7 @@ from snt_zoo.search.checkpoint import nest, optimizer_tensors, restore_optimizer
 from snt_zoo.search.conflict import combined
 from snt_zoo.search.learners import Progress, WeightLearner
 from snt_zoo.search.recipe import Recipe
-from snt_zoo.search.regularisers import ENTROPY_FLOOR, Guard, get_guard
+from snt_zoo.search.regularisers import Regulariser, get_regulariser
 from snt_zoo.search.selection import select
 
 Batch = tuple[Tensor, Tensor]
@@ -43,7 +43,7 @@ class Searcher(WeightLearner, ABC):
 
     Raises:
         ConfigError: the searcher cannot search that supernet.
-        UnknownComponentError: the recipe names a guard that there is not.
+        UnknownComponentError: the recipe names a regulariser that there is not.
     """
 
     sampled: ClassVar[bool] = False
@@ -75,11 +75,11 @@ class Searcher(WeightLearner, ABC):
             weight_decay=recipe.alpha_weight_decay,
         )
         self.alpha_batches = self.streams.open("alphas", alpha_split)
-        self.guards: list[Guard] = []
-        self.idle_guards: dict[str, str] = {}
-        """Guards that are on but cannot act, and why."""
-        self._add_guards()
-        self.watched = [weight for guard in self.guards for weight in guard.watched()]
+        self.regularisers: list[Regulariser] = []
+        self.idle: dict[str, str] = {}
+        """Regularisers that are on but cannot act, and why."""
+        self._add_regularisers()
+        self.watched = [weight for each in self.regularisers for weight in each.watched()]
 
     @classmethod
     def prepared(cls, config: NetworkConfig) -> NetworkConfig:
@@ -92,8 +92,8 @@ class Searcher(WeightLearner, ABC):
 
     def epoch(self, progress: Progress, *, steps: int | None = None) -> float:
         loss = super().epoch(progress, steps=steps)
-        for guard in self.guards:
-            guard.after_epoch()
+        for each in self.regularisers:
+            each.after_epoch()
         return loss
 
     def step(self, images: Tensor, labels: Tensor, progress: float) -> Tensor:
@@ -136,9 +136,9 @@ class Searcher(WeightLearner, ABC):
         self.alpha_optimizer.step()
         self.alpha_optimizer.zero_grad(set_to_none=True)
         start = len(self.alphas)
-        for guard in self.guards:
-            end = start + len(guard.watched())
-            guard.saw_alpha_step(gradients[start:end])
+        for each in self.regularisers:
+            end = start + len(each.watched())
+            each.saw_alpha_step(gradients[start:end])
             start = end
 
     def alpha_gradients(self, validation: Batch, training: Batch) -> Sequence[Tensor | None]:
@@ -180,58 +180,54 @@ class Searcher(WeightLearner, ABC):
         return self.recipe.macs_penalty * (expected / bound.max_macs).log().clamp_min(0)
 
     def update(self) -> None:
-        for guard in self.guards:
-            guard.before_update()
+        for each in self.regularisers:
+            each.before_update()
         super().update()
-        for guard in self.guards:
-            guard.after_update()
+        for each in self.regularisers:
+            each.after_update()
 
     @torch.no_grad()
     def expected_mixture(self) -> Mapping[str, Tensor]:
-        """The mixture that stands for the search when it is measured: without noise or guards."""
+        """The mixture that stands for the search when it is measured: without noise or regularisers."""
         return self.supernet.mixture()
 
-    def guarded(self, mixture: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        """A mixture as the guards want it at this point of the search."""
-        for guard in self.guards:
-            mixture = guard.adjusted(mixture, self.progress)
+    def regularised(self, mixture: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """A mixture as the regularisers want it at this point of the search."""
+        for each in self.regularisers:
+            mixture = each.adjusted(mixture, self.progress)
         return mixture
 
     def report(self) -> dict[str, Any]:
-        """What the search did beyond training, as plain data: the guards that are on."""
-        idle = {name: {"applied": False, "why": why} for name, why in self.idle_guards.items()}
-        return idle | {guard.name: {"applied": True, **guard.report()} for guard in self.guards}
+        """What the search did beyond training, as plain data: the regularisers that are on."""
+        idle = {name: {"applied": False, "why": why} for name, why in self.idle.items()}
+        return idle | {each.name: {"applied": True, **each.report()} for each in self.regularisers}
 
     def warnings(self) -> list[str]:
         """What the user should be told about the search."""
-        return [text for guard in self.guards for text in guard.warnings()]
+        return [text for each in self.regularisers for text in each.warnings()]
 
     def state(self) -> dict[str, Tensor]:
         found = super().state() | nest("alphas", optimizer_tensors(self.alpha_optimizer))
         found["decided"] = torch.tensor(self.decided)
-        for guard in self.guards:
-            found |= nest(f"guard-{guard.name}", guard.state())
+        for each in self.regularisers:
+            found |= nest(f"regulariser-{each.name}", each.state())
         return found
 
     def load_state(self, tensors: Mapping[str, Tensor]) -> None:
         super().load_state(tensors)
         self.decided = bool(tensors.get("decided", False))  # a checkpoint of before this was there lacks it
         restore_optimizer(self.alpha_optimizer, unnest("alphas", tensors))
-        for guard in self.guards:
-            guard.load_state(unnest(f"guard-{guard.name}", tensors))
+        for each in self.regularisers:
+            each.load_state(unnest(f"regulariser-{each.name}", tensors))
 
-    def _add_guards(self) -> None:
-        for name in self.recipe.guards:
-            cls = get_guard(name)
-            if cls is None:
-                assert name == ENTROPY_FLOOR  # which acts before the search: see `finetune`
-                continue
-            guard = cls(self.supernet, self.recipe, sampled=self.sampled)
-            why = guard.obstacle()
+    def _add_regularisers(self) -> None:
+        for name in self.recipe.regularisers:
+            made = get_regulariser(name)(self.supernet, self.recipe, sampled=self.sampled)
+            why = made.obstacle()
             if why is None:
-                self.guards.append(guard)
+                self.regularisers.append(made)
             else:
-                self.idle_guards[name] = why
+                self.idle[name] = why
 
 
 SEARCHERS: Components[type[Searcher]] = Components("searcher")

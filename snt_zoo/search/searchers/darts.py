@@ -20,12 +20,12 @@ class MixtureSearcher(Searcher):
 
     def outputs(self, images: Tensor) -> Tensor:
         with torch.no_grad():
-            mixture = self.guarded(self.mixture())
+            mixture = self.regularised(self.mixture())
         out: Tensor = self.supernet(images, mixture)
         return out
 
     def alpha_outputs(self, images: Tensor) -> Tensor:
-        out: Tensor = self.supernet(images, self.guarded(self.mixture()))
+        out: Tensor = self.supernet(images, self.regularised(self.mixture()))
         return out
 
     def evaluation(self) -> dict[str, Mapping[str, Tensor]]:

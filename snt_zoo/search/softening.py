@@ -10,36 +10,35 @@ from torch import Tensor
 
 from snt_zoo.networks.supernet import Supernet
 
-ENTROPY_FLOOR = "entropy-floor"
 _HALVINGS = 60
 
 
 @torch.no_grad()
-def soften(supernet: Supernet, floor: float) -> dict[str, Any]:
-    """Divide the alphas by the smallest temperature that brings their entropy to a floor.
+def soften(supernet: Supernet, least: float) -> dict[str, Any]:
+    """Divide the alphas by the smallest temperature that brings their entropy up to a number.
 
     Every row keeps the order of its operations. Entropy is the mean over the edges as a share of the
     largest possible; it grows with the temperature, which is found by bisection.
 
     Args:
-        supernet: changed in place, unless its entropy is at the floor or above.
-        floor: from 0 to 1, exclusively.
+        supernet: changed in place, unless its entropy is so much already.
+        least: entropy, from 0 to 1, exclusively.
 
     Returns:
         What was done: `fired`, `temperature` and the entropy before and after.
     """
     before = supernet.entropy()
-    report: dict[str, Any] = {"applied": True, "fired": before < floor, "floor": floor}
+    report: dict[str, Any] = {"fired": before < least, "least": least}
     report |= {"entropy_before": before, "entropy_after": before, "temperature": 1.0}
-    if before >= floor:
+    if before >= least:
         return report
     tables = [alpha.double() for alpha in supernet.alphas.values()]
     low, high = 1.0, 2.0
-    while _entropy(tables, high) < floor:
+    while _entropy(tables, high) < least:
         high *= 2
     for _ in range(_HALVINGS):
         middle = math.sqrt(low * high)
-        low, high = (middle, high) if _entropy(tables, middle) < floor else (low, middle)
+        low, high = (middle, high) if _entropy(tables, middle) < least else (low, middle)
     for alpha in supernet.alphas.values():
         alpha.div_(high)
     return report | {"temperature": high, "entropy_after": supernet.entropy()}

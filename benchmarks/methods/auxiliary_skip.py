@@ -14,11 +14,11 @@ from typing import Any
 from torch import Tensor
 from torch.nn import functional
 
-from snt_zoo.search.regularisers.base import Guard, register_guard
+from snt_zoo.search.regularisers.base import Regulariser, register_regulariser
 
 
-@register_guard("auxiliary-skip")
-class AuxiliarySkip(Guard):
+@register_regulariser("auxiliary-skip")
+class AuxiliarySkip(Regulariser):
     """Adds β to the column of the skip, linearly from 1 to 0 over the search (section 3.3)."""
 
     def obstacle(self) -> str | None:

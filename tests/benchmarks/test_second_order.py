@@ -10,14 +10,19 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional
 
+from benchmarks.methods import second_order
+from benchmarks.methods.second_order import SecondOrderSearcher
 from snt_zoo.data import ImageDataset
 from snt_zoo.networks.spaces.base import Owner, Rows, SupernetTrunk
 from snt_zoo.networks.spaces.costs import Choice
 from snt_zoo.networks.supernet import Supernet
-from snt_zoo.search.searchers import darts_second_order
-from snt_zoo.search.searchers.darts_second_order import SecondOrderSearcher
 from tests.conftest import TINY
-from tests.search.cases import make_searcher
+from tests.search.cases import SearcherTestCase, make_searcher
+
+
+class TestSecondOrder(SearcherTestCase):
+    name = "darts-2nd"
+
 
 LABELS = torch.tensor([0, 3, 1, 2])
 
@@ -47,7 +52,7 @@ class SmoothTrunk(SupernetTrunk):
 
 @pytest.fixture
 def searcher(few_digits: ImageDataset) -> SecondOrderSearcher:
-    made = make_searcher("darts-2nd", TINY["nas_bench_201"], few_digits, guards=())
+    made = make_searcher("darts-2nd", TINY["nas_bench_201"], few_digits, regularisers=())
     generator = torch.Generator().manual_seed(3)
     net = made.supernet
     net.trunk = SmoothTrunk(net.space.feature_dim)
@@ -110,7 +115,7 @@ def test_the_gradient_is_that_of_the_unrolled_step(
         return float((found - exact).norm() / exact.norm())
 
     assert error() < 1e-3  # the paper's radius
-    monkeypatch.setattr(darts_second_order, "RADIUS", 1e-4)
+    monkeypatch.setattr(second_order, "RADIUS", 1e-4)
     assert error() < 1e-7  # a difference quotient's error falls with its square
 
 

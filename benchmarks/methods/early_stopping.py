@@ -21,11 +21,17 @@ from torch import Tensor, nn
 from snt_zoo.networks.spaces.base import Owner
 from snt_zoo.networks.supernet import Supernet
 from snt_zoo.search.recipe import Recipe
-from snt_zoo.search.regularisers.base import Guard, register_guard
+from snt_zoo.search.regularisers.base import Regulariser, register_regulariser
+
+WINDOW = 20
+"""Steps over which the cosine of an operation's gradients is averaged (their code)."""
+
+THRESHOLD = 0.4
+"""Mean cosine under which an operation is frozen (their code)."""
 
 
-@register_guard("early-stopping")
-class EarlyStopping(Guard):
+@register_regulariser("early-stopping")
+class EarlyStopping(Regulariser):
     """Freezes the weights of operations that overfit."""
 
     def __init__(self, supernet: Supernet, recipe: Recipe, *, sampled: bool) -> None:
@@ -103,12 +109,12 @@ class EarlyStopping(Guard):
         self.seen += there
         self._validation = {}
         self.steps += 1
-        if self.steps % self.recipe.oles_window == 0:
+        if self.steps % WINDOW == 0:
             self._judge()
 
     def _judge(self) -> None:
-        full = self.seen >= self.recipe.oles_window
-        overfits = full & (self.cosines / self.seen.clamp_min(1) < self.recipe.oles_threshold)
+        full = self.seen >= WINDOW
+        overfits = full & (self.cosines / self.seen.clamp_min(1) < THRESHOLD)
         newly = overfits.cpu() & (self.frozen_at < 0)
         self.frozen_at[newly] = self.steps
         self.cosines.masked_fill_(full, 0.0)
@@ -122,8 +128,8 @@ class EarlyStopping(Guard):
                 edge = list(self.supernet.space.edges[kind][row])
                 frozen.append({"cell": kind, "edge": edge, "operation": operations[column], "step": step})
         return {
-            "window": self.recipe.oles_window,
-            "threshold": self.recipe.oles_threshold,
+            "window": WINDOW,
+            "threshold": THRESHOLD,
             "alpha_steps": self.steps,
             "operations": len(self.owners),
             "fired": bool(frozen),
