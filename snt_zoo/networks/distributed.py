@@ -1,4 +1,4 @@
-"""Several processes, one for each GPU, that train one network: see docs/scaling.md.
+"""Several processes, one for each GPU, that train one network: see docs/scale.md.
 
 Every process holds the whole network and takes its share of each batch. Gradients are averaged over the
 processes before each optimizer step, so weights and alphas stay the same to the bit in all of them; what is

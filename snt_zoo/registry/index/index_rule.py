@@ -1,6 +1,6 @@
 """Which FAISS index holds how many vectors: flat up to 10⁵, inverted lists of half floats beyond.
 
-The rule is what `python -m benchmarks.index` chose; its figures stand in `docs/index.md`. Inverted lists
+The rule is what `python -m benchmarks.index` chose; its figures stand in `docs/figures.md`. Inverted lists
 (Sivic and Zisserman 2003; Jégou, Douze and Schmid 2011) are the cells of a k-means clustering, and a query
 looks into the nearest few of them. How many is not a constant but measured when the lists are made: as many
 as find what all of them would. Clustered embeddings need a few hundredths of the lists, vectors without any
