@@ -185,7 +185,9 @@ def _same(arm: str, auto: Row | None) -> bool:
     """Whether an arm would be what `auto` was."""
     if auto is None:
         return False
-    return auto["search_steps"] == 0 if arm == "no search" else auto["from"].startswith(BROADEST)
+    if arm == "no search":
+        return bool(auto["search_steps"] == 0)
+    return str(auto["from"]).startswith(BROADEST)
 
 
 if __name__ == "__main__":
