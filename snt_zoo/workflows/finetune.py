@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from snt_zoo.data import ImageDataset
-from snt_zoo.encoders.sketch import Sample
 from snt_zoo.encoders.target import Target
 from snt_zoo.errors import NoMatchError
 from snt_zoo.networks.bounds import Limits
@@ -124,9 +123,9 @@ def finetune(
     if target is not None:
         chosen = _nearest(zoo, target, exclude=exclude, hub=hub)
     else:
-        chosen = [source if source == SCRATCH else id_of(zoo, source)]
+        chosen = [SCRATCH if source == SCRATCH else id_of(zoo, source)]
     candidates = _candidates(zoo, chosen, recipe or {})
-    probe = _floor(data, None if target is None else target.sample, options) if floor else None
+    probe = _floor(target or Target.of(data), options) if floor else None
     options = replace(options, spent=timer() - began)
     result = adapt(data, candidates, options, floor=probe, on_source=on_source)
     if options.folder is not None and Team.current().first:
@@ -175,12 +174,11 @@ def _candidates(zoo: Shelves, ids: Sequence[str], recipe: Mapping[str, Any]) -> 
     return found
 
 
-def _floor(data: ImageDataset, sample: Sample | None, options: RunOptions) -> Floor:
+def _floor(target: Target, options: RunOptions) -> Floor:
     # A run that must repeat has no limit in time, and several processes must come to the same probe.
     seconds = options.budget.seconds
     return Floor(
-        data,
-        Sample.of(data) if sample is None else sample,
+        target,
         seconds=None if seconds is None or Team.current().size > 1 else FLOOR_SHARE * seconds,
         limits=options.limits,
         seed=options.seed,

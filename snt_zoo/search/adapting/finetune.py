@@ -93,7 +93,7 @@ def finetune(
         warnings=searched.warnings,
         race=() if run.facts.begun is None else run.facts.begun.race,
     )
-    return result if floor is None else floor.under(result, data, device)
+    return result if floor is None else floor.under(result, device)
 
 
 def _settings(candidates: Sequence[Candidate], data: ImageDataset, options: RunOptions) -> dict[str, Any]:

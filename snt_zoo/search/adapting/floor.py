@@ -22,7 +22,7 @@ from torch import Tensor
 from snt_zoo.data import ImageDataset
 from snt_zoo.encoders.backbone import DEFAULT_BACKBONE
 from snt_zoo.encoders.probe import GrowingProbe, Probe
-from snt_zoo.encoders.sketch import Sample
+from snt_zoo.encoders.target import Target
 from snt_zoo.errors import UnknownComponentError
 from snt_zoo.networks.bounds import Limits
 from snt_zoo.networks.derived import DerivedModel
@@ -61,25 +61,24 @@ class Floor:
     """The probe in a run: fitted to the sketch's images first, to more once that can matter.
 
     Args:
-        data: the task.
-        sample: the images that its sketch is made of.
+        target: the task, with its images.
         seconds: what the probe may take; None for any time, for runs that must repeat.
         limits: on the network that is handed back.
         seed: of the images that are drawn besides.
         timer: what counts seconds.
     """
 
-    data: ImageDataset
-    sample: Sample
+    target: Target
     seconds: float | None = None
     limits: Limits = field(default_factory=Limits)
     seed: int = 0
     timer: Callable[[], float] = time.perf_counter
 
     def __post_init__(self) -> None:
-        self.growing = GrowingProbe(
-            self.data, self.sample, max_val=_MAX_VAL, seed=self.seed, timer=self.timer
-        )
+        data, sample = self.target.data, self.target.sample
+        assert data is not None and sample is not None
+        self.data, self.first = data, len(sample.indices)
+        self.growing = GrowingProbe(data, sample, max_val=_MAX_VAL, seed=self.seed, timer=self.timer)
         self._probe: Probe | None = None
         self._seen: tuple[Tensor, float] | None = None
         self._fits: bool | None = None
@@ -90,7 +89,7 @@ class Floor:
     def probe(self) -> Probe:
         """The best probe so far."""
         if self._probe is None:
-            self._probe = self.growing.fit(max_images=len(self.sample.indices), seconds=self.seconds)
+            self._probe = self.growing.fit(max_images=self.first, seconds=self.seconds)
         return self._probe
 
     # ---- while a run goes on --------------------------------------------------------------------
@@ -177,7 +176,7 @@ class Floor:
 
     # ---- in the end -----------------------------------------------------------------------------
 
-    def under(self, result: FinetuneResult, data: ImageDataset, device: torch.device) -> FinetuneResult:
+    def under(self, result: FinetuneResult, device: torch.device) -> FinetuneResult:
         """What a run hands back, no worse on validation than the probe.
 
         That is the derived network; or the probe's network where it is better, or both together where that is
@@ -186,8 +185,7 @@ class Floor:
 
         Args:
             result: of the search.
-            data: that the network is measured on.
-            device: where it is measured.
+            device: where another network is measured.
 
         Returns:
             A result with `probe`. If another network is handed back, `derived` is the result of the search,
@@ -199,7 +197,7 @@ class Floor:
         fits = self.limits.allow(params, macs)
         choice = self._choice(result, network if fits else None)
         if choice is not None:
-            return _handed_back(result, choice, probe, data, device)
+            return _handed_back(result, choice, probe, self.data, device)
         told = []
         if self.probe.val_accuracy > reached and not fits:
             told.append(

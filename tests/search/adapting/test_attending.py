@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from snt_zoo.data import ImageDataset
-from snt_zoo.encoders.sketch import Sample
+from snt_zoo.encoders.sketch import Sample, sketch
+from snt_zoo.encoders.target import Target
 from snt_zoo.networks.derived import DerivedModel
 from snt_zoo.networks.ensemble import Pool
 from snt_zoo.networks.evaluate import evaluate, logits
@@ -28,7 +29,8 @@ class SaidFloor(Floor):
     """Says what it was made to say, and keeps what it was told."""
 
     def __init__(self, data: ImageDataset, *, grows: bool, together: float | None = None) -> None:
-        super().__init__(data, Sample.of(data, cheap_backbone()))
+        sample = Sample.of(data, cheap_backbone())
+        super().__init__(Target(sketch(data, sample=sample), data, sample))
         self.grows, self.said = grows, together
         self.asked: list[float] = []
         self.seen: list[tuple[float, float]] = []
@@ -53,7 +55,7 @@ class SaidFloor(Floor):
         self.grown += 1
         return 0.75
 
-    def under(self, result: FinetuneResult, data: ImageDataset, device: torch.device) -> FinetuneResult:
+    def under(self, result: FinetuneResult, device: torch.device) -> FinetuneResult:
         return result
 
 

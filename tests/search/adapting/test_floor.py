@@ -12,7 +12,8 @@ import torch
 import snt_zoo
 from snt_zoo.data import ImageDataset
 from snt_zoo.encoders.probe import Probe, fit_probe
-from snt_zoo.encoders.sketch import Sample
+from snt_zoo.encoders.sketch import Sample, sketch
+from snt_zoo.encoders.target import Target
 from snt_zoo.errors import ModelFolderError, UnknownComponentError
 from snt_zoo.networks.bounds import Limits
 from snt_zoo.networks.derived import DerivedModel
@@ -37,7 +38,7 @@ class FixedFloor(Floor):
     """A floor whose probe is given, and perhaps another than that of its accuracy."""
 
     def __init__(self, data: ImageDataset, probe: Probe, limits: Limits | None = None) -> None:
-        super().__init__(data, Sample.of(data), limits=limits or Limits())
+        super().__init__(Target.of(data), limits=limits or Limits())
         self._probe = probe
 
 
@@ -48,8 +49,8 @@ class Alone(FixedFloor):
         return None
 
 
-def under(floor: Floor, result: FinetuneResult, data: ImageDataset) -> FinetuneResult:
-    return floor.under(result, data, torch.device("cpu"))
+def under(floor: Floor, result: FinetuneResult) -> FinetuneResult:
+    return floor.under(result, torch.device("cpu"))
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +89,7 @@ def test_the_network_gives_what_the_probe_gives(few_digits: ImageDataset, probe:
 def test_the_better_one_is_handed_back_and_nothing_is_lost(
     few_digits: ImageDataset, probe: Probe, searched: FinetuneResult, tmp_path: Path
 ) -> None:
-    result = under(Alone(few_digits, probe), searched, few_digits)
+    result = under(Alone(few_digits, probe), searched)
     assert result.returned == "probe" and result.derived is searched and result.source == "scratch"
     assert result.accuracy["val"] > searched.accuracy["val"]
     assert (result.params, result.macs) == (count_parameters(result.model), count_macs(result.model))
@@ -107,7 +108,7 @@ def test_the_better_one_is_handed_back_and_nothing_is_lost(
 def test_it_is_shared_as_what_it_is(
     few_digits: ImageDataset, probe: Probe, searched: FinetuneResult, tmp_path: Path
 ) -> None:
-    folder = under(Alone(few_digits, probe), searched, few_digits).save(tmp_path / "a secret place")
+    folder = under(Alone(few_digits, probe), searched).save(tmp_path / "a secret place")
     asked: list[str] = []
 
     def base(source: str) -> str | None:
@@ -126,12 +127,12 @@ def test_the_derived_network_stays_where_it_is_better_or_the_probe_too_large(
 ) -> None:
     for reached in (probe.val_accuracy, 1.0):  # a tie goes to the smaller network
         good = replace(searched, accuracy={"val": reached, "test": 0.5})
-        kept = under(Alone(few_digits, probe), good, few_digits)
+        kept = under(Alone(few_digits, probe), good)
         assert kept.model is searched.model and kept.returned == "derived" and kept.derived is None
         assert kept.warnings == searched.warnings
         assert kept.probe is not None and kept.probe["val_accuracy"] == probe.val_accuracy
     for limits in (Limits(max_params=100_000), Limits(max_macs=1_000_000)):
-        kept = under(FixedFloor(few_digits, probe, limits), searched, few_digits)
+        kept = under(FixedFloor(few_digits, probe, limits), searched)
         assert kept.model is searched.model and kept.returned == "derived"
         assert "too large for the limits" in kept.warnings[-1]
 
@@ -139,7 +140,7 @@ def test_the_derived_network_stays_where_it_is_better_or_the_probe_too_large(
 def test_the_floor_looks_at_more_images_only_where_that_can_matter(few_digits: ImageDataset) -> None:
     drawn = Sample.of(few_digits, cheap_backbone())
     few = replace(drawn, indices=drawn.indices[::4], features=drawn.features[::4], labels=drawn.labels[::4])
-    floor = Floor(few_digits, few)
+    floor = Floor(Target(sketch(few_digits, sample=few), few_digits, few))
     first = floor.probe.val_accuracy
     assert floor.probe.images == len(few.indices)
     assert not floor.matters(first + 0.01) and floor.matters(first)
@@ -152,7 +153,7 @@ def test_the_floor_looks_at_more_images_only_where_that_can_matter(few_digits: I
         assert grown.images == whole.images and torch.equal(grown.weight, whole.weight)
     assert not floor.matters(0.0)
     # One that is told late, in a run that goes on, does at once what it would have done by then.
-    late = Floor(few_digits, few)
+    late = Floor(Target(sketch(few_digits, sample=few), few_digits, few))
     assert late.grow() == grown.val_accuracy and torch.equal(late.probe.weight, grown.weight)
 
 
@@ -177,7 +178,7 @@ def test_the_network_and_the_probe_are_handed_back_together_where_that_is_clearl
     few_digits: ImageDataset, good: DerivedModel, trained: FinetuneResult, modest: Probe, tmp_path: Path
 ) -> None:
     floor = FixedFloor(few_digits, modest)
-    result = under(floor, trained, few_digits)
+    result = under(floor, trained)
     assert result.returned == "ensemble" and isinstance(result.model, Ensemble)
     assert result.derived is trained and result.source == "scratch"
     assert result.genotype == good.genotype and result.model.networks[0] is good
@@ -222,24 +223,25 @@ def test_together_they_are_not_handed_back_where_one_is_enough_or_both_too_large
 ) -> None:
     # The probe knows nothing.
     nothing = replace(modest, weight=torch.zeros_like(modest.weight), val_accuracy=0.1)
-    assert under(FixedFloor(few_digits, nothing), trained, few_digits).returned == "derived"
+    assert under(FixedFloor(few_digits, nothing), trained).returned == "derived"
     # The network has no error that another could mend.
     perfect = replace(trained, accuracy={"val": 1.0, "test": 0.1})
-    assert under(FixedFloor(few_digits, modest), perfect, few_digits).returned == "derived"
+    assert under(FixedFloor(few_digits, modest), perfect).returned == "derived"
     # No larger than allowed; and no worse than the probe on validation.
     probe_alone = count_parameters(probe_network(modest))  # which would just do
     for limits in (Limits(max_params=probe_alone), Limits(max_macs=1_000_000)):
         small = FixedFloor(few_digits, modest, limits)
-        assert under(small, trained, few_digits).returned == "derived" and small.pool() is None
+        assert under(small, trained).returned == "derived" and small.pool() is None
     proud = FixedFloor(few_digits, replace(modest, val_accuracy=0.999))
-    assert under(proud, trained, few_digits).returned == "probe"
+    assert under(proud, trained).returned == "probe"
     assert FixedFloor(few_digits, modest).pool() is None  # no network was seen yet
 
 
 def test_on_the_way_the_floor_tells_what_it_would_hand_back(
     few_digits: ImageDataset, good: DerivedModel, trained: FinetuneResult
 ) -> None:
-    floor, reached = Floor(few_digits, quarter(few_digits)), trained.accuracy["val"]
+    floor = Floor(Target(sketch(few_digits), few_digits, quarter(few_digits)))
+    reached = trained.accuracy["val"]
     first = floor.probe.val_accuracy
     floor.look(good, reached)
     assert floor.pool() is not None
