@@ -1,0 +1,97 @@
+"""What one rule would have chosen in the races that were run: `python -m benchmarks.race_rule`
+
+The rows of `benchmarks/results/transfer.jsonl` of before decision 73 hold their races: what the first head of
+each source had on validation, and who won by eight thresholds and two rungs. Of the heads that are not
+clearly behind the best (two standard errors) the rule takes the supernet that was trained on the most
+datasets, and of equally broad ones the better. Printed is how often that is another source, and what both
+came to on test where the parts `oracle` (60 s) and `matrix` (5 s) have them. Nothing is run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.document import RESULTS, document, write
+from benchmarks.json_lines import read_rows
+from snt_zoo.search.adapting.race import CLEAR_ERRORS
+from zoo.folds import fold_recipes
+from zoo.recipe import read_recipes
+
+COMMAND = "python -m benchmarks.race_rule"
+Row = Mapping[str, Any]
+
+
+def breadths() -> dict[str, int]:
+    """Number of sources of each supernet of the zoo and of the folds, by its name."""
+    return {recipe.name: len(recipe.sources) for recipe in (*read_recipes(), *fold_recipes())}
+
+
+def first_heads(row: Row) -> dict[str, float]:
+    """Validation accuracy of the first head of each source, by its name."""
+    found = {}
+    for entry in row["race"]:
+        heads = [rung["val_accuracy"] for rung in entry.get("rungs", ()) if rung["rung"] in ("heat", "head")]
+        if heads:
+            found[name_of(entry["id"])] = heads[0]
+    return found
+
+
+def name_of(id: str) -> str:
+    """Name of a supernet, without the digest."""
+    return id.rpartition("-")[0] or id
+
+
+def chosen(heads: Mapping[str, float], broad: Mapping[str, int], images: int) -> str:
+    """What the rule takes; as `snt_zoo.search.adapting.race.best`."""
+    top = max(heads.values())
+    least = top - CLEAR_ERRORS * math.sqrt(top * (1 - top) / images)
+    good = [name for name, accuracy in heads.items() if accuracy >= least]
+    return max(good, key=lambda name: (broad.get(name, 1), heads[name]))
+
+
+def compare(rows: Sequence[Row]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """The races in which the rule takes another source, and how many there are."""
+    broad = breadths()
+    alone = {
+        (row["part"], row["target"], row["source"]): row["test"]
+        for row in rows
+        if row["part"] in ("oracle", "matrix")
+    }
+    races = [row for row in rows if row["arm"] == "auto" and first_heads(row)]
+    other = []
+    for row in races:
+        taken, won = chosen(first_heads(row), broad, row["val_images"]), name_of(row["from"])
+        if taken != won:
+            found: dict[str, Any] = {key: row[key] for key in ("part", "target", "per_class", "seed")}
+            found |= {"won": won, "rule": taken}
+            for part in ("oracle", "matrix"):
+                found[f"{part}_won"] = alone.get((part, row["target"], won))
+                found[f"{part}_rule"] = alone.get((part, row["target"], taken))
+            other.append(found)
+    return other, {
+        "races": len(races),
+        "another_source": len(other),
+        "a_search_from_scratch_won": sum(name_of(row["from"]) == "scratch" for row in races),
+        "best_head_handed_back": sum(row["returned"] == "head" for row in races),
+    }
+
+
+def main() -> None:
+    """Compare, write the document and print it."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.race_rule", description=__doc__)
+    parser.add_argument("--rows", type=Path, default=RESULTS / "transfer.jsonl")
+    parser.add_argument("--out", type=Path, default=RESULTS / "race_rule.json")
+    arguments = parser.parse_args()
+    rows, summary = compare(read_rows(arguments.rows))
+    made = document(COMMAND, rows, summary)
+    write(arguments.out, made)
+    print(json.dumps(made))
+
+
+if __name__ == "__main__":
+    main()
