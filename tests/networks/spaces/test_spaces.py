@@ -176,8 +176,7 @@ def test_darts_skips_at_most_half_of_a_cells_edges() -> None:
 
 
 def test_spaces_are_found_by_name() -> None:
-    assert list_spaces() == ["darts", "mobile", "nas_bench_201"]
-    with pytest.raises(UnknownComponentError, match="choose one of darts, mobile, nas_bench_201"):
+    with pytest.raises(UnknownComponentError, match=f"choose one of {', '.join(list_spaces())}"):
         get_space("resnet")
     with pytest.raises(ConfigError, match="has no hyperparameter 'depth'"):
         get_space("darts", depth=3)
