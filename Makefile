@@ -32,7 +32,7 @@ docs: $(STAMP)
 dist: $(STAMP)
 	rm -rf dist
 	$(BIN)/python -m build
-	$(BIN)/python .ci/release.py --budget 5s
+	OMP_NUM_THREADS=1 $(BIN)/python .ci/release.py --budget 5s
 
 # The same in an environment that has nothing of this one: minutes, and 6 GB for a while.
 check-dist: dist
