@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo test lint docs starter clean
+.PHONY: install demo test lint docs dist check-dist starter clean
 
 install: $(STAMP)
 
@@ -28,8 +28,19 @@ lint: $(STAMP)
 docs: $(STAMP)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
+# The wheel, built from the sdist, holds what it should, and runs the demo outside the checkout.
+dist: $(STAMP)
+	rm -rf dist
+	$(BIN)/python -m build
+	OMP_NUM_THREADS=1 $(BIN)/python .ci/release.py --budget 5s
+
+# The same in an environment that has nothing of this one: minutes, and 6 GB for a while.
+check-dist: dist
+	$(BIN)/python .ci/release.py --clean
+
 starter: $(STAMP)
 	$(BIN)/python -m zoo.build --data $(DATA)
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -prune -exec rm -rf {} +

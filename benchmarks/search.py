@@ -20,7 +20,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -169,15 +169,19 @@ def _above(rows: Sequence[Row], by_key: dict[Key, Row], arm: str) -> dict[str, A
     return {"mean": round(statistics.fmean(gains), 4), "standard_error": round(error, 4)}
 
 
+def _alone(key: Key, data: Path, seconds: float, base: Row | None) -> Row:
+    """`measure` in a process of its own: nothing of one run is left for the next."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as process:
+        return process.submit(measure, key, data, seconds, base).result()
+
+
 def run(keys: Sequence[Key], arguments: argparse.Namespace, rows: list[Row]) -> list[str]:
     """Run what is asked for, and append it to `rows` and to the file; returns the failures."""
     failures: list[str] = []
     bases = {(row["task"], row["arm"], row["seed"]): row for row in rows}
-    context = multiprocessing.get_context("spawn")
     total = len(rows) + len(keys)
-    # A process for each run: nothing of one is left for the next.
     with (
-        ProcessPoolExecutor(arguments.workers, mp_context=context, max_tasks_per_child=1) as pool,
+        ThreadPoolExecutor(arguments.workers) as pool,
         arguments.out.open("a", encoding="utf-8") as file,
     ):
         jobs = {}
@@ -188,7 +192,7 @@ def run(keys: Sequence[Key], arguments: argparse.Namespace, rows: list[Row]) -> 
                     f"{' '.join(map(str, key))}: there is no row of {FOLLOWING[key[1]]} to follow"
                 )
                 continue
-            jobs[pool.submit(measure, key, arguments.data, arguments.seconds, base)] = key
+            jobs[pool.submit(_alone, key, arguments.data, arguments.seconds, base)] = key
         for job in as_completed(jobs):
             name = " ".join(map(str, jobs[job]))
             try:

@@ -52,12 +52,6 @@ TINY = {
 }
 
 
-@pytest.fixture(params=sorted(TINY))
-def tiny_config(request: pytest.FixtureRequest) -> NetworkConfig:
-    """A network of a few thousand weights, of each search space in turn."""
-    return TINY[request.param]
-
-
 @pytest.fixture
 def make_supernet() -> Callable[..., Supernet]:
     """Builds a supernet whose alphas are spread out, so that its genotype is no accident of ties."""

@@ -151,7 +151,7 @@ def _as_eight_bits(image: Image.Image) -> Image.Image:
     values = np.asarray(image).astype(np.float64)
     if not np.isfinite(values).all():
         raise ValueError("it holds values that are not numbers")
-    low, high = values.min(), values.max()
+    low, high = float(values.min()), float(values.max())
     if image.mode == "F" and low >= 0 and high <= 1:
         low, high = 0.0, 1.0
     elif image.mode != "F" and low >= 0 and high <= 65535:

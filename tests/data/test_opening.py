@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import snt_zoo.data
-from snt_zoo.data import list_readers, open_dataset, register_reader
+from snt_zoo.data import open_dataset, register_reader
 from snt_zoo.errors import (
     DatasetError,
     DatasetNotFoundError,
@@ -22,10 +22,6 @@ from .making import write_class_folders, write_npz
 MODULES = [module.name for module in pkgutil.walk_packages(snt_zoo.data.__path__, "snt_zoo.data.")]
 
 
-def test_the_readers_are_listed() -> None:
-    assert list_readers() == ["folder", "hf", "npz", "sklearn", "torchvision"]
-
-
 def test_a_name_is_registered_once() -> None:
     with pytest.raises(ValueError, match="'npz' is registered already"):
         register_reader("npz")(lambda ref, options: None)  # type: ignore[arg-type, return-value]
@@ -33,7 +29,7 @@ def test_a_name_is_registered_once() -> None:
 
 @pytest.mark.parametrize("ref", ["foo:bar", "http://example.org/x.npz", "npz:x.npz"])
 def test_an_unknown_prefix_lists_the_readers(ref: str) -> None:
-    with pytest.raises(UnknownComponentError, match="there are hf:, sklearn:, torchvision: and"):
+    with pytest.raises(UnknownComponentError, match=r"there are .*hf:, .* and paths"):
         open_dataset(ref)
 
 

@@ -7,14 +7,11 @@ from dataclasses import replace
 
 import pytest
 import torch
-from torch import Tensor
 
 from snt_zoo.data import ImageDataset
 from snt_zoo.errors import InfeasibleError
 from snt_zoo.networks.bounds import Limits, derived_size
-from snt_zoo.networks.derived import DerivedModel
-from snt_zoo.networks.evaluate import count_macs, count_parameters
-from snt_zoo.networks.spaces import Bound, Costs, SearchSpace, darts, get_space, nas_bench_201
+from snt_zoo.networks.spaces import Bound, Costs, darts, get_space, nas_bench_201
 from snt_zoo.networks.spaces.nas_bench_201.layout import cell_of, live
 from snt_zoo.networks.spaces.solving import Rule, best_choice
 from snt_zoo.networks.supernet import NetworkConfig, Supernet
@@ -22,38 +19,9 @@ from snt_zoo.search.budget import Budget
 from snt_zoo.search.recipe import Recipe
 from snt_zoo.search.searchers.gdas import PathSearcher
 from tests.conftest import TINY
+from tests.networks.spaces.cases import random_mixture
 from tests.search.cases import make_searcher
 from tests.search.runs import pretrain
-
-SIZED = {
-    **TINY,
-    "nas_bench_201/deep": NetworkConfig("nas_bench_201", {"channels": 6, "cells_per_stage": 2}, 7, 21),
-    "darts/wide": NetworkConfig("darts", {"channels": 6, "cells": 5, "stem_multiplier": 3}, 3, 19),
-    "darts/small": NetworkConfig("darts", {"channels": 4, "cells": 4, "stem_stride": 2}, 3, 19),
-}
-
-
-def random_mixture(space: SearchSpace, seed: int) -> dict[str, Tensor]:
-    generator = torch.Generator().manual_seed(seed)
-    return {
-        kind: torch.randn(len(edges), len(space.operations), generator=generator).softmax(1)
-        for kind, edges in space.edges.items()
-    }
-
-
-@pytest.mark.parametrize("name", sorted(SIZED))
-def test_costs_are_what_derived_networks_have(name: str) -> None:
-    config = SIZED[name]
-    space = config.build_space()
-    seen = set()
-    for seed in range(4):
-        genotype = space.discretise(random_mixture(space, seed))
-        with torch.device("meta"):
-            model = DerivedModel(config, genotype)
-        found = derived_size(config, genotype)
-        assert found == (count_parameters(model), count_macs(model))
-        seen.add(found)
-    assert len(seen) > 1
 
 
 def test_the_best_cell_of_nas_bench_201_is_the_best_of_all() -> None:
@@ -144,20 +112,6 @@ def test_darts_cells_within_a_bound_keep_the_spaces_rules() -> None:
         others.append(space.discretise(cheap))
     allowed = [genotype for genotype in others if bound.allows(space.choice(genotype))]
     assert len(allowed) > 5 and all(score(genotype) < score(best) for genotype in allowed)
-
-
-@pytest.mark.parametrize("name", sorted(TINY))
-def test_an_infeasible_bound_names_the_smallest_that_is_feasible(name: str) -> None:
-    config = TINY[name]
-    with pytest.raises(InfeasibleError, match="has at most 10 MACs: the smallest") as error:
-        Limits(max_macs=10).bound(config)
-    words = str(error.value).replace(",", "").split()
-    fewest = int(words[words.index("parameters") - 1])
-    cheapest = int(words[len(words) - 1 - words[::-1].index("MACs;") - 1])
-    for field, number in (("max_params", fewest), ("max_macs", cheapest)):
-        assert replace(Limits(), **{field: number}).bound(config) is not None
-        with pytest.raises(InfeasibleError, match="raise the limit"):
-            replace(Limits(), **{field: number - 1}).bound(config)
 
 
 def test_bounds_that_only_together_cannot_be_met_say_so() -> None:

@@ -26,22 +26,6 @@ from tests.conftest import TINY
 MakeSupernet = Callable[..., Supernet]
 
 
-def test_accuracy_is_the_share_of_right_answers(
-    tiny_config: NetworkConfig, make_supernet: MakeSupernet, digits: ImageDataset
-) -> None:
-    net = make_supernet(tiny_config).eval()
-    # With the norms of a fresh network all logits of the deep chain are alike to the last digit.
-    recalibrate(net, digits.val)
-    right = 0
-    split = digits.test.subset(torch.arange(40))
-    for index in range(len(split)):
-        one = split.subset(torch.tensor([index]))
-        answer = int(predict(net, one.tensor(net.config.input_size)).argmax())
-        right += answer == int(split.labels[index])
-    assert evaluate(net, split) == right / 40
-    assert not net.training
-
-
 def test_probabilities_sum_to_one(make_supernet: MakeSupernet, digits: ImageDataset) -> None:
     net = make_supernet(TINY["darts"])
     scores = predict(net, digits.test.subset(torch.arange(5)).tensor(16))

@@ -52,11 +52,12 @@ def test_it_equals_the_definition(dtype: torch.dtype, device: str, r: int, s: in
 
 def test_it_equals_the_one_of_pot() -> None:
     left, right = symmetric_roots(3, 6, 1), symmetric_roots(5, 6, 2)
-    zero = np.zeros((3, 6)), np.zeros((5, 6))
-    expected = ot.gaussian.bures_wasserstein_distance(
-        *zero, (left @ left).numpy(), (right @ right).numpy(), paired=False
-    )
-    np.testing.assert_allclose(squared_bures(left, right).numpy(), expected**2, rtol=1e-8)
+    zero = np.zeros(6)
+    expected = [
+        [ot.gaussian.bures_wasserstein_distance(zero, zero, (a @ a).numpy(), (b @ b).numpy()) for b in right]
+        for a in left
+    ]
+    np.testing.assert_allclose(squared_bures(left, right).numpy(), np.square(expected), rtol=1e-8)
 
 
 @settings(max_examples=40, deadline=None)

@@ -38,13 +38,13 @@ def _average_pool(x: Tensor, stride: int) -> Tensor:
     return total / count
 
 
-def nas_bench_201_features(trunk: nn.Module, x: Tensor, mixture: Tensor) -> Tensor:
+def nas_bench_201_features(trunk: nn.Module, x: Tensor, mixture: Mapping[str, Tensor]) -> Tensor:
     """Features of a NAS-Bench-201 supernet, ``batch x 4C``, for ``6 x 5`` weights."""
     x = _norm(
         functional.conv2d(x, trunk.stem[0].weight, stride=trunk.stem[0].stride, padding=1), trunk.stem[1]
     )
     for index, cell in enumerate(trunk.cells):
-        x = _nas_bench_201_cell(cell, x, mixture)
+        x = _nas_bench_201_cell(cell, x, mixture["cell"])
         if (index + 1) % trunk.cells_per_stage == 0 and index + 1 < len(trunk.cells):
             block = trunk.reductions[(index + 1) // trunk.cells_per_stage - 1]
             body = block.body
@@ -156,7 +156,7 @@ def _factorised(module: nn.Module, x: Tensor) -> Tensor:
     return _norm(out, module.norm)
 
 
-def mobile_features(trunk: nn.Module, x: Tensor, mixture: Tensor) -> Tensor:
+def mobile_features(trunk: nn.Module, x: Tensor, mixture: Mapping[str, Tensor]) -> Tensor:
     """Features of a mobile supernet for ``blocks x 10`` weights."""
     x = functional.relu6(
         _norm(
@@ -167,7 +167,7 @@ def mobile_features(trunk: nn.Module, x: Tensor, mixture: Tensor) -> Tensor:
     y = functional.conv2d(x, first[0].weight, padding=1, groups=x.shape[1])
     y = _norm(functional.conv2d(functional.relu6(_norm(y, first[1])), first[3].weight), first[4])
     x = x + y if x.shape == y.shape else y
-    for block, row in zip(trunk.blocks, mixture, strict=True):
+    for block, row in zip(trunk.blocks, mixture["chain"], strict=True):
         weights = dict(zip(mobile.OPERATIONS, row, strict=True))
         same_shape = block.depthwise.stride == (1, 1) and x.shape[1] == block.project.out_channels
         if not same_shape:  # there is no way around such a block: a mixture of the others

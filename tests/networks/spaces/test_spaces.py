@@ -1,4 +1,4 @@
-"""Each space against its slow and obvious reference, and its derived networks against its supernet."""
+"""`tests/networks/spaces/cases.py` for each space, and what is theirs alone."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from torch import Tensor
 
 from snt_zoo.errors import ConfigError, UnknownComponentError
 from snt_zoo.networks.derived import DerivedModel
@@ -16,94 +15,57 @@ from snt_zoo.networks.spaces.darts import kernels
 from snt_zoo.networks.supernet import NetworkConfig, Supernet
 from tests.conftest import TINY
 from tests.networks.spaces import reference
+from tests.networks.spaces.cases import SpaceTestCase
 
 MakeSupernet = Callable[..., Supernet]
 
 
-def reference_features(net: Supernet, x: Tensor) -> Tensor:
-    if net.config.space == "darts":
-        return reference.darts_features(net.trunk, x, net.mixture())
-    if net.config.space == "mobile":
-        return reference.mobile_features(net.trunk, x, net.mixture()["chain"])
-    return reference.nas_bench_201_features(net.trunk, x, net.mixture()["cell"])
+class TestNasBench201(SpaceTestCase):
+    config = TINY["nas_bench_201"]
+    others = (NetworkConfig("nas_bench_201", {"channels": 6, "cells_per_stage": 2}, 7, 21),)
+    reference = staticmethod(reference.nas_bench_201_features)
 
 
-@pytest.fixture
-def images(tiny_config: NetworkConfig) -> Tensor:
-    size = tiny_config.input_size
-    return torch.randn(3, 3, size, size, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+class TestPartialNasBench201(TestNasBench201):
+    config = TINY["nas_bench_201/partial"]
 
 
-@pytest.fixture(params=["compiled", "pytorch"])
-def route(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Both ways in which a space may compute: with the compiled kernels and without."""
-    if request.param == "pytorch":
+class TestMobile(SpaceTestCase):
+    config = TINY["mobile"]
+    reference = staticmethod(reference.mobile_features)
+
+
+class TestDarts(SpaceTestCase):
+    config = TINY["darts"]
+    others = (
+        NetworkConfig("darts", {"channels": 6, "cells": 5, "stem_multiplier": 3}, 3, 19),
+        NetworkConfig("darts", {"channels": 4, "cells": 4, "stem_stride": 2}, 3, 19),
+    )
+    reference = staticmethod(reference.darts_features)
+
+
+class TestPartialDarts(TestDarts):
+    config = TINY["darts, partial"]
+
+
+class WithoutKernels:
+    """Everything by PyTorch's operations, as where there is no compiler."""
+
+    @pytest.fixture(autouse=True)
+    def _by_pytorch(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(kernels, "usable", lambda _: False)
-    elif not kernels.available():
-        pytest.skip("no C++ compiler: the kernels are not used")
-    return str(request.param)
 
 
-@pytest.mark.usefixtures("route")
-@pytest.mark.parametrize("training", [True, False])
-@pytest.mark.parametrize("size", [16, 15])  # an odd side halves to a rounded one
-def test_mixed_features_and_gradients_equal_the_reference(
-    tiny_config: NetworkConfig, make_supernet: MakeSupernet, training: bool, size: int
-) -> None:
-    net = make_supernet(tiny_config).double().train(training)
-    with torch.no_grad():
-        for buffer in net.buffers():
-            if buffer.is_floating_point():
-                buffer.uniform_(0.5, 1.5, generator=torch.Generator().manual_seed(2))
-    x = torch.randn(3, 3, size, size, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    parameters = [*net.trunk.parameters(), *net.alphas.values()]
-
-    def gradients(features: Tensor) -> list[Tensor]:
-        probe = torch.randn(features.shape, generator=torch.Generator().manual_seed(3), dtype=x.dtype)
-        return list(torch.autograd.grad((features * probe).sum(), parameters))
-
-    expected = reference_features(net, x)
-    found = net.features(x, net.mixture())
-    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-10)
-    for left, right in zip(gradients(found), gradients(expected), strict=True):
-        torch.testing.assert_close(left, right, rtol=1e-5, atol=1e-8)
+class TestDartsWithoutKernels(WithoutKernels, TestDarts):
+    pass
 
 
-@pytest.mark.usefixtures("route")
-@pytest.mark.parametrize("training", [True, False])
-def test_a_path_equals_the_mixture_that_is_one_on_it(
-    tiny_config: NetworkConfig, make_supernet: MakeSupernet, images: Tensor, training: bool
-) -> None:
-    net = make_supernet(tiny_config).double().train(training)
-    choice = net.choice()
-    one_hot = {
-        kind: torch.nn.functional.one_hot(torch.tensor(path), len(net.space.operations)).double()
-        for kind, path in choice.items()
-    }
-    torch.testing.assert_close(net.features(images, choice=choice), net.features(images, one_hot))
-    weighted = {kind: rows * 0.5 for kind, rows in one_hot.items()}
-    torch.testing.assert_close(net.features(images, weighted, choice), net.features(images, weighted))
+class TestPartialDartsWithoutKernels(WithoutKernels, TestPartialDarts):
+    pass
 
 
-@pytest.mark.usefixtures("route")
-@pytest.mark.parametrize("seed", range(4))
-@pytest.mark.parametrize("training", [True, False])
-def test_a_derived_model_equals_the_supernet_on_its_path(
-    tiny_config: NetworkConfig, make_supernet: MakeSupernet, images: Tensor, seed: int, training: bool
-) -> None:
-    net = make_supernet(tiny_config, seed=seed).double()
-    with torch.no_grad():
-        net.train()(images, net.mixture())  # running statistics that are not the initial ones
-    derived = DerivedModel.inherit(net)
-    torch.testing.assert_close(derived.train(training)(images), net.train(training)(images))
-
-
-def test_every_parameter_of_a_derived_model_takes_part(
-    tiny_config: NetworkConfig, make_supernet: MakeSupernet, images: Tensor
-) -> None:
-    derived = DerivedModel.inherit(make_supernet(tiny_config)).double()
-    gradients = torch.autograd.grad(derived(images).sum(), list(derived.parameters()), allow_unused=True)
-    assert all(gradient is not None for gradient in gradients)
+def test_every_space_has_its_case() -> None:
+    assert {case.config.space for case in SpaceTestCase.__subclasses__()} == set(list_spaces())
 
 
 def test_a_path_trains_the_statistics_of_its_own_operations_only(make_supernet: MakeSupernet) -> None:
@@ -171,35 +133,6 @@ def test_the_last_node_of_a_genotype_from_outside_must_be_reached() -> None:
         DerivedModel(NetworkConfig("darts", {}, 10), cut)
 
 
-def test_the_operations_own_all_weights_of_their_edges(
-    tiny_config: NetworkConfig, make_supernet: MakeSupernet, images: Tensor
-) -> None:
-    net = make_supernet(tiny_config).double()
-    owned = net.trunk.operation_parameters()
-    marks = {id(weight): torch.zeros_like(weight) for rows in owned.values() for weight, _ in rows}
-    for rows in owned.values():
-        for weight, part in rows:
-            (marks[id(weight)] if part is None else marks[id(weight)][part]).add_(1)
-    shared = {id(w) for w in net.trunk.parameters()} - set(marks)
-    assert all(bool((mark >= 1).all()) for mark in marks.values())
-    # The weights that an operation is said to own are those that a path with it uses beyond the rest.
-    choice = net.choice()
-    used = torch.autograd.grad(
-        net.features(images, choice=choice).sum(), list(net.trunk.parameters()), allow_unused=True
-    )
-    used_by_id = {id(w): g != 0 for w, g in zip(net.trunk.parameters(), used, strict=True) if g is not None}
-    pruned = net.space.pruned(choice)
-    mine: dict[int, Tensor] = {}
-    for (kind, row, column), rows in owned.items():
-        if pruned[kind][row] == column:
-            for weight, part in rows:
-                mask = mine.setdefault(id(weight), torch.zeros_like(weight, dtype=torch.bool))
-                (mask if part is None else mask[part]).fill_(True)
-    for key, mask in used_by_id.items():
-        if key not in shared:
-            assert bool((mask <= mine.get(key, torch.zeros_like(mask))).all())
-
-
 def test_edge_normalisation_weighs_the_edges_into_a_node(make_supernet: MakeSupernet) -> None:
     net = make_supernet(TINY["nas_bench_201/partial"])
     with torch.no_grad():
@@ -216,27 +149,9 @@ def test_edge_normalisation_weighs_the_edges_into_a_node(make_supernet: MakeSupe
     torch.testing.assert_close(net.entropy(), copy.entropy())
 
 
-def test_a_committed_genotype_is_what_the_alphas_stand_for(
-    tiny_config: NetworkConfig, make_supernet: MakeSupernet
-) -> None:
-    net = make_supernet(tiny_config, seed=1)
-    other = make_supernet(tiny_config, seed=2).genotype()
-    assert net.genotype() != other
-    before = {kind: alpha.clone() for kind, alpha in net.alphas.items()}
-    net.commit(net.genotype())
-    assert all(torch.equal(net.alphas[kind], alpha) for kind, alpha in before.items())
-    net.commit(other)
-    assert net.genotype() == other
-    net.half()  # as a bundle may store it
-    assert net.float().genotype() == other
-
-
 def test_partial_channels_divide_the_channels() -> None:
     with pytest.raises(ConfigError, match="multiple of partial_channels, got 10 and 4"):
         get_space("nas_bench_201", channels=10, partial_channels=4)
-    for name in list_spaces():
-        space = get_space(name)
-        assert space.added_later <= set(space.hyperparameters())
 
 
 def test_darts_skips_at_most_half_of_a_cells_edges() -> None:
@@ -261,8 +176,7 @@ def test_darts_skips_at_most_half_of_a_cells_edges() -> None:
 
 
 def test_spaces_are_found_by_name() -> None:
-    assert list_spaces() == ["darts", "mobile", "nas_bench_201"]
-    with pytest.raises(UnknownComponentError, match="choose one of darts, mobile, nas_bench_201"):
+    with pytest.raises(UnknownComponentError, match=f"choose one of {', '.join(list_spaces())}"):
         get_space("resnet")
     with pytest.raises(ConfigError, match="has no hyperparameter 'depth'"):
         get_space("darts", depth=3)
@@ -270,16 +184,6 @@ def test_spaces_are_found_by_name() -> None:
         get_space("darts", channels=10_000)
     with pytest.raises(ValueError, match="registered already"):
         register_space("darts")(darts.Darts)
-
-
-def test_a_genotype_survives_json_and_nothing_else_does(
-    tiny_config: NetworkConfig, make_supernet: MakeSupernet
-) -> None:
-    genotype = make_supernet(tiny_config).genotype()
-    assert Genotype.from_json(genotype.to_json()) == genotype
-    for wrong in (None, [], {"space": "darts"}, {"space": "x", "cells": {"a": [[0, 1]]}}, {"cells": 3}):
-        with pytest.raises(ConfigError, match="a genotype must be"):
-            Genotype.from_json(wrong)
 
 
 def test_both_routes_of_darts_move_the_running_statistics_alike(
