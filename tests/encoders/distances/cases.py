@@ -8,8 +8,9 @@ from typing import Any, ClassVar
 import pytest
 import torch
 
-from snt_zoo.encoders.distances import DatasetDistance, Source, Target, get_distance, list_distances
+from snt_zoo.encoders.distances import DatasetDistance, Source, get_distance, list_distances
 from snt_zoo.encoders.sketch import Sketch
+from snt_zoo.encoders.target import Target
 from snt_zoo.errors import IndexMismatchError
 from snt_zoo.networks.supernet import NetworkConfig, Supernet
 from tests.encoders.making import random_sketch

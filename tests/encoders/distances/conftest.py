@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from snt_zoo.data import ImageDataset
-from snt_zoo.encoders.distances import Target
 from snt_zoo.encoders.sketch import sketch
+from snt_zoo.encoders.target import Target
 from tests.encoders.making import cheap_backbone
 
 

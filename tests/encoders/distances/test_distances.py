@@ -12,10 +12,11 @@ from scipy.linalg import sqrtm
 from scipy.optimize import minimize
 
 from snt_zoo.data import ImageDataset
-from snt_zoo.encoders.distances import Source, Target, get_distance, list_distances, register_distance
+from snt_zoo.encoders.distances import Source, get_distance, list_distances, register_distance
 from snt_zoo.encoders.distances.blind import Static
 from snt_zoo.encoders.distances.logme import log_evidence
 from snt_zoo.encoders.sketch import sketch
+from snt_zoo.encoders.target import Target
 from snt_zoo.encoders.transport import class_distance
 from snt_zoo.errors import DatasetError, RegistryError, UnknownComponentError
 from tests.encoders.distances.cases import DistanceCase, sources, tiny_supernet
