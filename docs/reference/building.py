@@ -33,3 +33,17 @@ class Examples(griffe.Extension):
     def on_object(self, *, obj: griffe.Object, **_: Any) -> None:
         if obj.docstring is not None:
             obj.docstring.value = obj.docstring.value.replace("\nExample:\n", "\nExamples:\n")
+
+
+class Workflows(griffe.Extension):
+    """Shows those methods of `Zoo` that are workflows (`query = query`) as the functions that they are."""
+
+    def on_class_members(self, *, cls: griffe.Class, **_: Any) -> None:
+        for name, member in list(cls.members.items()):
+            if isinstance(member, griffe.Attribute) and isinstance(
+                member.value, griffe.ExprName | griffe.ExprCall
+            ):
+                shown = str(member.value).removeprefix("staticmethod(").removesuffix(")")
+                target = cls.module.members.get(shown)
+                if isinstance(target, griffe.Alias):
+                    cls.members[name] = griffe.Alias(name, target.target_path, parent=cls)
