@@ -34,7 +34,8 @@ class TestSandwich(SearcherTestCase):
 
 
 def test_every_searcher_has_its_case() -> None:
-    assert {case.name for case in SearcherTestCase.__subclasses__()} == set(list_searchers())
+    shipped = {name for name in list_searchers() if get_searcher(name).__module__.startswith("snt_zoo.")}
+    assert shipped <= {case.name for case in SearcherTestCase.__subclasses__()}
 
 
 def test_darts_alpha_gradient_equals_finite_differences(few_digits: ImageDataset) -> None:
