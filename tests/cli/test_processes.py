@@ -97,7 +97,7 @@ def test_a_second_ctrl_c_aborts_at_once(photos: Path, home: Path, tmp_path: Path
         _, stderr = child.communicate(timeout=20)
     assert child.returncode == 130
     assert stderr.splitlines()[-1].startswith("error: interrupted")
-    assert load_checkpoint(out)[1]["finished"] == ["head"]  # what was there stays
+    assert load_checkpoint(out)[1]["stage"] == "after head"  # what was there stays
 
 
 def test_two_processes_answer_once(photos: Path, home: Path, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+import benchmarks.methods  # noqa: F401  # for the names that it registers
 from snt_zoo.data import ImageDataset, open_dataset
 from snt_zoo.networks.distributed import Team, joined
 from snt_zoo.networks.evaluate import evaluate
