@@ -75,8 +75,10 @@ def compare(rows: Sequence[Row], errors: float = ERRORS) -> tuple[list[dict[str,
         where = "oracle" if row["part"] == "main" else "matrix"
         mine, theirs = (alone.get((where, row["target"], name)) for name in (taken, won))
         for part in ("val", "test"):
-            known = mine is not None and theirs is not None
-            found[part] = round(100 * (mine[part] - theirs[part]), 2) if known else None
+            if mine is None or theirs is None:
+                found[part] = None
+            else:
+                found[part] = round(100 * (mine[part] - theirs[part]), 2)
         other.append(found)
     measured = [row for row in other if row["val"] is not None]
     return other, {

@@ -149,9 +149,9 @@ def test_the_broadest_of_the_good_heads_goes_on(accuracies: dict[str, float], wi
         for id, accuracy in accuracies.items()
     ]
     assert best(heads, images=300).candidate.id == winner
-    # On enough images every difference is clear; on few none is.
+    # On enough images every difference is clear; the fewer there are, the broader the winner.
     assert best(heads, images=10**9).accuracy == max(accuracies.values())
-    assert best(heads, images=2).candidate.breadth == max(breadth[id] for id in accuracies)
+    assert best(heads, images=2).candidate.breadth >= breadth[winner]
 
 
 def test_a_race_keeps_to_its_share(
