@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
 
 from snt_zoo.data import ImageDataset, open_dataset
 from snt_zoo.networks.supernet import NetworkConfig, Supernet
+
+if TYPE_CHECKING:
+    from snt_zoo.zoo import Zoo
+
+SAMPLES = Path(__file__).parent / "samples"
 
 torch.set_num_threads(1)  # repeats to the bit whatever the machine, and never fights another test run
 
@@ -52,8 +59,11 @@ TINY = {
 }
 
 
+MakeSupernet = Callable[..., Supernet]
+
+
 @pytest.fixture
-def make_supernet() -> Callable[..., Supernet]:
+def make_supernet() -> MakeSupernet:
     """Builds a supernet whose alphas are spread out, so that its genotype is no accident of ties."""
 
     def make(config: NetworkConfig, *, seed: int = 0) -> Supernet:
@@ -65,3 +75,11 @@ def make_supernet() -> Callable[..., Supernet]:
         return net
 
     return make
+
+
+@pytest.fixture(scope="session")
+def zoo(tmp_path_factory: pytest.TempPathFactory) -> Zoo:
+    """The starter zoo that ships; not to be changed."""
+    from snt_zoo.zoo import Zoo
+
+    return Zoo.open(tmp_path_factory.mktemp("home"))

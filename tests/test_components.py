@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable
 
 import pytest
@@ -73,9 +71,3 @@ def test_an_unknown_name_lists_what_there_is() -> None:
 def test_kinds_do_not_share_their_names(shapes: Components[type[Shape]]) -> None:
     shapes.register("round")(Shape)
     assert Components("colour").names() == []
-
-
-def test_it_needs_no_library() -> None:
-    code = "import sys, snt_zoo.components; print([m for m in ('torch', 'numpy') if m in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"

@@ -12,12 +12,7 @@ from .conftest import answer, invoke
 
 def test_demo_prints_both_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     history = [{"seconds": 2.0, "val_accuracy": 0.125}, {"seconds": 9.0, "val_accuracy": 0.5}]
-    run = {
-        "accuracy": {"val": 0.5, "test": 0.25},
-        "params": 10,
-        "seconds": 9.0,
-        "history": history,
-    }
+    run = {"accuracy": {"val": 0.5, "test": 0.25}, "params": 10, "seconds": 9.0, "history": history}
     document = {
         "query": {
             "matches": [],

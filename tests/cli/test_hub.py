@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import SAMPLES
 from tests.registry.hub.server import serving
 from tests.registry.hub.state import Hub
 
 from .conftest import answer, invoke, reason
 
 STARTER = Path(__file__).parents[2] / "snt_zoo" / "starter" / "nb201-font-arabic"
-LETTERS = Path(__file__).parents[1] / "samples" / "font_arabic.npz"
+LETTERS = SAMPLES / "font_arabic.npz"
 
 
 @pytest.fixture

@@ -21,8 +21,6 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from snt_zoo.cli.output import Names, fields, plain, printable, prints, say, table
-from snt_zoo.cli.progress import epoch_line, epochs
-from snt_zoo.search.run import EpochRecord
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -39,10 +37,7 @@ def test_any_document_becomes_valid_json(value: object) -> None:
 
 
 def test_what_is_not_finite_becomes_null() -> None:
-    assert plain({"a": [math.nan, (math.inf, 1.5)], "b": Path("x")}) == {
-        "a": [None, [None, 1.5]],
-        "b": "x",
-    }
+    assert plain({"a": [math.nan, (math.inf, 1.5)], "b": Path("x")}) == {"a": [None, [None, 1.5]], "b": "x"}
 
 
 @given(st.text())
@@ -134,31 +129,3 @@ def test_prose_is_broken_between_words(words: list[str], columns: int) -> None:
 
 def test_fields_leave_out_what_is_empty() -> None:
     assert shown(None, fields, {"a": 0, "b": None, "c": "", "d": Names(())}) == ["a  0"]
-
-
-def test_epochs_are_lines_where_stderr_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
-    records = [EpochRecord("head", 0, 0.5, 0.25), EpochRecord("search", 1, 2.0, 0.5, 1.25, 0.9)]
-    with epochs(seconds=10) as tell:
-        for record in records:
-            tell(record)
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    assert captured.err.splitlines() == [epoch_line(record) for record in records]
-    assert "loss" not in epoch_line(records[0])
-
-
-@pytest.mark.parametrize("options", [{"seconds": 4.0}, {"count": 2}, {}])
-def test_epochs_move_a_bar_on_a_terminal(
-    options: dict[str, float], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    class Terminal(io.StringIO):
-        def isatty(self) -> bool:
-            return True
-
-    terminal = Terminal()
-    monkeypatch.setattr(sys, "stderr", terminal)
-    record = EpochRecord("search", 0, 2.0, 0.5, 1.25, 0.9)
-    with epochs(**options) as tell:  # type: ignore[arg-type]
-        tell(record)
-    assert epoch_line(record) in terminal.getvalue()
-    assert capsys.readouterr().out == ""

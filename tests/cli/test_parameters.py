@@ -8,6 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from snt_zoo.cli.parameters import duration, format_size, parse_size, setting
+from snt_zoo.search.searchers import get_searcher, list_searchers
+
+from .conftest import invoke
 
 FACTORS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "B": 10**9}
 
@@ -37,8 +40,7 @@ def test_what_is_shown_keeps_the_order(a: int, b: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "text",
-    ["", "0", "-1", "1.5", "0.0001k", "2X", "2MB", "1e6", "nan", "inf", "1_000", "٣", "9" * 99, "M"],
+    "text", ["", "0", "-1", "1.5", "0.0001k", "2X", "2MB", "1e6", "nan", "inf", "1_000", "٣", "9" * 99, "M"]
 )
 def test_anything_else_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"count|whole number"):
@@ -64,3 +66,11 @@ def test_a_time_is_passed_on_as_it_was_written() -> None:
     assert duration("1h30m") == "1h30m"
     with pytest.raises(click.BadParameter, match="10m"):
         duration("soon")
+
+
+def test_the_help_names_every_searcher() -> None:
+    for command in ("finetune", "pretrain"):
+        text = " ".join(invoke(command, "--help").output.split()).replace("- ", "-")  # lines break there
+        shipped = [n for n in list_searchers() if get_searcher(n).__module__.startswith("snt_zoo.")]
+        for name in shipped:
+            assert name in text

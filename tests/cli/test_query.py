@@ -47,8 +47,7 @@ def test_query_shows_people_the_same(photos: Path, home: Path, pretrained: Any) 
 
 
 @pytest.mark.parametrize(
-    "constraint",
-    [("--max-params", 10), ("--max-macs", "1k"), ("--space", "darts"), ("--exclude", "small")],
+    "constraint", [("--max-params", 10), ("--max-macs", "1k"), ("--space", "darts"), ("--exclude", "small")]
 )
 def test_a_query_that_nothing_meets_says_so(constraint: tuple[str, object], photos: Path, home: Path) -> None:
     assert "constraints" in reason(invoke("query", photos, "--home", home, *constraint))

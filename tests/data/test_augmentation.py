@@ -109,11 +109,7 @@ def _soft_blob() -> Tensor:
         ({"scale": 0.5}, {"scale": 0.0}, {"scale": 0.5}),
         ({"translate": 0.2}, {"x": 0.0}, {"translate": [13, 0]}),
         ({"translate": 0.2}, {"y": 1.0}, {"translate": [0, -13]}),
-        (
-            {"rotate": 20, "scale": 0.2},
-            {"rotate": 1.0, "scale": 1.0},
-            {"angle": -20.0, "scale": 1.2},
-        ),
+        ({"rotate": 20, "scale": 0.2}, {"rotate": 1.0, "scale": 1.0}, {"angle": -20.0, "scale": 1.2}),
     ],
 )
 def test_warps_are_those_of_torchvision(
@@ -149,11 +145,7 @@ def test_safe_never_mirrors_and_flip_does_half_of_the_time() -> None:
     image = torch.zeros(1, 3, 32, 32)
     image[0, 0, 8:12, 8:12] = image[0, 1, 8:12, 20:24] = image[0, 2, 20:24, 8:12] = 1
     images = image.expand(400, -1, -1, -1)
-    plain: dict[str, Any] = {
-        "brightness": 0.0,
-        "contrast": 0.0,
-        "shear": 10.0,
-    }  # tone would move the centres
+    plain: dict[str, Any] = {"brightness": 0.0, "contrast": 0.0, "shear": 10.0}  # tone would move the centres
     safe = replace(Augmentation.named("safe"), **plain)(images, generator=_generator())
     assert (_handedness(safe) == 1).all()
     flip = replace(Augmentation.named("flip"), **plain)(images, generator=_generator())

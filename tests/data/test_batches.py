@@ -33,12 +33,7 @@ def streamed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
 
 
-@given(
-    count=st.integers(0, 40),
-    size=st.integers(1, 12),
-    shuffle=st.booleans(),
-    drop_last=st.booleans(),
-)
+@given(count=st.integers(0, 40), size=st.integers(1, 12), shuffle=st.booleans(), drop_last=st.booleans())
 @settings(max_examples=200, deadline=None)
 def test_a_plan_holds_each_image_at_most_once(count: int, size: int, shuffle: bool, drop_last: bool) -> None:
     generator = torch.Generator().manual_seed(0)
@@ -77,11 +72,7 @@ def test_batches_are_the_normalised_images_with_their_labels() -> None:
 )
 @pytest.mark.parametrize("source", ["memory", "folder"])
 def test_streaming_gives_the_same_bits(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    augment: str | None,
-    workers: int,
-    source: str,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, augment: str | None, workers: int, source: str
 ) -> None:
     split = (
         array_split(21, side=9)
@@ -159,23 +150,3 @@ def test_wrong_numbers_are_refused_at_the_call(wrong: dict[str, int]) -> None:
 
 def test_an_empty_split_gives_no_batch() -> None:
     assert _all(array_split(4).subset(torch.empty(0, dtype=torch.int64)), shuffle=True) == []
-
-
-class TestNormalisation:
-    def test_bytes_and_unit_floats_give_the_same(self) -> None:
-        images = array_split(4).tensor(8)
-        assert torch.equal(Normalisation()(images), Normalisation()(images.float() / 255))
-
-    def test_leaves_its_input_alone(self) -> None:
-        images = torch.rand(2, 3, 4, 4)
-        before = images.clone()
-        Normalisation()(images)
-        assert torch.equal(images, before)
-
-    @pytest.mark.parametrize("wrong", [{"std": (1, 0, 1)}, {"std": (1, 1)}, {"mean": (0, float("nan"), 0)}])
-    def test_refuses_what_cannot_be_divided_by(self, wrong: dict[str, Any]) -> None:
-        with pytest.raises(ValueError, match="expected"):
-            Normalisation(**wrong)
-
-    def test_takes_lists_as_a_config_holds_them(self) -> None:
-        assert Normalisation(mean=[0, 0, 0], std=[1, 1, 1]) == Normalisation((0, 0, 0), (1, 1, 1))  # type: ignore[arg-type]

@@ -2,18 +2,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import pytest
 import torch
-from PIL import Image
 from torch import Tensor
 
 from snt_zoo.data import ImageDataset, Split, dataset
-from snt_zoo.data.image_store import WHOLE_FILE_LIMIT, digest_file
-from snt_zoo.data.stores import ArrayStore, EncodedStore, in_threads
+from snt_zoo.data.stores import ArrayStore
 
-from .making import array_split, pixels
+from .making import array_split
 
 
 @dataclass(eq=False)
@@ -75,54 +72,6 @@ def test_a_thinned_split_has_evenly_spaced_images() -> None:
         assert torch.equal(thinned.labels, split.labels[::step])
 
 
-@pytest.mark.parametrize("size", [4, 8, 13, 50])
-@pytest.mark.parametrize("shape", [(20, 12), (20, 12, 3)])
-def test_arrays_are_resized_like_pillow(size: int, shape: tuple[int, ...]) -> None:
-    content = pixels(5, *shape)
-    read = ArrayStore(torch.from_numpy(content)).read(torch.arange(5), size)
-    for image, got in zip(content, read, strict=True):
-        reference = Image.fromarray(image).convert("RGB")
-        expected = torch.frombuffer(
-            bytearray(reference.resize((size, size), Image.Resampling.BILINEAR).tobytes()),
-            dtype=torch.uint8,
-        )
-        difference = got.permute(1, 2, 0).flatten().int() - expected.int()
-        assert difference.abs().max() <= 1
-
-
-def test_an_image_is_read_alike_alone_and_among_others() -> None:
-    store = ArrayStore(torch.from_numpy(pixels(70, 28, 28)))
-    together = store.read(torch.arange(70), 32)
-    for index in range(70):
-        assert torch.equal(store.read(torch.tensor([index]), 32)[0], together[index])
-
-
-def test_a_store_of_anything_but_eight_bit_pixels_is_refused() -> None:
-    for wrong in (torch.zeros(3, 8, 8), torch.zeros(3, 8, 8, 4, dtype=torch.uint8)):
-        with pytest.raises(ValueError, match=r"expected pixels as uint8 \(n, h, w\)"):
-            ArrayStore(wrong)
-
-
-def test_threads_give_results_in_order_and_the_error_of_the_task() -> None:
-    assert in_threads(lambda item: item * item, range(50)) == [i * i for i in range(50)]
-
-    def fail(item: int) -> int:
-        raise KeyError(item)
-
-    with pytest.raises(KeyError):
-        in_threads(fail, range(50))
-
-
-def test_many_large_images_are_decoded_in_order(tmp_path: Path) -> None:
-    paths = []
-    for index in range(70):
-        paths.append(tmp_path / f"{index}.bmp")
-        Image.new("RGB", (60, 60), (index, 0, 0)).save(paths[-1])
-    assert paths[0].stat().st_size > 8192  # large enough for threads
-    images = EncodedStore(paths).read(torch.arange(70), 8)
-    assert images[:, 0, 0, 0].tolist() == list(range(70))
-
-
 class TestFingerprint:
     @pytest.fixture
     def whole(self) -> ImageDataset:
@@ -158,16 +107,3 @@ class TestFingerprint:
         split, store = _counting_split()
         _ = ImageDataset("blobs", ("a", "b", "c"), split, split, split).fingerprint
         assert store.reads == [32, 32, 32]
-
-    def test_a_long_file_is_named_by_its_ends_and_length(self, tmp_path: Path) -> None:
-        path = tmp_path / "x"
-        half = WHOLE_FILE_LIMIT // 2
-
-        def digest(content: bytes) -> bytes:
-            path.write_bytes(content)
-            return digest_file(path)
-
-        base = digest(b"a" * half + b"b" * 100 + b"c" * half)
-        assert digest(b"x" + b"a" * (half - 1) + b"b" * 100 + b"c" * half) != base
-        assert digest(b"a" * half + b"b" * 100 + b"c" * (half - 1) + b"x") != base
-        assert digest(b"a" * half + b"b" * 101 + b"c" * half) != base

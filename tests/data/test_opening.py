@@ -8,29 +8,12 @@ from pathlib import Path
 import pytest
 
 import snt_zoo.data
-from snt_zoo.data import open_dataset, register_reader
-from snt_zoo.errors import (
-    DatasetError,
-    DatasetNotFoundError,
-    SntZooError,
-    UnknownComponentError,
-    UnknownFormatError,
-)
+from snt_zoo.data import open_dataset
+from snt_zoo.errors import DatasetError, DatasetNotFoundError, SntZooError, UnknownFormatError
 
 from .making import write_class_folders, write_npz
 
 MODULES = [module.name for module in pkgutil.walk_packages(snt_zoo.data.__path__, "snt_zoo.data.")]
-
-
-def test_a_name_is_registered_once() -> None:
-    with pytest.raises(ValueError, match="'npz' is registered already"):
-        register_reader("npz")(lambda ref, options: None)  # type: ignore[arg-type, return-value]
-
-
-@pytest.mark.parametrize("ref", ["foo:bar", "http://example.org/x.npz", "npz:x.npz"])
-def test_an_unknown_prefix_lists_the_readers(ref: str) -> None:
-    with pytest.raises(UnknownComponentError, match=r"there are .*hf:, .* and paths"):
-        open_dataset(ref)
 
 
 @pytest.mark.parametrize("ref", ["nowhere", "no/where.npz", "C:\\data", "", "~/no/where", "a\0b"])

@@ -6,15 +6,16 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+import benchmarks.methods  # noqa: F401  # for the names that it registers
 from snt_zoo.data import ImageDataset, open_dataset
 from snt_zoo.networks.distributed import Team, joined
 from snt_zoo.networks.evaluate import evaluate
 from snt_zoo.networks.supernet import Supernet
-from snt_zoo.search import run as runs
 from snt_zoo.search import stage
 from snt_zoo.search.adapting.result import FinetuneResult
 from snt_zoo.search.budget import Budget
@@ -22,7 +23,7 @@ from snt_zoo.search.learners import WeightLearner
 from snt_zoo.search.recipe import Recipe
 from snt_zoo.search.searchers import get_searcher, list_searchers
 from tests.conftest import TINY
-from tests.search.runs import finetune
+from tests.search.runs import KilledError, finetune, kill_after
 
 CONFIG = TINY["nas_bench_201"]
 
@@ -69,33 +70,17 @@ def packed(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: t.detach().clone(memory_format=torch.contiguous_format) for name, t in tensors.items()}
 
 
-class KilledError(Exception):
-    pass
-
-
 def run(data: ImageDataset, **options: Any) -> FinetuneResult:
     recipe = Recipe(batch_size=50, warmup_share=0.2)
-    return finetune(data, CONFIG, budget=Budget(epochs=2), recipe=recipe, device="cpu", **options)
+    return finetune(data, CONFIG, budget=Budget(epochs=2), recipe=recipe, **options)
 
 
 def interrupted(data: ImageDataset, folder: Path, steps: int) -> FinetuneResult:
     """A run that dies in all processes after so many steps, and goes on."""
-    runs.CHECKPOINT_SECONDS = 0.0
-    original, made = WeightLearner.step, 0
-
-    def step(self: WeightLearner, *args: Any) -> Tensor:
-        nonlocal made
-        if made == steps:
-            raise KilledError
-        made += 1
-        return original(self, *args)
-
-    WeightLearner.step = step  # type: ignore[method-assign]
-    try:
-        run(data, folder=folder)
-        raise AssertionError("it did not die")
-    except KilledError:
-        WeightLearner.step = original  # type: ignore[method-assign]
+    with pytest.MonkeyPatch.context() as patch:
+        kill_after(steps, patch)
+        with pytest.raises(KilledError):
+            run(data, folder=folder)
     return run(data, folder=folder, resume=True)
 
 

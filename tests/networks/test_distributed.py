@@ -14,8 +14,6 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from snt_zoo.errors import TeamError
-from snt_zoo.networks import distributed
-from snt_zoo.networks.device import resolve_device
 from snt_zoo.networks.distributed import Team, joined
 from snt_zoo.search.searchers import list_searchers
 from tests.networks import team_worker
@@ -115,11 +113,3 @@ def test_more_processes_than_gpus_are_refused(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     with pytest.raises(TeamError, match="--nproc_per_node=1"), joined():
         pass
-
-
-def test_each_process_has_the_gpu_of_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LOCAL_RANK", "3")
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert resolve_device("auto") == torch.device("cuda")
-    monkeypatch.setattr(distributed.Team, "current", classmethod(lambda cls: Team(3, 4)))
-    assert resolve_device("auto") == torch.device("cuda", 3)

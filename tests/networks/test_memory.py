@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,8 +24,8 @@ from snt_zoo.search.checkpoint import load_checkpoint
 from snt_zoo.search.learners import WeightLearner
 from snt_zoo.search.recipe import Recipe
 from snt_zoo.search.searchers import get_searcher, list_searchers
-from tests.conftest import TINY
-from tests.search.runs import finetune
+from tests.conftest import TINY, MakeSupernet
+from tests.search.runs import KilledError, finetune, interrupt_after, same_weights
 
 CONFIG = TINY["nas_bench_201"]
 OutOfMemory = getattr(torch, "OutOfMemoryError", torch.cuda.OutOfMemoryError)
@@ -135,7 +134,7 @@ def test_steps_in_parts_are_the_steps_of_the_batch(searcher: str, few_digits: Im
 
 def run(data: ImageDataset, **options: Any) -> FinetuneResult:
     recipe = Recipe(batch_size=40, warmup_share=0.0)
-    return finetune(data, CONFIG, budget=Budget(epochs=2), recipe=recipe, device="cpu", **options)
+    return finetune(data, CONFIG, budget=Budget(epochs=2), recipe=recipe, **options)
 
 
 @pytest.mark.parametrize("error", [OutOfMemory, RuntimeError])
@@ -161,21 +160,13 @@ def test_a_batch_that_does_not_fit_is_halved_and_told(
 def test_a_whole_run_in_parts_repeats_and_resumes(
     few_digits: ImageDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class KilledError(Exception):
-        pass
-
-    def die(record: Any) -> None:
-        if record.epoch == 1:
-            raise KilledError
-
     limit_memory(monkeypatch, 10)
     whole = run(few_digits)
     with pytest.raises(KilledError):
-        run(few_digits, folder=tmp_path, on_epoch=die)
+        run(few_digits, folder=tmp_path, on_epoch=interrupt_after(1))
     assert load_checkpoint(tmp_path)[0]["learner.counts"][2] == 10
     resumed = run(few_digits, folder=tmp_path, resume=True)
-    for left, right in zip(whole.model.parameters(), resumed.model.parameters(), strict=True):
-        assert torch.equal(left, right)
+    assert same_weights(whole.model, resumed.model)
 
 
 def test_no_memory_at_all_is_an_error_that_says_what_to_do(
@@ -196,7 +187,7 @@ def test_other_errors_pass(few_digits: ImageDataset, monkeypatch: pytest.MonkeyP
 
 
 def test_evaluation_and_features_need_no_more_memory_than_there_is(
-    few_digits: ImageDataset, make_supernet: Callable[..., Supernet], monkeypatch: pytest.MonkeyPatch
+    few_digits: ImageDataset, make_supernet: MakeSupernet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     net = make_supernet(replace(CONFIG, num_classes=10))
     accuracy, (expected, _) = evaluate(net, few_digits.train), features(net, few_digits.train)

@@ -13,15 +13,14 @@ from safetensors.torch import load_file, save_file
 import snt_zoo
 from snt_zoo.data import ImageDataset
 from snt_zoo.errors import ModelFolderError
-from snt_zoo.networks.supernet import Supernet
 from snt_zoo.search.budget import Budget
-from tests.conftest import TINY
+from tests.conftest import TINY, MakeSupernet
 from tests.search.runs import finetune
 
 
 @pytest.fixture
-def saved(tmp_path: Path, make_supernet: Callable[..., Supernet], few_digits: ImageDataset) -> Path:
-    result = finetune(few_digits, make_supernet(TINY["nas_bench_201"]), budget=Budget(epochs=1), device="cpu")
+def saved(tmp_path: Path, make_supernet: MakeSupernet, few_digits: ImageDataset) -> Path:
+    result = finetune(few_digits, make_supernet(TINY["nas_bench_201"]), budget=Budget(epochs=1))
     return result.save(tmp_path / "model")
 
 

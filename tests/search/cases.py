@@ -150,7 +150,6 @@ class SearcherTestCase:
             recipe=Recipe(
                 searcher=self.name, batch_size=64, regularisers=tuple(list_regularisers()), warmup_share=0.0
             ),
-            device="cpu",
         )
         assert result.search["searcher"] == self.name
         assert set(result.search["regularisers"]) == set(list_regularisers())
@@ -169,7 +168,6 @@ class SearcherTestCase:
             budget=Budget(epochs=1),
             recipe=Recipe(searcher=self.name, batch_size=64, warmup_share=0.0),
             limits=Limits(max_macs=limit),
-            device="cpu",
         )
         assert result.macs <= limit
         result.supernet.bound = None

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
+from torch import Tensor, nn
 
 from snt_zoo.data import ImageDataset
 from snt_zoo.networks.supernet import NetworkConfig, Supernet
@@ -13,6 +16,7 @@ from snt_zoo.search.adapting.candidates import Candidate, default_recipe
 from snt_zoo.search.adapting.finetune import finetune as adapt
 from snt_zoo.search.adapting.floor import Floor
 from snt_zoo.search.adapting.result import FinetuneResult
+from snt_zoo.search.learners import WeightLearner
 from snt_zoo.search.pretrain import PretrainResult
 from snt_zoo.search.pretrain import pretrain as train
 from snt_zoo.search.recipe import Recipe
@@ -33,6 +37,27 @@ def interrupt_after(epochs: int) -> Callable[[EpochRecord], None]:
             raise KilledError
 
     return on_epoch
+
+
+def kill_after(steps: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the process die in the step after so many; a checkpoint is written before every step."""
+    made = 0
+    original = WeightLearner.step
+
+    def step(self: WeightLearner, images: Tensor, labels: Tensor, progress: float) -> Tensor:
+        nonlocal made
+        if made == steps:
+            raise KilledError
+        made += 1
+        return original(self, images, labels, progress)
+
+    monkeypatch.setattr("snt_zoo.search.run.CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(WeightLearner, "step", step)
+
+
+def same_weights(left: nn.Module, right: nn.Module) -> bool:
+    pairs = zip(left.state_dict().items(), right.state_dict().items(), strict=True)
+    return all(a == b and torch.equal(x, y) for (a, x), (b, y) in pairs)
 
 
 def finetune(
@@ -56,6 +81,23 @@ def pretrain(
 ) -> PretrainResult:
     """`snt_zoo.search.pretrain.pretrain`."""
     return train(data, start, RunOptions(**{"device": "cpu"} | options), recipe=recipe)
+
+
+def killed_and_resumed(
+    data: ImageDataset,
+    start: NetworkConfig,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    steps: int,
+    **options: Any,
+) -> PretrainResult:
+    """A pretraining that dies in the step after so many and then goes on."""
+    with monkeypatch.context() as patch:
+        kill_after(steps, patch)
+        with pytest.raises(KilledError):
+            pretrain(data, start, folder=folder, **options)
+    return pretrain(data, start, folder=folder, resume=True, **options)
 
 
 def dead_supernet() -> Supernet:

@@ -11,10 +11,9 @@ import torch
 from snt_zoo.data import ImageDataset
 from snt_zoo.networks.evaluate import evaluate, recalibrate
 from snt_zoo.search.budget import Budget
-from snt_zoo.search.learners import WeightLearner
 from snt_zoo.search.recipe import Recipe
 from tests.conftest import TINY
-from tests.search.runs import pretrain
+from tests.search.runs import killed_and_resumed, pretrain, same_weights
 
 from .cases import make_searcher
 
@@ -95,45 +94,15 @@ def test_a_network_whose_average_is_ahead_is_looked_at_less_often(
 
 def test_what_is_kept_is_what_was_evaluated(few_digits: ImageDataset) -> None:
     recipe = Recipe(batch_size=64, average=0.9, warmup_share=0.0)
-    made = pretrain(few_digits, CONFIG, budget=Budget(epochs=2), recipe=recipe, device="cpu")
+    made = pretrain(few_digits, CONFIG, budget=Budget(epochs=2), recipe=recipe)
     assert made.val_accuracy == evaluate(made.supernet, few_digits.val)
 
 
 def test_a_run_with_an_average_goes_on_with_the_same_bits(
     few_digits: ImageDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    options: dict[str, Any] = {
-        "budget": Budget(epochs=3),
-        "recipe": Recipe(batch_size=50, average=0.9, warmup_share=0.2),
-        "device": "cpu",
-    }
+    recipe = Recipe(batch_size=50, average=0.9, warmup_share=0.2)
+    options: dict[str, Any] = {"budget": Budget(epochs=3), "recipe": recipe}
     whole = pretrain(few_digits, CONFIG, **options)
-    original, made = WeightLearner.step, 0
-
-    def step(self: WeightLearner, images: Any, labels: Any, progress: float) -> Any:
-        nonlocal made
-        made += 1
-        if made == 4:
-            raise KeyboardInterrupt
-        return original(self, images, labels, progress)
-
-    with monkeypatch.context() as patch:
-        patch.setattr("snt_zoo.search.run.CHECKPOINT_SECONDS", 0.0)
-        patch.setattr(WeightLearner, "step", step)
-        with pytest.raises(KeyboardInterrupt):
-            pretrain(few_digits, CONFIG, folder=tmp_path, **options)
-    again = pretrain(few_digits, CONFIG, folder=tmp_path, resume=True, **options)
-    for name, tensor in whole.supernet.state_dict().items():
-        assert torch.equal(tensor, again.supernet.state_dict()[name]), name
-
-
-def test_a_stage_ends_when_nothing_has_got_better_for_its_patience(
-    few_digits: ImageDataset, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    answers = iter([0.1, 0.3, 0.2, 0.3, 0.25, *[0.0] * 50])
-    monkeypatch.setattr("snt_zoo.search.learners.evaluate", lambda *_, **__: next(answers))
-    recipe = Recipe(batch_size=64, patience=3)
-    made = pretrain(few_digits, CONFIG, budget=Budget(epochs=40), recipe=recipe, device="cpu")
-    # The second epoch was the best; one that is as good is kept but is no progress.
-    assert [record.val_accuracy for record in made.history] == [0.1, 0.3, 0.2, 0.3, 0.25]
-    assert made.epochs == 5
+    again = killed_and_resumed(few_digits, CONFIG, tmp_path, monkeypatch, steps=3, **options)
+    assert same_weights(whole.supernet, again.supernet)

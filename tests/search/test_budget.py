@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snt_zoo.errors import BudgetError, DeviceError
-from snt_zoo.networks.device import resolve_device
+from snt_zoo.errors import BudgetError
 from snt_zoo.search.budget import Budget, Clock
 
 
@@ -54,10 +52,3 @@ def test_a_budget_is_in_time_or_in_epochs() -> None:
 
 def test_a_clock_counts_what_ran_before() -> None:
     assert 100 <= Clock(100.0).seconds() < 101
-
-
-def test_a_device_that_is_not_there_is_an_error_that_says_what_to_use() -> None:
-    assert resolve_device("cpu") == torch.device("cpu")
-    for name in ("cuda:7", "nonsense"):
-        with pytest.raises(DeviceError, match="use --device cpu or auto"):
-            resolve_device(name)

@@ -48,7 +48,7 @@ def test_it_is_chosen_for_each_dataset() -> None:
     # Left to right and right to left are each other's mirror images; up and down are their own.
     data = join([stripes("sides", (0, 2)), stripes("heights", (1, 3))])
     recipe = Recipe(batch_size=50, weight_lr=0.05, datasets_per_step=2, alpha_share=0.2, selection="alpha")
-    made = pretrain(data, TINY["nas_bench_201"], budget=Budget(epochs=6), recipe=recipe, device="cpu")
+    made = pretrain(data, TINY["nas_bench_201"], budget=Budget(epochs=6), recipe=recipe)
     names, evidence = choose_augmentation(made.supernet, data.train, data.val)
     assert names == "safe flip"
     assert evidence[0]["mirrored"] < 0.2 < 0.8 < evidence[1]["mirrored"]
@@ -59,7 +59,6 @@ def test_a_resumed_run_keeps_the_choice(few_digits: ImageDataset, tmp_path: Path
     options: dict[str, Any] = {
         "budget": Budget(epochs=2),
         "recipe": Recipe(batch_size=64, augmentation="auto"),
-        "device": "cpu",
     }
     made = pretrain(few_digits, TINY["nas_bench_201"], folder=tmp_path, **options)
     assert made.recipe.augmentation in CANDIDATES

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from snt_zoo.data import ImageDataset
-from snt_zoo.errors import ConfigError, DivergenceError, UnknownComponentError
+from snt_zoo.errors import ConfigError, UnknownComponentError
+from snt_zoo.networks.spaces import Bound
 from snt_zoo.search.searchers import get_searcher, list_searchers, register_searcher
 from snt_zoo.search.searchers.gdas import PathSearcher
 from tests.conftest import TINY
@@ -112,32 +113,51 @@ def test_pc_darts_trains_the_weights_of_the_edges(few_digits: ImageDataset) -> N
         assert abs(float(edges[into].sum())) < 1e-6
 
 
-def test_divergence_is_an_error_that_says_what_to_do(few_digits: ImageDataset) -> None:
-    searcher = make_searcher("gdas", TINY["nas_bench_201"], few_digits)
-    with torch.no_grad():
-        searcher.supernet.head.weight.fill_(float("nan"))
-    with pytest.raises(DivergenceError, match="lower the learning rate"):
-        searcher.epoch(lambda: 0.0)
-
-
-def test_an_epoch_stops_when_the_budget_is_spent(few_digits: ImageDataset) -> None:
-    searcher = make_searcher("gdas", TINY["nas_bench_201"], few_digits)
-    steps: list[float] = []
-    original = searcher.step
-
-    def counted(images: torch.Tensor, labels: torch.Tensor, progress: float) -> torch.Tensor:
-        steps.append(progress)
-        return original(images, labels, progress)
-
-    searcher.step = counted  # type: ignore[method-assign]
-    times = iter([0.9, 0.95, 1.0, 1.1, 1.2, 1.3, 1.4])
-    searcher.epoch(lambda: next(times))
-    assert steps == [0.9, 0.95]
-
-
 def test_searchers_are_found_by_name() -> None:
     assert {"darts", "drnas", "gdas", "pc-darts", "sandwich"} <= set(list_searchers())
     with pytest.raises(UnknownComponentError, match="choose one of darts, "):
         get_searcher("random")
     with pytest.raises(ValueError, match="registered already"):
         register_searcher("gdas")(PathSearcher)
+
+
+def test_only_paths_within_the_bound_are_sampled_once_warm(few_digits: ImageDataset) -> None:
+    searcher = make_searcher("gdas", TINY["nas_bench_201"], few_digits)
+    assert isinstance(searcher, PathSearcher)
+    net = searcher.supernet
+    space = net.space
+    costs = space.costs(16)
+    net.bound = Bound(costs, max_macs=costs.fixed_macs + int(costs.macs["cell"][0].max()))
+
+    def allowed() -> list[bool]:
+        paths = [searcher._sample()[1] for _ in range(60)]
+        assert net.bound is not None
+        return [net.bound.allows(space.pruned(path)) for path in paths]
+
+    searcher.progress = 0.0
+    assert not all(allowed())
+    searcher.progress = 1.0
+    assert all(allowed())
+    assert len({tuple(searcher._sample()[1]["cell"]) for _ in range(60)}) > 10  # it still explores
+
+
+def test_the_penalty_is_on_the_expected_macs_above_the_bound(few_digits: ImageDataset) -> None:
+    searcher = make_searcher("darts", TINY["nas_bench_201"], few_digits, macs_penalty=0.5)
+    net = searcher.supernet
+    assert float(searcher.penalty()) == 0.0  # without a bound
+    with torch.no_grad():
+        net.alphas["cell"].normal_(generator=torch.Generator().manual_seed(0))
+    costs = net.space.costs(16)
+    probabilities = net.alphas["cell"].softmax(1)
+    expected = costs.fixed_macs + (probabilities * costs.macs["cell"]).sum()
+    net.bound = Bound(costs, max_macs=int(expected) // 2)
+    torch.testing.assert_close(searcher.penalty(), 0.5 * (expected / net.bound.max_macs).log())
+    before = float(expected.detach())
+    for _ in range(30):
+        (slope,) = torch.autograd.grad(searcher.penalty(), searcher.alphas)
+        with torch.no_grad():
+            net.alphas["cell"] -= 0.5 * slope
+    after = costs.fixed_macs + (net.alphas["cell"].softmax(1) * costs.macs["cell"]).sum()
+    assert float(after.detach()) < 0.95 * before
+    net.bound = Bound(costs, max_macs=10**9)
+    assert float(searcher.penalty()) == 0.0

@@ -113,7 +113,6 @@ def test_a_run_selects_by_perturbation(few_digits: ImageDataset) -> None:
             TINY["nas_bench_201"],
             budget=Budget(epochs=1),
             recipe=Recipe(searcher=searcher, selection="perturbation", batch_size=64),
-            device="cpu",
         )
         assert result.search["selection"]["method"] == "perturbation"
         assert result.search["selection"]["close_edges"] > 0  # after an epoch alphas are undecided

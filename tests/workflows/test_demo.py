@@ -10,17 +10,11 @@ from snt_zoo import QueryResult, Zoo
 from snt_zoo.workflows.demo import run_demo
 
 
-def test_the_demo_finds_finetunes_and_compares(tmp_path: Path) -> None:
-    zoo = Zoo.open(tmp_path / "home")
+def test_the_demo_finds_finetunes_and_compares(zoo: Zoo, tmp_path: Path) -> None:
     answers: list[QueryResult] = []
     lines: list[str] = []
     found = run_demo(
-        zoo,
-        out=tmp_path / "out",
-        budget="3s",
-        device="cpu",
-        on_stage=lines.append,
-        on_matches=answers.append,
+        zoo, out=tmp_path / "out", budget="3s", device="cpu", on_stage=lines.append, on_matches=answers.append
     )
     digits = [r.id for r in zoo.list() if any("digit" in s or "mnist" in s for s in r.sources)]
     assert len(digits) > 2 and list(found.left_out) == digits

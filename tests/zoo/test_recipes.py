@@ -17,12 +17,12 @@ from snt_zoo.networks.spaces import get_space
 from snt_zoo.search.bilevel import check_recipe
 from snt_zoo.search.pretrain import recipe_for
 from snt_zoo.zoo import Zoo
+from tests.conftest import SAMPLES
 from zoo.build import build, choose, main, summary
 from zoo.folds import FOLDS, fold_recipes, original, stand_ins
 from zoo.recipe import ZooRecipe, read_recipes
 from zoo.sources import RECIPES, left_out, read_sources, related, targets
 
-SAMPLES = Path(__file__).parents[1] / "samples"
 ALL = read_recipes()
 
 

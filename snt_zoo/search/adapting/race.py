@@ -1,10 +1,10 @@
 """A race of candidates for a task: a head is fitted to each, and the broadest of the good ones goes on.
 
 No candidate is trained. Batch norms are measured on the task and a head is fitted to the frozen features, as
-every finetuning begins, on a few of the images. The heads that are not clearly behind the best (two standard
-errors, as in Hoeffding races: Maron and Moore, NIPS 1993) are all good; of these the supernet goes on that
-    was
-trained on the most datasets, and of equally broad ones the better (docs/decisions.md, 73).
+every finetuning begins, on a few of the images. Heads that are within a standard error of the best are as
+good (the one-standard-error rule: Breiman et al., Classification and Regression Trees, 1984, section 3.4.3).
+Of these the supernet goes on that was trained on the most datasets, and of equally broad ones the better
+(docs/decisions.md, 73).
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ RACE_SHARE = 0.25
 IMAGES = 512
 """Training images that a head is fitted to in a race, at most."""
 
-CLEAR_ERRORS = 2.0
-"""Standard errors of the best accuracy on validation: a head that is further behind is clearly behind."""
+ERRORS = 1.0
+"""Standard errors of the best accuracy on validation, within which another head is as good."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +78,7 @@ def race(
     Returns:
         The winner, and of each candidate its id, validation accuracy, seconds, whether it won, and else what
         put
-        it out: `behind` another head, `narrower` than another that is not clearly worse, no `time` for a
+        it out: `behind` another head, `narrower` than another that is as good, no `time` for a
             head,
         or no network within the `limits`. Plain data.
 
@@ -119,14 +119,14 @@ def race(
 
 
 def best(heads: Sequence[Head], *, images: int) -> Head:
-    """The broadest of those that are not clearly behind the most accurate; of equals the more accurate.
+    """The broadest of those that are as good as the most accurate; of equals the more accurate.
 
     Args:
         heads: at least one.
         images: on which their accuracies were measured.
     """
     top = max(head.accuracy for head in heads)
-    least = top - CLEAR_ERRORS * math.sqrt(top * (1 - top) / max(images, 1))
+    least = top - ERRORS * math.sqrt(top * (1 - top) / max(images, 1))
     good = [head for head in heads if head.accuracy >= least]
     return max(good, key=lambda head: (head.candidate.breadth, head.accuracy))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import pytest
 import torch
@@ -11,16 +11,14 @@ from torch import Tensor, nn
 from snt_zoo.data import ImageDataset
 from snt_zoo.errors import ConfigError
 from snt_zoo.networks.derived import DerivedModel
-from snt_zoo.networks.evaluate import count_macs, count_parameters, recalibrate
+from snt_zoo.networks.evaluate import count_macs, recalibrate
 from snt_zoo.networks.genotype import Edge, Genotype
 from snt_zoo.networks.spaces import mobile
 from snt_zoo.networks.spaces.mobile import CHAIN, OPERATIONS, SKIP, Mobile
 from snt_zoo.networks.supernet import NetworkConfig, Supernet
-from snt_zoo.search.recipe import Recipe
-from snt_zoo.search.searchers import get_searcher
-from tests.conftest import TINY
+from tests.conftest import TINY, MakeSupernet
+from tests.search.cases import make_searcher
 
-MakeSupernet = Callable[..., Supernet]
 CONFIG = TINY["mobile"]
 SPACE = Mobile(**CONFIG.hyperparameters)
 BLOCKS = SPACE.plan.blocks
@@ -54,28 +52,6 @@ def test_fewer_halvings_drop_the_first_strides() -> None:
     assert strides(5) == [2, 2, 2, 2, 1, 2, 1]
     assert strides(3) == [1, 1, 2, 2, 1, 2, 1]
     assert strides(1) == [1, 1, 1, 1, 1, 2, 1]
-
-
-@pytest.mark.parametrize("seed", range(6))
-@pytest.mark.parametrize("size", [16, 15])
-def test_costs_are_those_of_the_derived_network(seed: int, size: int) -> None:
-    config = NetworkConfig("mobile", CONFIG.hyperparameters, 10, size)
-    genotype = random_genotype(SPACE, seed)
-    with torch.device("meta"):
-        derived = DerivedModel(config, genotype)
-    params, macs = SPACE.costs(size).of(SPACE.choice(genotype))
-    head = SPACE.feature_dim * config.num_classes
-    assert params == count_parameters(derived) - head - config.num_classes
-    assert macs == count_macs(derived) - head
-
-
-def test_costs_of_the_full_size_are_exact_too() -> None:
-    space = Mobile()
-    genotype = random_genotype(space, 0)
-    with torch.device("meta"):
-        derived = DerivedModel(NetworkConfig("mobile", {}, 10, 224), genotype)
-    found = space.costs(224).of(space.choice(genotype))
-    assert found == (count_parameters(derived) - 12_810, count_macs(derived) - 12_800)
 
 
 def test_the_mixture_shares_work() -> None:
@@ -148,19 +124,10 @@ def test_an_overwhelming_impossible_skip_gives_no_nan(make_supernet: MakeSuperne
     assert gradient.isfinite().all()
 
 
-def test_gdas_trains_paths_of_the_chain(make_supernet: MakeSupernet, few_digits: ImageDataset) -> None:
-    net = make_supernet(CONFIG)
-    before = net.alphas[CHAIN].detach().clone()
-    searcher = get_searcher("gdas")(
-        net,
-        few_digits.train,
-        few_digits.train,
-        recipe=Recipe(warmup_share=0.0),
-        generator=torch.Generator().manual_seed(0),
-        peak_lr=0.05,
-    )
-    loss = searcher.epoch(lambda: 0.0)
-    assert loss < 5 and (net.alphas[CHAIN] != before).any()
+def test_gdas_trains_paths_of_the_chain(few_digits: ImageDataset) -> None:
+    searcher = make_searcher("gdas", CONFIG, few_digits, warmup_share=0.0)
+    before = searcher.alphas[0].detach().clone()
+    assert searcher.epoch(lambda: 0.0) < 5 and (searcher.alphas[0] != before).any()
 
 
 def test_operation_parameters_are_those_that_have_a_gradient(make_supernet: MakeSupernet) -> None:

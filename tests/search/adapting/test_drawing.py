@@ -170,11 +170,7 @@ def test_other_runs_are_dashed_and_named() -> None:
 
 @given(
     st.lists(
-        st.tuples(
-            st.sampled_from(["head", "search", "derived", "new"]),
-            st.floats(0, 1e6),
-            st.floats(0, 1),
-        ),
+        st.tuples(st.sampled_from(["head", "search", "derived", "new"]), st.floats(0, 1e6), st.floats(0, 1)),
         max_size=8,
     )
 )

@@ -1,4 +1,4 @@
-"""The stages of a run, its repeatability and its resumption."""
+"""The stages of a run, its repeatability and resumption, and what the probe beside it is asked and told."""
 
 from __future__ import annotations
 
@@ -12,29 +12,27 @@ import pytest
 import torch
 
 from snt_zoo.data import ImageDataset, Split
+from snt_zoo.encoders.target import Target
 from snt_zoo.errors import ResumeError
 from snt_zoo.networks.derived import DerivedModel
-from snt_zoo.networks.evaluate import evaluate
+from snt_zoo.networks.ensemble import Pool
+from snt_zoo.networks.evaluate import evaluate, logits
 from snt_zoo.networks.head import preparation
 from snt_zoo.networks.supernet import NetworkConfig, Supernet
 from snt_zoo.search.adapting import finetune as finetuning
+from snt_zoo.search.adapting.candidates import Candidate
 from snt_zoo.search.adapting.finetune import worthwhile
+from snt_zoo.search.adapting.floor import Floor
+from snt_zoo.search.adapting.report import report_html
 from snt_zoo.search.adapting.result import FinetuneResult
-from snt_zoo.search.bilevel import bilevel_parts
 from snt_zoo.search.budget import Budget
 from snt_zoo.search.checkpoint import CHECKPOINT
 from snt_zoo.search.learners import WeightLearner
 from snt_zoo.search.recipe import Recipe
-from tests.conftest import TINY
-from tests.search.runs import RECIPE, KilledError, finetune, interrupt_after, pretrain
-
-MakeSupernet = Callable[..., Supernet]
-CONFIG = TINY["nas_bench_201"]
-
-
-def same_weights(left: torch.nn.Module, right: torch.nn.Module) -> bool:
-    pairs = zip(left.state_dict().items(), right.state_dict().items(), strict=True)
-    return all(a == b and torch.equal(x, y) for (a, x), (b, y) in pairs)
+from snt_zoo.search.run import EpochRecord
+from tests.conftest import TINY, MakeSupernet
+from tests.encoders.making import cheap_backbone
+from tests.search.runs import CONFIG, RECIPE, KilledError, finetune, interrupt_after, same_weights
 
 
 def run(
@@ -124,23 +122,10 @@ def test_resuming_needs_a_checkpoint_of_the_same_run(
 
 
 def test_a_budget_in_seconds_is_kept(few_digits: ImageDataset) -> None:
-    result = finetune(
-        few_digits, CONFIG, budget=Budget(seconds=3), recipe=Recipe(batch_size=64), device="cpu"
-    )
+    result = finetune(few_digits, CONFIG, budget=Budget(seconds=3), recipe=Recipe(batch_size=64))
     # A step, an evaluation and the last test on this tiny network take well under the margin.
     assert 3 <= result.seconds < 3 + 4
     assert {record.stage for record in result.history} == {"search", "derived"}
-
-
-def test_weights_and_alphas_learn_from_separate_images(digits: ImageDataset) -> None:
-    weights, alphas = bilevel_parts(digits.train, Recipe(alpha_share=0.5), seed=0)
-    assert len(weights) + len(alphas) == len(digits.train)
-    assert abs(len(weights) - len(alphas)) <= digits.num_classes
-    whole = torch.cat([weights.tensor(8), alphas.tensor(8)]).flatten(1)
-    assert torch.equal(
-        whole.unique(dim=0), digits.train.tensor(8).flatten(1).unique(dim=0)
-    )  # together they are the training split
-    assert set(weights.labels.tolist()) == set(alphas.labels.tolist()) == set(range(10))
 
 
 def test_data_that_do_not_fit_in_memory_train_to_the_same_bits(
@@ -155,34 +140,15 @@ def test_data_that_do_not_fit_in_memory_train_to_the_same_bits(
     assert same_weights(held.model, streamed.model) and held.accuracy == streamed.accuracy
 
 
-def test_one_image_a_class_trains_both(digits: ImageDataset) -> None:
-    first = torch.stack([(digits.train.labels == label).nonzero()[0, 0] for label in range(10)])
-    split = digits.train.subset(first)
-    weights, alphas = bilevel_parts(split, Recipe(), seed=0)
-    assert weights is split and alphas is split
-
-
-def test_an_interrupted_pretraining_goes_on_with_the_same_bits(
-    tmp_path: Path, few_digits: ImageDataset
-) -> None:
-    options = {"budget": Budget(epochs=3), "recipe": Recipe(batch_size=64), "device": "cpu"}
-    whole = pretrain(few_digits, CONFIG, **options)
-    with pytest.raises(KilledError):
-        pretrain(few_digits, CONFIG, folder=tmp_path, on_epoch=interrupt_after(2), **options)
-    resumed = pretrain(few_digits, CONFIG, folder=tmp_path, resume=True, **options)
-    assert same_weights(whole.supernet, resumed.supernet)
-    assert (whole.val_accuracy, whole.test_accuracy) == (resumed.val_accuracy, resumed.test_accuracy)
-
-
 def test_a_search_that_would_see_every_image_but_a_few_times_is_left_out(
-    few_digits: ImageDataset, make_supernet: Callable[..., Supernet]
+    few_digits: ImageDataset, make_supernet: MakeSupernet
 ) -> None:
     recipe = Recipe(search_share=0.1)
     assert worthwhile(recipe, 600.0, 2.5) == 0.1 and worthwhile(recipe, 600.0, 3.5) == 0.0
     assert worthwhile(replace(recipe, search_passes=0), 600.0, 3.5) == 0.1
     source = make_supernet(TINY["nas_bench_201"])
     ticks = itertools.count()
-    options: dict[str, Any] = {"device": "cpu", "timer": lambda: float(next(ticks))}
+    options: dict[str, Any] = {"timer": lambda: float(next(ticks))}
     short = finetune(few_digits, source, budget=Budget(seconds=60), **options)
     assert {record.stage for record in short.history} == {"head", "derived"}
     assert short.genotype == source.genotype()
@@ -197,7 +163,7 @@ def test_a_search_that_would_see_every_image_but_a_few_times_is_left_out(
 
 
 def test_training_from_published_norms_begins_with_norms_and_a_head_of_its_own(
-    few_digits: ImageDataset, make_supernet: Callable[..., Supernet], monkeypatch: pytest.MonkeyPatch
+    few_digits: ImageDataset, make_supernet: MakeSupernet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And the network as it came is kept, as what training must beat."""
 
@@ -220,9 +186,123 @@ def test_training_from_published_norms_begins_with_norms_and_a_head_of_its_own(
     monkeypatch.setattr(finetuning, "preparation", prepare)
     monkeypatch.setattr(WeightLearner, "step", stand_still)
     source = make_supernet(TINY["mobile"])
-    result = finetune(few_digits, source, budget=Budget(epochs=2), device="cpu")
+    result = finetune(few_digits, source, budget=Budget(epochs=2))
     assert result.steps["inherited"] > result.steps["recalibrated"]
     trained = [record.val_accuracy for record in result.history if record.stage == "derived"]
     assert len(prepared) == 1 and trained == prepared * 2  # it stood still
     assert result.steps["finetuned"] == max(prepared[0], result.steps["inherited"])
     assert evaluate(result.model, few_digits.val) == result.steps["finetuned"]
+
+
+class SaidFloor(Floor):
+    """Says what it was made to say, and keeps what it was told."""
+
+    def __init__(self, data: ImageDataset, *, grows: bool, together: float | None = None) -> None:
+        super().__init__(Target.of(data, cheap_backbone()))
+        self.grows, self.said = grows, together
+        self.asked: list[float] = []
+        self.seen: list[tuple[float, float]] = []
+        self.grown = 0
+        self.logits = torch.empty(0)
+
+    def look(self, network: Supernet | DerivedModel, accuracy: float) -> None:
+        self.seen.append((accuracy, evaluate(network, self.data.val)))
+        self.logits = logits(network, self.data.val)
+
+    def pool(self) -> tuple[Pool, Pool] | None:
+        if self.said is None:
+            return None
+        pool = Pool(torch.ones(2), torch.zeros(2, dtype=torch.float64), self.said)
+        return pool, pool
+
+    def matters(self, reached: float) -> bool:
+        self.asked.append(reached)
+        return self.grows
+
+    def grow(self) -> float:
+        self.grown += 1
+        return 0.75
+
+    def under(self, result: FinetuneResult, device: torch.device) -> FinetuneResult:
+        return result
+
+
+def test_the_probe_is_asked_at_the_start_and_halfway_through_the_last_stage(
+    few_digits: ImageDataset, candidates: list[Candidate], tmp_path: Path
+) -> None:
+    floor = SaidFloor(few_digits, grows=False)
+    result = finetune(few_digits, candidates[2:], budget=Budget(epochs=4), floor=floor)
+    before = [r.val_accuracy for r in result.history if r.stage == "derived"][:2]
+    assert floor.asked == [max(*before, result.steps["recalibrated"], result.steps["inherited"])]
+    probe = [(r.stage, r.val_accuracy) for r in result.history if r.stage == "probe"]
+    assert probe == [("probe", floor.probe.val_accuracy)]
+    assert result.history[0].stage == "probe" and "linear probe" in report_html(result.to_json())
+
+
+def test_the_probe_sees_each_best_network_as_it_is(few_digits: ImageDataset, tmp_path: Path) -> None:
+    floor = SaidFloor(few_digits, grows=True, together=0.9)
+    result = finetune(few_digits, CONFIG, budget=Budget(epochs=4), folder=tmp_path, floor=floor)
+    derived = [r for r in result.history if r.stage == "derived"]
+    best, improved = max(result.steps["inherited"], result.steps["recalibrated"]), 1
+    for record in derived:
+        improved += record.val_accuracy >= best
+        best = max(best, record.val_accuracy)
+    assert len(floor.seen) == improved and floor.seen[-1][0] == best == result.steps["finetuned"]
+    for said, measured in floor.seen:
+        assert said == measured  # the network that was shown has the accuracy that was told
+    assert isinstance(result.model, DerivedModel)
+    assert torch.equal(floor.logits, logits(result.model, few_digits.val))
+    stages = [r.stage for r in result.history]
+    assert stages.count("ensemble") == improved + 1  # and once more when the rival had grown
+    assert stages[stages.index("ensemble") - 1] == "search" and "network and probe" in report_html(
+        result.to_json()
+    )
+
+
+@pytest.mark.parametrize("epochs_before", [1, 3])
+def test_the_probe_of_a_run_that_goes_on_knows_what_it_was_asked(
+    few_digits: ImageDataset, tmp_path: Path, epochs_before: int
+) -> None:
+    """Killed before it was asked halfway, and after: it grows in either case, and is recorded once."""
+
+    def kill(record: EpochRecord) -> None:
+        if [r.stage for r in records].count("derived") == epochs_before:
+            raise KilledError
+        records.append(record)
+
+    options: dict[str, Any] = {"budget": Budget(epochs=4), "folder": tmp_path}
+    whole = SaidFloor(few_digits, grows=True, together=0.9)
+    expected = finetune(few_digits, CONFIG, **options, floor=whole)
+    records: list[EpochRecord] = []
+    with pytest.raises(KilledError):
+        finetune(
+            few_digits,
+            CONFIG,
+            **options,
+            floor=SaidFloor(few_digits, grows=True, together=0.9),
+            on_epoch=kill,
+        )
+    again = SaidFloor(few_digits, grows=True, together=0.9)
+    resumed = finetune(few_digits, CONFIG, **options, floor=again, resume=True)
+    assert (whole.grown, again.grown) == (1, 1) and torch.equal(again.logits, whole.logits)
+    assert [(r.stage, r.val_accuracy) for r in resumed.history] == [
+        (r.stage, r.val_accuracy) for r in expected.history
+    ]
+    assert [r.stage for r in resumed.history].count("probe") == 2
+
+
+def test_a_probe_that_goes_on_looks_at_the_best_network_and_not_at_the_last(
+    few_digits: ImageDataset, tmp_path: Path
+) -> None:
+    def kill(record: EpochRecord) -> None:
+        derived.append(record.stage)
+        if derived.count("derived") == 3:
+            raise KilledError
+
+    derived: list[str] = []
+    options: dict[str, Any] = {"budget": Budget(epochs=3), "folder": tmp_path}
+    with pytest.raises(KilledError):
+        finetune(few_digits, CONFIG, **options, floor=SaidFloor(few_digits, grows=False), on_epoch=kill)
+    again = SaidFloor(few_digits, grows=False)
+    finetune(few_digits, CONFIG, **options, floor=again, resume=True)
+    assert again.seen and all(said == measured for said, measured in again.seen)

@@ -23,7 +23,7 @@ from snt_zoo.search.adapting.result import FinetuneResult
 from snt_zoo.search.budget import Budget
 from snt_zoo.search.checkpoint import CHECKPOINT
 from snt_zoo.search.run import EpochRecord
-from tests.search.runs import CONFIG, RECIPE, KilledError, Ticks, dead_supernet, finetune
+from tests.search.runs import CONFIG, RECIPE, KilledError, Ticks, dead_supernet, finetune, same_weights
 
 TWO = Budget(epochs=2)
 
@@ -42,11 +42,8 @@ def untimed(result: FinetuneResult) -> list[dict[str, Any]]:
 
 
 def same(left: FinetuneResult, right: FinetuneResult) -> bool:
-    pairs = [
-        *zip(left.model.state_dict().items(), right.model.state_dict().items(), strict=True),
-        *zip(left.supernet.state_dict().items(), right.supernet.state_dict().items(), strict=True),
-    ]
-    return all(a == b and torch.equal(x, y) for (a, x), (b, y) in pairs) and told(left) == told(right)
+    kept = same_weights(left.model, right.model) and same_weights(left.supernet, right.supernet)
+    return kept and told(left) == told(right)
 
 
 def test_every_candidate_has_a_head_and_the_best_goes_on(
@@ -89,11 +86,7 @@ def test_a_race_repeats_to_the_bit(
 
 @pytest.mark.parametrize("stage", ["race", "search", "derived"])
 def test_an_interrupted_race(
-    stage: str,
-    tmp_path: Path,
-    few_digits: ImageDataset,
-    candidates: list[Candidate],
-    whole: FinetuneResult,
+    stage: str, tmp_path: Path, few_digits: ImageDataset, candidates: list[Candidate], whole: FinetuneResult
 ) -> None:
     def kill(record: EpochRecord) -> None:
         if record.stage == stage:
@@ -149,9 +142,9 @@ def test_the_broadest_of_the_good_heads_goes_on(accuracies: dict[str, float], wi
         for id, accuracy in accuracies.items()
     ]
     assert best(heads, images=300).candidate.id == winner
-    # On enough images every difference is clear; on few none is.
+    # On enough images every difference is clear; the fewer there are, the broader the winner.
     assert best(heads, images=10**9).accuracy == max(accuracies.values())
-    assert best(heads, images=2).candidate.breadth == max(breadth[id] for id in accuracies)
+    assert best(heads, images=2).candidate.breadth >= breadth[winner]
 
 
 def test_a_race_keeps_to_its_share(

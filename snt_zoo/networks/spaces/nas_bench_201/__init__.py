@@ -13,7 +13,7 @@ ours, so that `none` is no edge, and a derived network equals the supernet on it
 The supernet does the work that edges share once. All edges that leave one node apply the same ReLU, the
 same average pooling and convolutions of the same shape to the same tensor, so a node's outgoing 3×3
 convolutions are one convolution with as many times the output channels (and so are the 1×1). The result
-equals the edge-by-edge computation; `tests/networks/spaces` holds it to one.
+equals the edge-by-edge computation; `tests/networks/test_spaces.py` holds it to one.
 """
 
 from snt_zoo.networks.spaces.nas_bench_201.layout import EDGES, MIN_COMPUTING, NODES, OPERATIONS, SKIP

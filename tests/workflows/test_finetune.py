@@ -1,0 +1,88 @@
+"""From a supernet of the starter zoo to a network."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from snt_zoo.data import ImageDataset
+from snt_zoo.errors import BudgetError, NotInRegistryError
+from snt_zoo.networks.evaluate import evaluate, recalibrate
+from snt_zoo.networks.head import fit_head
+from snt_zoo.networks.supernet import Supernet
+from snt_zoo.workflows.finetune import GENERALIST, GENERALISTS, STARTER_NETWORK
+from snt_zoo.zoo import Zoo
+
+
+def test_transfer_from_other_concepts_beats_fresh_weights_at_once(zoo: Zoo, digits: ImageDataset) -> None:
+    """The point of it all: with the trunk frozen, a pretrained one separates unseen digits better."""
+    best = zoo.query(digits, k=1, exclude=["digits"])[0]
+    accuracies = []
+    for start in (zoo.load(best.id), None):
+        generator = torch.Generator().manual_seed(0)
+        if start is None:
+            net = Supernet.create(replace(STARTER_NETWORK, num_classes=10), generator=generator)
+        else:
+            net = start.with_head(10, generator=generator)
+        recalibrate(net, digits.train)
+        fit_head(net, digits.train)
+        accuracies.append(evaluate(net, digits.val))
+    assert accuracies[0] > accuracies[1] + 0.02
+
+
+def test_finetune_takes_a_match_an_id_auto_or_scratch(
+    zoo: Zoo, few_digits: ImageDataset, tmp_path: Path
+) -> None:
+    match = zoo.query(few_digits, k=1)[0]
+    told: list[str] = []
+    for source, expected in ((match, match.id), (match.id[:-4], match.id)):
+        result = zoo.finetune(source, few_digits, epochs=1, on_source=told.append, device="cpu", floor=False)
+        assert result.returned == "derived" and result.probe is None and result.derived is None
+        assert result.source == told.pop() == expected
+    scratch = zoo.finetune("scratch", few_digits, epochs=1, out=tmp_path / "model", device="cpu")
+    assert scratch.source == "scratch"
+    files = {"config.json", "model.safetensors", "genotype.json", "report.json", "report.html"}
+    # A probe is better than one epoch from scratch; what was derived lies beside it, the checkpoint is gone.
+    assert scratch.returned == "probe" and scratch.derived is not None
+    assert {path.name for path in (tmp_path / "model").iterdir()} == files | {"derived"}
+    assert {path.name for path in (tmp_path / "model" / "derived").iterdir()} == files
+    with pytest.raises(NotInRegistryError):
+        zoo.finetune("no-such-supernet", few_digits, epochs=1)
+    with pytest.raises(BudgetError, match="not both"):
+        zoo.finetune("scratch", few_digits, epochs=1, budget="1m")
+
+
+def test_auto_races_the_best_matches_and_the_generalists(
+    zoo: Zoo, few_digits: ImageDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    monkeypatch.setattr("snt_zoo.workflows.finetune.CANDIDATES", 2)
+    matches = [match.id for match in zoo.query(few_digits, k=100, probe=False)]
+    general = {record.id for record in zoo.list(tag=GENERALIST)}
+    nearest = [id for id in matches if id in general][:GENERALISTS]
+    expected = [*matches[:2], *(id for id in nearest if id not in matches[:2])]
+    assert len(expected) > 3
+    options: dict[str, Any] = {"epochs": 1, "device": "cpu", "floor": False}
+    result = zoo.finetune("auto", few_digits, on_source=told.append, **options)
+    assert [row["id"] for row in result.race] == expected
+    assert told == [result.source]
+    # The broadest of the good heads: no other good one was trained on more datasets.
+    good = {row["id"] for row in result.race if row["out"] in (None, "narrower")}
+    assert len(zoo.show(result.source).sources) == max(len(zoo.show(id).sources) for id in good)
+    assert json.loads(json.dumps(result.to_json()))["race"] == [dict(row) for row in result.race]
+    # In a registry of which a part is ranked the generalists are asked for.
+    monkeypatch.setattr("snt_zoo.workflows.finetune.RANKED", 2)
+    again = zoo.finetune("auto", few_digits, **options)
+    assert [row["id"] for row in again.race] == expected
+
+
+def test_a_recipe_is_given_as_what_to_change(zoo: Zoo, few_digits: ImageDataset) -> None:
+    """A whole one would drop the rate that is right for a transfer."""
+    options: dict[str, Any] = {"epochs": 1, "device": "cpu", "floor": False}
+    result = zoo.finetune("nb201-font-arabic", few_digits, recipe={"searcher": "drnas"}, **options)
+    assert result.search["searcher"] == "drnas" and "weight_lr=0.02" in result.settings["recipe"]

@@ -1,0 +1,81 @@
+"""Queries of the starter zoo that ships: real supernets, real images."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from snt_zoo.data import ImageDataset, open_dataset
+from snt_zoo.errors import NoMatchError, NotInRegistryError, RegistryError
+from snt_zoo.zoo import Zoo
+from tests.conftest import SAMPLES
+
+
+@pytest.mark.parametrize("name", ["font_arabic", "icon_files", "textile_sim"])
+def test_held_out_images_of_a_source_find_its_supernet(zoo: Zoo, name: str) -> None:
+    matches = zoo.query(open_dataset(SAMPLES / f"{name}.npz"), k=3)
+    assert matches[0].sources == (name,)
+    # But for rounding, in which sketches of one dataset differ between releases.
+    assert [m.distance for m in matches] == pytest.approx(sorted(m.distance for m in matches), abs=1e-4)
+    assert [m.score for m in matches] == pytest.approx(
+        sorted((m.score for m in matches), reverse=True), abs=1e-4
+    )
+    # Each class lies nearest to the one of its own name, for most classes.
+    pairs = matches[0].class_matches
+    assert len(pairs) == open_dataset(SAMPLES / f"{name}.npz").num_classes
+    assert sum(pair.target == pair.source_class for pair in pairs) > len(pairs) / 2
+
+
+def test_a_sketch_finds_itself_at_no_distance(zoo: Zoo) -> None:
+    for record in zoo.list():
+        sketch = zoo.registry.sketches(record.id)[0]
+        first = zoo.query(sketch, k=1)[0]
+        # Of all that were trained on it the one that saw nothing else, where there is one.
+        assert first.sources == (sketch.name,)
+        assert first.distance == pytest.approx(0.0, abs=1e-2)
+
+
+def test_a_query_gives_the_documented_json(zoo: Zoo, digits: ImageDataset) -> None:
+    found = json.loads(json.dumps(zoo.query(digits, k=2).to_json(), allow_nan=False))
+    assert set(found) == {"matches", "close", "ranked_by", "seconds", "probe"}
+    assert found["close"] is (
+        max(match["head_accuracy"] for match in found["matches"]) > found["probe"]["val_accuracy"] - 0.05
+    )
+    assert found["ranked_by"] == {"distance": "class-ot", "level": "class"}
+    assert set(found["seconds"]) == {"sketch", "shortlist", "rerank", "probe", "heads"}
+    assert found["probe"]["images"] <= 512 and 0.8 < found["probe"]["val_accuracy"] <= 1
+    assert found["probe"]["seconds"] == found["seconds"]["probe"]
+    assert zoo.query(zoo.sketch(digits)).to_json()["probe"] is None  # a sketch has no images
+    without = zoo.query(digits, probe=False)
+    assert without.probe is None and without.close is None and without[0].head_accuracy is None
+    assert len(found["matches"]) == 2
+    expected = "id space sources score distance predicted_accuracy head_accuracy params macs class_matches"
+    for match in found["matches"]:
+        assert list(match) == expected.split()
+        assert match["predicted_accuracy"] is None
+        for pair in match["class_matches"]:
+            assert list(pair) == ["target", "source", "source_class", "distance"]
+            assert pair["source"] in match["sources"]
+
+
+def test_constraints_filter_and_an_empty_answer_says_what_to_do(zoo: Zoo, digits: ImageDataset) -> None:
+    sketch = zoo.sketch(digits)
+    everything = zoo.query(sketch, k=100)
+    assert len(everything) == len(zoo.list())
+    limit = sorted(match.params for match in everything)[len(everything) // 2]
+    small = zoo.query(sketch, k=100, max_params=limit)
+    assert [m.id for m in small] == [m.id for m in everything if m.params <= limit]
+    without = zoo.query(sketch, k=100, exclude=["digits", everything[1].id])
+    left_out = {r.id for r in zoo.list(tag="digits")} | {everything[1].id}
+    assert [m.id for m in without] == [m.id for m in everything if m.id not in left_out]
+    for typo in ("digit-typo", ""):
+        with pytest.raises(NotInRegistryError, match="see `snt-zoo list`"):
+            zoo.query(sketch, exclude=["digits", typo])
+    for k in (0, -1):
+        with pytest.raises(RegistryError, match="at least 1"):
+            zoo.query(sketch, k=k)
+    assert {match.space for match in zoo.query(sketch, k=100, space="darts")} == {"darts"}
+    for impossible in ({"max_params": 10}, {"max_macs": 10}, {"space": "darts", "max_params": 1000}):
+        with pytest.raises(NoMatchError, match="raise --max-params or --max-macs"):
+            zoo.query(sketch, **impossible)  # type: ignore[arg-type]
