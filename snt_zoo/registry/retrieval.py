@@ -12,10 +12,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any, NamedTuple, NoReturn, Protocol, overload
 
-from torch import Tensor
-
 from snt_zoo.encoders.distances import DatasetDistance, Measured, Source, get_distance
-from snt_zoo.encoders.embedding import ENCODER_ID, embed
 from snt_zoo.encoders.probe import Probe
 from snt_zoo.encoders.sketch import Sketch
 from snt_zoo.encoders.target import Target
@@ -39,7 +36,7 @@ class Shelf(Protocol):
         """All of them."""
 
     def search(
-        self, vector: Tensor, k: int, *, backbone: str, encoder: str, allowed: AbstractSet[str] | None = None
+        self, sketch: Sketch, k: int, *, allowed: AbstractSet[str] | None = None
     ) -> Sequence[tuple[str, float]]:
         """Ids and cosines of the nearest."""
 
@@ -194,9 +191,8 @@ def retrieve(
     measure = get_distance(distance) if isinstance(distance, str) else distance
     start = time.perf_counter()
     where = where or Filter()
-    count, vector = max(k, SHORTLIST), embed(target.sketch)
-    backbone = target.sketch.backbone
-    nearest = registry.search(vector, count, backbone=backbone, encoder=ENCODER_ID, where=where)
+    count = max(k, SHORTLIST)
+    nearest = registry.search(target.sketch, count, where=where)
     here = registry.records([id for id, _ in nearest])
     found: list[tuple[Candidate, Registry | Shelf]] = [(record, registry) for record in here.values()]
     if hub is not None:
@@ -204,7 +200,7 @@ def retrieve(
         for id in registry.records([*seen]):
             del seen[id]
         if seen:
-            there = hub.search(vector, count, backbone=backbone, encoder=ENCODER_ID, allowed=set(seen))
+            there = hub.search(target.sketch, count, allowed=set(seen))
             found += [(seen[id], hub) for id, _ in there]
     listed = time.perf_counter()
     candidates = {candidate.id: candidate for candidate, _ in found}

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from snt_zoo.registry import Registry
-from tests.registry.making import copy_home, embed, make_bundle
+from tests.registry.making import copy_home, make_bundle
 
 
 @pytest.fixture(scope="session")
@@ -21,7 +21,7 @@ def _home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("home")
     registry = Registry.open(folder / "home")
     for seed, name in ((1, "letters"), (2, "leaves")):
-        registry.add(make_bundle(folder / name, seed=seed, name=name), embed=embed)
+        registry.add(make_bundle(folder / name, seed=seed, name=name))
     return registry.home
 
 

@@ -16,13 +16,14 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
+from snt_zoo.encoders.embedding import MOMENTS
 from snt_zoo.encoders.sketch import COVARIANCE_DIM, FULL_COVARIANCES, Sketch
 from snt_zoo.networks.supernet import NetworkConfig, Supernet
 from snt_zoo.registry import BundleConfig, Registry, describe, write_bundle
 from snt_zoo.registry.bundle.weights import DtypeName
 
 BACKBONE = "tiny/gauss-64"
-ENCODER = "means-v1"
+ENCODER = MOMENTS.id
 
 
 def network(*, seed: int = 0, classes: int = 3, channels: int = 2, space: str = "nas_bench_201") -> Supernet:
@@ -57,11 +58,6 @@ def sketch(*, seed: int = 0, classes: int = 3, backbone: str = BACKBONE, name: s
         sample_labels=torch.randint(0, classes, (4,), generator=generator),
     )
     return Sketch.from_tensors(made.to_tensors(), made.to_meta())
-
-
-def embed(sketch: Sketch) -> Tensor:
-    """A vector of 64 numbers, not of unit length."""
-    return sketch.means.mean(0)
 
 
 def source(name: str = "shapes", **changes: Any) -> dict[str, Any]:
@@ -193,7 +189,6 @@ def snapshot(registry: Registry) -> dict[str, Any]:
         tables = ("bundles", "vectors", "sources", "tags", "metrics", "files", "aliases", "seeded", "state")
         rows = {table: connection.execute(f"SELECT * FROM {table}").fetchall() for table in tables}
     connection.close()
-    query = torch.ones(64)
     return {
         "files": {
             str(path.relative_to(home)): path.read_bytes()
@@ -204,5 +199,5 @@ def snapshot(registry: Registry) -> dict[str, Any]:
         "folders": sorted(path.name for path in (home / "bundles").iterdir()),
         "rows": rows,
         "list": registry.list(),
-        "search": registry.search(query, 99, backbone=BACKBONE, encoder=ENCODER),
+        "search": registry.search(sketch(seed=99), 99),
     }

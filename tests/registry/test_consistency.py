@@ -6,18 +6,20 @@ import multiprocessing
 import os
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from snt_zoo.encoders.embedding import MOMENTS
 from snt_zoo.errors import RegistryError
 from snt_zoo.registry import Registry, intake
 from snt_zoo.registry.catalog import rows
 from snt_zoo.registry.catalog.catalog import Catalog
 from snt_zoo.registry.store import store
 from snt_zoo.registry.store.store import Store
-from tests.registry.making import embed, make_bundle, snapshot
+from tests.registry.making import make_bundle, snapshot
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are forked")
 
@@ -73,7 +75,7 @@ def test_a_crash_while_adding(
         else:
             original = getattr(owner, method)
             setattr(owner, method, after(original) if late else crash)
-        registry.add(good, embed=embed)
+        registry.add(good)
 
     assert in_child(work) == CRASHED
     done = when in ("after the row", "before the mark goes")
@@ -88,7 +90,7 @@ def test_a_crash_while_adding(
             assert after_removal[part] == before[part]
     else:
         assert snapshot(again) == before
-    assert again.add(good, embed=embed).name == "shapes"
+    assert again.add(good).name == "shapes"
 
 
 @pytest.mark.parametrize(("owner", "method", "late"), [
@@ -111,7 +113,7 @@ def test_a_crash_while_removing(registry: Registry, owner: type, method: str, la
         again.remove(record.id)
     assert [r.id for r in again.list()] == [r.id for r in before["list"][1:]]
     assert again._store.ids() == [r.id for r in before["list"][1:]]
-    assert again.rebuild_index(embed=embed) == 1  # nothing comes back
+    assert again.rebuild_index(from_bundles=True) == 1  # nothing comes back
 
 
 def test_the_next_change_settles_too(good: Path, registry: Registry) -> None:
@@ -119,7 +121,7 @@ def test_the_next_change_settles_too(good: Path, registry: Registry) -> None:
 
     def work() -> None:
         Catalog.insert = crash  # type: ignore[method-assign]
-        registry.add(good, embed=embed)
+        registry.add(good)
 
     assert in_child(work) == CRASHED
     assert list((registry.home / "incoming").iterdir()) != []
@@ -145,11 +147,11 @@ def test_a_failure_while_adding_changes_nothing(
     else:
         monkeypatch.setattr(Catalog if step == "insert" else Store, step, fail)
     with pytest.raises((OSError, RegistryError)):
-        registry.add(good, embed=embed)
+        registry.add(good)
     monkeypatch.undo()
     assert snapshot(Registry.open(registry.home)) == before
     assert list((registry.home / "incoming").iterdir()) == []
-    assert registry.add(good, embed=embed).name == "shapes"
+    assert registry.add(good).name == "shapes"
 
 
 def after_insert_fails(original: Callable[..., None]) -> Callable[..., None]:
@@ -172,7 +174,7 @@ def test_an_interrupt_while_adding_changes_nothing(
         with monkeypatch.context() as patch:
             patch.setattr(owner, method, interrupt)
             with pytest.raises(KeyboardInterrupt):
-                registry.add(good, embed=embed)
+                registry.add(good)
         assert snapshot(registry) == before
 
 
@@ -180,7 +182,7 @@ def _add_all(home: Path, folders: list[Path], start: Any, results: Any) -> None:
     start.wait()
     try:
         registry = Registry.open(home)
-        results.put([registry.add(folder, embed=embed).id for folder in folders])
+        results.put([registry.add(folder).id for folder in folders])
     except BaseException as error:
         results.put(f"{type(error).__name__}: {error}")
 
@@ -219,7 +221,7 @@ def test_two_processes_seed_at_once(tmp_path: Path) -> None:
         child = os.fork()
         if child == 0:
             try:
-                os._exit(Registry.open(home).seed(starters, embed=embed))
+                os._exit(Registry.open(home).seed(starters))
             except BaseException:
                 os._exit(99)
         children.append(child)
@@ -234,7 +236,7 @@ def test_threads_share_a_registry(tmp_path: Path, registry: Registry) -> None:
 
     def work(folder: Path) -> None:
         try:
-            registry.add(folder, embed=embed)
+            registry.add(folder)
             assert registry.list()
         except BaseException as error:
             errors.append(error)
@@ -259,9 +261,9 @@ def test_opening_does_not_wait_for_an_add(good: Path, registry: Registry) -> Non
         thread = threading.Thread(target=opening)
         thread.start()
         thread.join(timeout=10)
-        return embed(sketch)
+        return MOMENTS.embed(sketch)
 
-    registry.add(good, embed=look)
+    Registry.open(registry.home, encoder=replace(MOMENTS, embed=look)).add(good)
     assert seen == [2]
     assert len(registry.list()) == 3
 
@@ -281,6 +283,6 @@ def test_whoever_waits_too_long_is_told(
     thread.start()
     held.wait(10)
     with pytest.raises(RegistryError, match="another process has been changing"):
-        Registry.open(registry.home).add(good, embed=embed)
+        Registry.open(registry.home).add(good)
     done.set()
     thread.join()

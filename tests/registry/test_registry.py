@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, replace
 from pathlib import Path
 
 import pytest
 import torch
 
+from snt_zoo.encoders.embedding import MOMENTS, DatasetEncoder
 from snt_zoo.encoders.sketch import Sketch
 from snt_zoo.errors import (
     AlreadyInRegistryError,
@@ -22,10 +23,8 @@ from snt_zoo.registry.catalog.naming import resolve
 from snt_zoo.registry.catalog.vectors import Maker
 from tests.registry.making import (
     BACKBONE,
-    ENCODER,
     config_data,
     edit_config,
-    embed,
     make_bundle,
     network,
     sketch,
@@ -36,7 +35,7 @@ from tests.registry.making import (
 
 def test_add_show_get_sketches_remove(good: Path, registry: Registry) -> None:
     before = {p.name: p.read_bytes() for p in good.iterdir()}
-    record = registry.add(good, embed=embed)
+    record = registry.add(good)
     bundle = read_bundle(good)
 
     assert registry.show(record.id) == record
@@ -68,14 +67,14 @@ def test_add_show_get_sketches_remove(good: Path, registry: Registry) -> None:
         with pytest.raises(NotInRegistryError):
             call(record.id)
     assert {p.name: p.read_bytes() for p in good.iterdir()} == before
-    assert registry.add(good, embed=embed).id == record.id
+    assert registry.add(good).id == record.id
 
 
 def test_the_same_bundle_twice_is_refused(good: Path, registry: Registry) -> None:
-    record = registry.add(good, embed=embed)
+    record = registry.add(good)
     before = snapshot(registry)
     with pytest.raises(AlreadyInRegistryError, match=f"{record.id} is in the registry already"):
-        registry.add(good, embed=embed)
+        registry.add(good)
     assert snapshot(registry) == before
 
 
@@ -97,16 +96,16 @@ def test_an_empty_registry(tmp_path: Path) -> None:
     registry = Registry.open(tmp_path / "home with spaces, ü and %")
     assert registry.list() == []
     assert registry.maker is None
-    assert registry.search(torch.ones(3), 5, backbone="a", encoder="b") == []
-    assert registry.rebuild_index() == 0 == registry.rebuild_index(embed=embed)
+    assert registry.search(sketch(), 5) == []
+    assert registry.rebuild_index() == 0 == registry.rebuild_index(from_bundles=True)
     with pytest.raises(NotInRegistryError, match="snt-zoo list"):
         registry.resolve("x")
 
 
 def test_list_filters(tmp_path: Path, registry: Registry) -> None:
-    big = registry.add(make_bundle(tmp_path / "b", net=network(channels=4), name="big"), embed=embed)
+    big = registry.add(make_bundle(tmp_path / "b", net=network(channels=4), name="big"))
     darts = registry.add(
-        make_bundle(tmp_path / "d", net=network(space="darts"), name="darts", tags=["x", "y"]), embed=embed
+        make_bundle(tmp_path / "d", net=network(space="darts"), name="darts", tags=["x", "y"])
     )
     assert [r.name for r in registry.list()] == ["big", "darts", "leaves", "letters"]
     assert [r.name for r in registry.list(space="darts")] == ["darts"]
@@ -182,124 +181,118 @@ def test_starters_are_added_once(starters: list[Path], registry: Registry) -> No
 
     def counting(sketch: Sketch) -> torch.Tensor:
         calls.append(sketch.name)
-        return embed(sketch)
+        return MOMENTS.embed(sketch)
 
-    assert registry.seed(starters[:2], embed=counting) == 2
-    assert registry.seed(starters[:2], embed=counting) == 0
+    registry = Registry.open(registry.home, encoder=replace(MOMENTS, embed=counting))
+    assert registry.seed(starters[:2]) == 2
+    assert registry.seed(starters[:2]) == 0
     assert len(calls) == 2
     registry.remove(registry.resolve("starter-5"))
     again = Registry.open(registry.home)
-    assert again.seed(starters, embed=counting) == 1  # the third; the first does not come back
+    assert again.seed(starters) == 1  # the third; the first does not come back
     assert [r.name for r in again.list()] == ["leaves", "letters", "starter-6", "starter-7"]
-    assert again.add(starters[0], embed=embed).name == "starter-5"  # unless it is asked for
-    assert again.seed(starters, embed=counting) == 0
+    assert again.add(starters[0]).name == "starter-5"  # unless it is asked for
+    assert again.seed(starters) == 0
 
 
 def test_a_starter_that_is_there_counts_as_seeded(starters: list[Path], registry: Registry) -> None:
-    id = registry.add(starters[0], embed=embed).id
-    assert registry.seed(starters[:1], embed=embed) == 0
+    id = registry.add(starters[0]).id
+    assert registry.seed(starters[:1]) == 0
     registry.remove(id)
-    assert registry.seed(starters[:1], embed=embed) == 0
+    assert registry.seed(starters[:1]) == 0
     assert id not in [r.id for r in registry.list()]
 
 
 def test_seeding_what_is_seeded_reads_manifests_alone(
     starters: list[Path], registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    registry.seed(starters, embed=embed)
+    registry.seed(starters)
     for folder in starters:
         for path in folder.iterdir():
             if path.name != "manifest.json":
                 path.unlink()
     monkeypatch.setattr("snt_zoo.registry.store.store.Store.lock", None)  # not even the lock is taken
-    assert registry.seed(starters, embed=embed) == 0
+    assert registry.seed(starters) == 0
 
 
 def test_a_spoilt_starter_leaves_the_others(starters: list[Path], registry: Registry) -> None:
     (starters[1] / "README.md").write_text("x")
     with pytest.raises(IntegrityError):
-        registry.seed(starters, embed=embed)
+        registry.seed(starters)
     assert [r.name for r in registry.list()] == ["leaves", "letters", "starter-5"]
     shutil.copytree(
         make_bundle(starters[1].parent / "ok", seed=6, name="starter-6"), starters[1], dirs_exist_ok=True
     )
-    assert registry.seed(starters, embed=embed) == 2
+    assert registry.seed(starters) == 2
 
 
 def test_vectors_of_another_maker_are_refused(tmp_path: Path, registry: Registry) -> None:
     before = snapshot(registry)
     other = make_bundle(tmp_path / "a", backbone="big/p", sketches=[sketch(backbone="big/p")])
     with pytest.raises(IndexMismatchError, match=r"`--backbone tiny`"):
-        registry.add(other, embed=embed)
-    newer = make_bundle(tmp_path / "b", encoder="means-v2")
-    with pytest.raises(IndexMismatchError, match=r"rebuild_index\(embed"):
-        registry.add(newer, embed=embed)
-    plain = make_bundle(tmp_path / "c")
-    with pytest.raises(IndexMismatchError, match=r"with 64 numbers.*with 32"):
-        registry.add(plain, embed=lambda s: embed(s)[:32])
-    for backbone, encoder, size, hint in [
-        ("big/p", ENCODER, 64, "--backbone tiny"),
-        (BACKBONE, "means-v2", 64, "rebuild_index"),
-        (BACKBONE, ENCODER, 63, "rebuild_index"),
-    ]:
-        with pytest.raises(IndexMismatchError, match=hint):
-            registry.search(torch.ones(size), 1, backbone=backbone, encoder=encoder)
+        registry.add(other)
+    with pytest.raises(IndexMismatchError, match="--backbone tiny"):
+        registry.search(sketch(backbone="big/p"), 1)
+    plain = make_bundle(tmp_path / "b", encoder="another")  # what an author's registry had does not matter
+    for encoder in (replace(MOMENTS, id="other"), replace(MOMENTS, embed=lambda s: s.means.mean(0))):
+        opened = Registry.open(registry.home, encoder=encoder)
+        with pytest.raises(IndexMismatchError, match=r"with 128 numbers.*rebuild_index\(from_bundles"):
+            opened.add(plain)
+        with pytest.raises(IndexMismatchError, match="rebuild_index"):
+            opened.search(sketch(), 1)
     assert snapshot(registry) == before
-    assert registry.maker == Maker(BACKBONE, ENCODER, 64)
+    assert registry.maker == Maker(BACKBONE, MOMENTS.id, 128)
 
     for record in registry.list():  # an empty registry takes any maker
         registry.remove(record.id)
     assert registry.maker is None
-    assert registry.add(other, embed=embed).backbone == "big/p"
+    assert registry.add(other).backbone == "big/p"
 
 
 def test_rebuilding_with_another_encoder(tmp_path: Path, registry: Registry) -> None:
     records = registry.list()
-
-    def newer(sketch: Sketch) -> torch.Tensor:
-        return sketch.means.std(0)[:32]
-
-    assert registry.rebuild_index(embed=newer, encoder="means-v2") == 2
-    assert registry.maker == Maker(BACKBONE, "means-v2", 32)
+    registry = Registry.open(registry.home, encoder=DatasetEncoder("other", lambda s: s.means.std(0)[:32]))
+    assert registry.rebuild_index(from_bundles=True) == 2
+    assert registry.maker == Maker(BACKBONE, "other", 32)
     assert [(r.id, r.added_at) for r in registry.list()] == [(r.id, r.added_at) for r in records]
-    record = registry.add(make_bundle(tmp_path / "b"), embed=newer, encoder="means-v2")
-    answers = registry.search(newer(sketch()), 1, backbone=BACKBONE, encoder="means-v2")
+    record = registry.add(make_bundle(tmp_path / "b"))
+    answers = registry.search(sketch(), 1)
     assert answers[0][0] == record.id and answers[0][1] == pytest.approx(1.0, abs=1e-6)
 
 
 def test_the_catalog_is_rebuilt_from_the_store(starters: list[Path], registry: Registry) -> None:
-    registry.seed(starters, embed=embed)
+    registry.seed(starters)
     before = snapshot(registry)
     for path in registry.home.glob("catalog.sqlite*"):
         path.unlink()
     again = Registry.open(registry.home)
     assert again.list() == []
     assert sorted(again._store.ids()) == before["folders"]  # opening deletes nothing
-    assert again.rebuild_index(embed=embed) == 5
+    assert again.rebuild_index(from_bundles=True) == 5
     after = snapshot(again)
     assert (after["files"], after["search"]) == (before["files"], before["search"])
     assert [r.id for r in after["list"]] == [r.id for r in before["list"]]
 
 
 def test_adding_what_a_lost_catalog_left(good: Path, registry: Registry) -> None:
-    record = registry.add(good, embed=embed)
+    record = registry.add(good)
     (record.path / "README.md").write_text("damaged meanwhile")
     with sqlite3.connect(registry.home / "catalog.sqlite") as connection:
         connection.execute("DELETE FROM vectors")
         connection.execute("DELETE FROM bundles")
     connection.close()
     with pytest.raises(IntegrityError):
-        registry.rebuild_index(embed=embed)
-    assert registry.add(good, embed=embed).id == record.id
+        registry.rebuild_index(from_bundles=True)
+    assert registry.add(good).id == record.id
     assert registry.get(record.id).id == record.id
-    assert registry.rebuild_index(embed=embed) == 3
+    assert registry.rebuild_index(from_bundles=True) == 3
 
 
 def test_a_folder_of_another_name_is_no_bundle_of_the_store(good: Path, registry: Registry) -> None:
     shutil.copytree(good, registry.home / "bundles" / "shapes-00000000")
     before = snapshot(registry)
     with pytest.raises(IntegrityError, match="shapes-00000000 holds"):
-        registry.rebuild_index(embed=embed)
+        registry.rebuild_index(from_bundles=True)
     assert snapshot(registry) == before
 
 
@@ -345,7 +338,7 @@ def test_catalogs_of_another_kind_are_refused(registry: Registry) -> None:
 def test_several_sources_are_listed(tmp_path: Path, registry: Registry) -> None:
     training = config_data(network())["training"] | {"datasets": [source("a"), source("b")]}
     folder = make_bundle(tmp_path / "b", training=training, sketches=[sketch(seed=1), sketch(seed=2)])
-    record = registry.add(folder, embed=embed)
+    record = registry.add(folder)
     assert record.sources == ("a", "b")
     assert len(registry.sketches(record.id)) == 2
     assert registry.rebuild_index() == 4
@@ -353,6 +346,7 @@ def test_several_sources_are_listed(tmp_path: Path, registry: Registry) -> None:
 
 def test_a_search_without_sense_is_refused(registry: Registry) -> None:
     with pytest.raises(RegistryError, match="k must be at least 1"):
-        registry.search(torch.ones(64), 0, backbone=BACKBONE, encoder=ENCODER)
-    with pytest.raises(RegistryError, match="the query must be a finite vector"):
-        registry.search(torch.zeros(64), 1, backbone=BACKBONE, encoder=ENCODER)
+        registry.search(sketch(), 0)
+    broken = Registry.open(registry.home, encoder=replace(MOMENTS, embed=lambda _: torch.zeros(128)))
+    with pytest.raises(RegistryError, match="must be a finite vector"):
+        broken.search(sketch(), 1)

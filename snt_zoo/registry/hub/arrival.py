@@ -11,7 +11,6 @@ from typing import Any
 from snt_zoo.errors import AlreadyInRegistryError, IntegrityError, ModelFolderError, NotInRegistryError
 from snt_zoo.formats.durable import sync_folder
 from snt_zoo.networks.model_folder import load_model
-from snt_zoo.registry.catalog.vectors import Embed
 from snt_zoo.registry.hub.client import HubClient
 from snt_zoo.registry.hub.layout import Kind
 from snt_zoo.registry.hub.origins import Origin, Origins
@@ -55,8 +54,6 @@ def pull_into(
     client: HubClient,
     ref: RepoRef,
     *,
-    embed: Embed,
-    encoder: str,
     out: Path | None = None,
     max_bytes: int = DEFAULT_MAX_BYTES,
     verify_key: Path | None = None,
@@ -67,8 +64,6 @@ def pull_into(
         registry: for a supernet.
         client: of the Hub.
         ref: the repository and its revision.
-        embed: makes a vector of a sketch.
-        encoder: id of `embed`.
         out: for a derived model; by default ``models/name``.
         max_bytes: of all files together.
         verify_key: public key in PEM by which it has to be signed.
@@ -92,7 +87,7 @@ def pull_into(
         added = False
         if got.folder is not None:
             try:
-                id = registry.add(got.folder, embed=embed, encoder=encoder).id
+                id = registry.add(got.folder).id
                 added = True
             except AlreadyInRegistryError:  # meanwhile, or another content whose digest begins alike
                 id = got.id

@@ -68,9 +68,8 @@ class Indexed:
         size: bytes that were fetched.
         record: of a supernet; None if it is none that can be ranked.
         backbone: id of what made its sketches.
-        encoder: id of what made the vectors.
         sketches: content of `dataset.safetensors`.
-        vectors: of unit length, float32 ``n x dim``.
+        vectors: by the cache's encoder, of unit length, float32 ``n x dim``.
         reason: why there is no record.
         refused: whether that is for its content.
     """
@@ -80,7 +79,6 @@ class Indexed:
     size: int
     record: RemoteRecord | None = None
     backbone: str = ""
-    encoder: str = ""
     sketches: bytes = b""
     vectors: NDArray[np.float32] | None = None
     reason: str | None = None

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import sqlalchemy as sa
 
+from snt_zoo.encoders.embedding import DatasetEncoder
 from snt_zoo.encoders.sketch import Sketch
 from snt_zoo.errors import BundleError, RegistryError
 from snt_zoo.registry.bundle.bundle import read_header
@@ -24,7 +25,7 @@ from snt_zoo.registry.catalog.catalog import Catalog
 from snt_zoo.registry.catalog.records import Record, facts
 from snt_zoo.registry.catalog.rows import derived, held
 from snt_zoo.registry.catalog.tables import BUNDLES, VECTORS
-from snt_zoo.registry.catalog.vectors import Embed, Maker, embeddings
+from snt_zoo.registry.catalog.vectors import Maker, embeddings
 from snt_zoo.registry.store.store import Store
 
 _CLOSE = 1e-4  # an encoder may round otherwise on another machine
@@ -58,13 +59,13 @@ class Inspection:
     Args:
         store: of the folders.
         catalog: of the rows.
-        embed: makes a vector of a sketch; with it every vector is made again and compared.
+        encoder: every vector is made again by it and compared.
     """
 
-    def __init__(self, store: Store, catalog: Catalog, embed: Embed | None) -> None:
+    def __init__(self, store: Store, catalog: Catalog, encoder: DatasetEncoder) -> None:
         self._store = store
         self._catalog = catalog
-        self._embed = embed
+        self._encoder = encoder
         self._checked: set[int] = set()  # inodes of files whose hash was found right
 
     def bundle(self, id: str) -> Iterator[Problem]:
@@ -131,10 +132,8 @@ class Inspection:
         if not all(np.isfinite(v).all() and abs(float(np.linalg.norm(v)) - 1.0) < _CLOSE for v in held):
             yield Problem("vectors", record.id, "a vector is not finite, or not of unit length")
             return
-        if self._embed is None:
-            return
         try:
-            expected = embeddings(sketches, self._embed)
+            expected = embeddings(sketches, self._encoder)
         except RegistryError as error:
             yield Problem("vectors", record.id, str(error))
             return

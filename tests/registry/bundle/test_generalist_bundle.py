@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from snt_zoo.encoders.embedding import ENCODER_ID
-from snt_zoo.encoders.embedding import embed as encode
+from snt_zoo.encoders.target import Target
 from snt_zoo.errors import ConfigError
 from snt_zoo.networks.supernet import NetworkConfig, Supernet
 from snt_zoo.registry import BundleConfig, Registry, read_bundle
@@ -96,10 +95,10 @@ def test_it_is_found_by_each_source_but_after_that_sources_own_supernet(tmp_path
     registry = Registry.open(tmp_path / "home")
     alone = make_bundle(tmp_path / "alone", name="z-alone", sketches=[sketch(seed=0, name="d0")])
     for folder in (generalist(tmp_path / "all", name="a-generalist"), alone):
-        registry.add(folder, embed=encode, encoder=ENCODER_ID)
-    found = retrieve(registry, sketch(seed=0), k=2)
+        registry.add(folder)
+    found = retrieve(registry, Target(sketch(seed=0)), k=2)
     assert [match.id.rsplit("-", 1)[0] for match in found] == ["z-alone", "a-generalist"]
     assert found[0].distance == found[1].distance
-    found = retrieve(registry, sketch(seed=1, classes=4), k=1)
+    found = retrieve(registry, Target(sketch(seed=1, classes=4)), k=1)
     assert found[0].id.startswith("a-generalist")
     assert {pair.source for pair in found[0].class_matches} == {"d1"}

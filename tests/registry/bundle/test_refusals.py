@@ -8,13 +8,14 @@ import pickle
 import shutil
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from snt_zoo.encoders.embedding import MOMENTS, DatasetEncoder
 from snt_zoo.errors import (
     BundleError,
     ConfigError,
@@ -25,7 +26,7 @@ from snt_zoo.errors import (
     TensorError,
 )
 from snt_zoo.registry import Registry, read_bundle
-from tests.registry.making import edit_config, edit_header, edit_tensors, embed, remanifest, snapshot
+from tests.registry.making import edit_config, edit_header, edit_tensors, remanifest, snapshot
 
 MODEL, DATASET = "model.safetensors", "dataset.safetensors"
 _executed: list[str] = []
@@ -332,7 +333,7 @@ def test_refused_and_the_registry_stays(what: str, good: Path, registry: Registr
     case.spoil(good)
     spoilt = sorted(path.name for path in good.iterdir())
     with pytest.raises(BundleError) as caught:
-        registry.add(good, embed=embed)
+        registry.add(good)
     assert type(caught.value) is case.error
     message = str(caught.value)
     for name in case.names:
@@ -345,7 +346,7 @@ def test_refused_and_the_registry_stays(what: str, good: Path, registry: Registr
 
 
 def test_the_unspoilt_bundle_is_accepted(good: Path, registry: Registry) -> None:
-    record = registry.add(good, embed=embed)
+    record = registry.add(good)
     assert len(registry.list()) == 3
     assert registry.get(record.id).id == record.id == read_bundle(good).id
     remanifest(good)  # other JSON, other digest, and still a good bundle
@@ -362,7 +363,7 @@ def test_what_is_forbidden_is_not_opened(good: Path, registry: Registry) -> None
     as_link(good)
     _opened.clear()
     with pytest.raises(ForbiddenFileError):
-        registry.add(good, embed=embed)
+        registry.add(good)
     assert any(str(registry.home) in path for path in _opened)  # the ear hears
     assert not [path for path in _opened if path.endswith((".bin", "elsewhere", MODEL))]
 
@@ -382,7 +383,7 @@ def test_a_link_that_comes_between_is_not_followed(
 
     monkeypatch.setattr(store, "check_folder", check_and_exchange)
     with pytest.raises(ForbiddenFileError, match=MODEL):
-        registry.add(good, embed=embed)
+        registry.add(good)
     assert snapshot(registry) == before
 
 
@@ -390,7 +391,7 @@ def test_no_folder_at_all(tmp_path: Path, registry: Registry) -> None:
     (tmp_path / "file").write_text("x")
     for name in ("nothing", "file"):
         with pytest.raises(MissingFileError, match="expected a folder"):
-            registry.add(tmp_path / name, embed=embed)
+            registry.add(tmp_path / name)
 
 
 def test_a_failing_encoder_changes_nothing(good: Path, registry: Registry) -> None:
@@ -400,8 +401,8 @@ def test_a_failing_encoder_changes_nothing(good: Path, registry: Registry) -> No
         raise RuntimeError("out of memory")
 
     with pytest.raises(RuntimeError, match="out of memory"):
-        registry.add(good, embed=broken)
+        Registry.open(registry.home, encoder=replace(MOMENTS, embed=broken)).add(good)
     for vector in (torch.zeros(64), torch.full((64,), float("nan")), torch.ones(2, 32)):
         with pytest.raises(Exception, match="must be a finite vector other than zero"):
-            registry.add(good, embed=lambda _, vector=vector: vector)
+            Registry.open(registry.home, encoder=DatasetEncoder("x", lambda _, v=vector: v)).add(good)
     assert snapshot(registry) == before

@@ -11,16 +11,13 @@ from hypothesis import strategies as st
 from snt_zoo.errors import AliasError, NotInRegistryError
 from snt_zoo.registry import Record, Registry
 from snt_zoo.registry.catalog.naming import resolve_version
-from tests.registry.making import config_data, embed, make_bundle, network
+from tests.registry.making import config_data, make_bundle, network
 
 
 @pytest.fixture
 def versions(tmp_path: Path, registry: Registry) -> list[Record]:
     """Three versions of `shapes`, in the order in which they were added."""
-    return [
-        registry.add(make_bundle(tmp_path / f"v{seed}", seed=seed, name="shapes"), embed=embed)
-        for seed in (5, 6, 7)
-    ]
+    return [registry.add(make_bundle(tmp_path / f"v{seed}", seed=seed, name="shapes")) for seed in (5, 6, 7)]
 
 
 def test_latest_is_what_was_added_last(registry: Registry, versions: list[Record]) -> None:
@@ -84,9 +81,7 @@ def test_latest_can_be_moved_by_hand_until_the_next_add(
 ) -> None:
     registry.aliases.move("latest", versions[0].id, why="7 was bad")
     assert registry.resolve("shapes@latest") == versions[0].id
-    new = registry.add(
-        make_bundle(tmp_path / "new", seed=8, name="shapes"), embed=embed, aliases=["best"], tags=["mine"]
-    )
+    new = registry.add(make_bundle(tmp_path / "new", seed=8, name="shapes"), aliases=["best"], tags=["mine"])
     assert new.aliases == ("best", "latest") and "mine" in new.tags
     assert registry.resolve("shapes@latest") == registry.resolve("shapes@best") == new.id
     assert registry.show(new.id) == new
@@ -130,12 +125,12 @@ def test_what_cannot_be_an_alias_or_a_tag(alias: str, registry: Registry, good: 
         registry.aliases.move(alias, id)
     assert str(caught.value).isprintable()
     with pytest.raises(AliasError):
-        registry.add(good, embed=embed, aliases=[alias])
+        registry.add(good, aliases=[alias])
     if alias not in ("beef", "0123"):
         with pytest.raises(AliasError):
             registry.tag(id, add=[alias])
         with pytest.raises(AliasError):
-            registry.add(good, embed=embed, tags=[alias])
+            registry.add(good, tags=[alias])
     assert [a.alias for a in registry.aliases.all()] == ["latest", "latest"]
 
 
@@ -181,7 +176,7 @@ def _with_two_versions(home: Path) -> Registry:
     if "home" not in _KEPT or not _KEPT["home"].exists():
         registry = Registry.open(home / "first")
         for seed in (1, 2):
-            registry.add(make_bundle(home / str(seed), seed=seed), embed=embed)
+            registry.add(make_bundle(home / str(seed), seed=seed))
         _KEPT["home"] = registry.home
     return Registry.open(shutil.copytree(_KEPT["home"], home / "copy"))
 
@@ -194,7 +189,7 @@ def test_tags_are_added_and_removed_here_alone(registry: Registry) -> None:
     assert [r.name for r in registry.list(tag="green")] == ["leaves"]
     assert [r.name for r in registry.list(tag="tiny")] == ["letters"]
     assert registry.get(id).config.tags == ("tiny",) and registry.show(id).digest == digest
-    registry.rebuild_index(embed=embed)
+    registry.rebuild_index(from_bundles=True)
     assert registry.show(id).tags == ("green", "x")
     assert registry.show(id).aliases == ("latest",)
 
@@ -204,7 +199,7 @@ def test_lineage_follows_parents_and_children(tmp_path: Path, registry: Registry
 
     def add(name: str, parent: str | None, seed: int) -> Record:
         changed = {**training, "parent": parent, "seed": seed}
-        return registry.add(make_bundle(tmp_path / name, seed=seed, name=name, training=changed), embed=embed)
+        return registry.add(make_bundle(tmp_path / name, seed=seed, name=name, training=changed))
 
     first = add("first", "gone-00000000", 2**64 - 1)
     second = add("second", first.id, -5)

@@ -6,10 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
 
 from snt_zoo.data import ImageDataset
-from snt_zoo.encoders.embedding import ENCODER_ID
+from snt_zoo.encoders.embedding import MOMENTS, DatasetEncoder
 from snt_zoo.errors import HubError, HubUnavailableError, NoMatchError, NotInRegistryError
 from snt_zoo.registry.hub.cache import FILE, HubCache
 from snt_zoo.registry.hub.client import HubClient
@@ -234,26 +233,18 @@ def test_the_cache_may_be_lost(spoil: str, stocked: Hub, zoo: Zoos) -> None:
 
 def test_another_encoder_needs_no_network(stocked: Hub, zoo: Zoos) -> None:
     home = zoo()
-    cache = HubCache(home.registry.home, endpoint=home.hub.place, encoder="means-v1")
-    sync(home.hub, cache, embed=lambda sketch: sketch.means.mean(0), encoder="means-v1")
+    means = DatasetEncoder("means-v1", lambda sketch: sketch.means.mean(0))
+    cache = HubCache(home.registry.home, endpoint=home.hub.place, encoder=means)
+    sync(home.hub, cache)
     target = sketch(seed=3)
-    query = {"backbone": target.backbone, "encoder": "means-v1"}
-    assert cache.search(target.means.mean(0), 1, **query)[0][1] == pytest.approx(1, abs=1e-6)
-    assert cache.search(target.means.mean(0), 4, **query | {"backbone": "other"}) == []
+    assert cache.search(target, 1)[0][1] == pytest.approx(1, abs=1e-6)
+    assert cache.search(replace(target, backbone="other"), 4) == []
     requests = len(stocked.log)
     best = home.query(target, hub=True)[0]
     assert best.repo == "alice/s3" and len(stocked.log) == requests
-    assert cache.search(target.means.mean(0), 1, **query) == []  # they are of ENCODER_ID now
-    assert (
-        HubCache(cache.path.parent, endpoint=home.hub.place, encoder=ENCODER_ID).search(
-            torch.randn(128, generator=torch.Generator().manual_seed(0)),
-            9,
-            backbone=target.backbone,
-            encoder=ENCODER_ID,
-            allowed={best.id},
-        )[0][0]
-        == best.id
-    )
+    assert cache.search(target, 1) == []  # they are of `MOMENTS` now
+    cache = HubCache(home.registry.home, endpoint=home.hub.place, encoder=MOMENTS)
+    assert [id for id, _ in cache.search(sketch(seed=9), 9, allowed={best.id})] == [best.id]
 
 
 def test_the_same_content_in_two_places_is_ranked_once(stocked: Hub, zoo: Zoos, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from snt_zoo.errors import BundleError, IntegrityError, RegistryError, StoreFullError
 from snt_zoo.registry import Registry, read_bundle
-from tests.registry.making import embed, make_bundle, network, snapshot
+from tests.registry.making import make_bundle, network, snapshot
 from tests.registry.upkeep.test_verification import damage
 
 
@@ -24,7 +24,7 @@ def twins(tmp_path: Path, registry: Registry) -> list[str]:
     net = network(seed=4)
     texts = ("one text", "another")
     folders = [make_bundle(tmp_path / t[:3], net=net, description=t, name="twin") for t in texts]
-    return [registry.add(folder, embed=embed).id for folder in folders]
+    return [registry.add(folder).id for folder in folders]
 
 
 def test_equal_files_are_kept_once(registry: Registry, twins: list[str]) -> None:
@@ -50,7 +50,7 @@ def test_files_of_the_store_are_read_only(registry: Registry) -> None:
 def test_removing_one_version_leaves_what_the_other_needs(registry: Registry, twins: list[str]) -> None:
     registry.remove(twins[0])
     assert registry.get(twins[1]).id == twins[1]
-    assert registry.verify(embed=embed).ok
+    assert registry.verify().ok
     count = len(blobs(registry))
     registry.remove(twins[1])
     assert len(blobs(registry)) == count - 5
@@ -59,13 +59,13 @@ def test_removing_one_version_leaves_what_the_other_needs(registry: Registry, tw
 
 def test_a_damaged_blob_does_not_spoil_the_next_bundle(tmp_path: Path, registry: Registry) -> None:
     net = network(seed=4)
-    first = registry.add(make_bundle(tmp_path / "a", net=net, name="twin"), embed=embed)
+    first = registry.add(make_bundle(tmp_path / "a", net=net, name="twin"))
     damage(first.path / "model.safetensors")
-    second = registry.add(make_bundle(tmp_path / "b", net=net, name="twin", description="x"), embed=embed)
+    second = registry.add(make_bundle(tmp_path / "b", net=net, name="twin", description="x"))
     assert registry.get(second.id).id == second.id
     with pytest.raises(IntegrityError):
         registry.get(first.id)
-    assert registry.verify(embed=embed, repair=True).ok  # and the good blob mends the first
+    assert registry.verify(repair=True).ok  # and the good blob mends the first
     assert registry.get(first.id).id == first.id
 
 
@@ -76,14 +76,14 @@ def test_without_hard_links_nothing_is_shared_and_all_works(
         raise OSError(95, "Operation not supported")
 
     monkeypatch.setattr(os, "link", refuse)
-    record = registry.add(good, embed=embed)
+    record = registry.add(good)
     assert registry.get(record.id).id == record.id
     assert all(path.stat().st_nlink == 1 for path in record.path.iterdir())
-    assert registry.verify(embed=embed).ok
+    assert registry.verify().ok
     assert registry.gc(dry_run=True).shared == registry.gc().shared == 0
     assert registry.get(record.id).id == record.id
     registry.remove(record.id)
-    assert registry.verify(embed=embed).ok
+    assert registry.verify().ok
 
 
 def test_gc_deletes_what_nothing_needs_and_a_dry_run_says_so(registry: Registry, twins: list[str]) -> None:
@@ -117,7 +117,7 @@ def test_gc_survives_missing_and_damaged_files(registry: Registry, twins: list[s
     needed = set(blobs(registry))
     assert registry.gc().blobs == ()  # the catalog knows what they need
     assert set(blobs(registry)) == needed
-    assert registry.verify(embed=embed, repair=True).ok
+    assert registry.verify(repair=True).ok
     assert len(registry.list()) == 4
     shutil.rmtree(registry.home / "blobs")
     assert registry.gc().blobs == ()
@@ -126,7 +126,7 @@ def test_gc_survives_missing_and_damaged_files(registry: Registry, twins: list[s
 
 def test_a_copied_home_shares_again(registry: Registry, twins: list[str], tmp_path: Path) -> None:
     copy = Registry.open(shutil.copytree(registry.home, tmp_path / "copy"))
-    assert copy.verify(embed=embed).ok
+    assert copy.verify().ok
     assert copy.gc().shared == 20
     assert copy.gc().bytes == 0
     assert all(path.stat().st_nlink >= 2 for record in copy.list() for path in record.path.iterdir())
@@ -140,7 +140,7 @@ def test_a_full_registry_names_what_to_remove(tmp_path: Path, registry: Registry
     before = snapshot(registry)
     new = make_bundle(tmp_path / "new", seed=11, name="new")
     with pytest.raises(StoreFullError, match=r"may hold .*snt-zoo remove ID.*snt-zoo limit SIZE") as caught:
-        registry.add(new, embed=embed)
+        registry.add(new)
     named = str(caught.value)
     # The oldest version that neither has an alias nor is the newest of its name.
     assert twins[0] in named and leaves not in named
@@ -152,13 +152,13 @@ def test_a_full_registry_names_what_to_remove(tmp_path: Path, registry: Registry
     third = make_bundle(tmp_path / "third", net=net, name="twin", description="a third")
     small = sum(p.stat().st_size for p in third.iterdir() if p.suffix in (".json", ".md"))
     registry.set_limit(used + small)
-    id = registry.add(third, embed=embed).id
+    id = registry.add(third).id
     assert registry.usage().room == 0
     registry.remove(id)
 
     registry.remove(letters)
     registry.set_limit(used + 2000)
-    assert registry.add(new, embed=embed).name == "new"
+    assert registry.add(new).name == "new"
     assert Registry.open(registry.home).usage().limit == used + 2000
     assert registry.set_limit(None).room is None
     for wrong in (0, -1, 2**63):
@@ -173,13 +173,13 @@ def test_checkout_gives_a_bundle_that_add_takes(registry: Registry, tmp_path: Pa
         p.name: p.read_bytes() for p in record.path.iterdir()
     }
     (folder / "README.md").write_text("mine now")  # a copy: the registry's own stays
-    assert registry.verify(embed=embed).ok
+    assert registry.verify().ok
     other = Registry.open(tmp_path / "other")
     with pytest.raises(IntegrityError):
-        other.add(folder, embed=embed)
+        other.add(folder)
     empty = tmp_path / "empty"
     empty.mkdir()
-    assert other.add(registry.checkout(record.id, empty), embed=embed).digest == record.digest
+    assert other.add(registry.checkout(record.id, empty)).digest == record.digest
     assert read_bundle(empty).id == record.id
     with pytest.raises(BundleError, match="choose another one"):
         registry.checkout(record.id, empty)
