@@ -18,15 +18,14 @@ from snt_zoo.encoders.embedding import MOMENTS, DatasetEncoder
 from snt_zoo.encoders.sketch import Sketch
 from snt_zoo.errors import RegistryError
 from snt_zoo.registry.bundle.bundle import Bundle, read_bundle, read_header
-from snt_zoo.registry.catalog.aliases import check_alias
+from snt_zoo.registry.catalog.aliases import check_alias, check_tags
 from snt_zoo.registry.catalog.filters import Filter, fits_word
 from snt_zoo.registry.catalog.records import Record
-from snt_zoo.registry.catalog.tags import check_tags
 from snt_zoo.registry.catalog.vectors import Maker, embeddings
-from snt_zoo.registry.intake import Label
-from snt_zoo.registry.opening import CATALOG, open_home
-from snt_zoo.registry.upkeep.household import Household
+from snt_zoo.registry.household import Household
 from snt_zoo.registry.upkeep.inspection import Problem
+from snt_zoo.registry.upkeep.intake import Label
+from snt_zoo.registry.upkeep.opening import CATALOG, open_home
 from snt_zoo.registry.upkeep.rescue import save_tags, set_catalog_aside
 from snt_zoo.registry.upkeep.verification import Verification
 

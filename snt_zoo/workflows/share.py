@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from snt_zoo.errors import HubError, NotInRegistryError
-from snt_zoo.registry.hub.arrival import Pulled, pull_into
+from snt_zoo.registry.arrival import Pulled, pull_into
 from snt_zoo.registry.hub.origins import Origin, Origins
 from snt_zoo.registry.hub.package import pack_folder
 from snt_zoo.registry.hub.pull import DEFAULT_MAX_BYTES

@@ -14,11 +14,12 @@ import pytest
 
 from snt_zoo.encoders.embedding import MOMENTS
 from snt_zoo.errors import RegistryError
-from snt_zoo.registry import Registry, intake
+from snt_zoo.registry import Registry
 from snt_zoo.registry.catalog import rows
 from snt_zoo.registry.catalog.catalog import Catalog
 from snt_zoo.registry.store import store
 from snt_zoo.registry.store.store import Store
+from snt_zoo.registry.upkeep import intake
 from tests.registry.making import make_bundle, snapshot
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are forked")

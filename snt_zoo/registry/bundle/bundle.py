@@ -9,15 +9,13 @@ bundle's content.
 from __future__ import annotations
 
 import os
-import shutil
-import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from snt_zoo.encoders.sketch import Sketch
 from snt_zoo.errors import BundleError, ConfigError, IntegrityError
-from snt_zoo.formats.durable import is_empty_folder, put_in_place, sync_folder
+from snt_zoo.formats.durable import is_empty_folder, made_whole
 from snt_zoo.formats.tensor_file import dump_tensors, load_tensors, parse_header
 from snt_zoo.networks.supernet import Supernet
 from snt_zoo.registry.bundle.folder import (
@@ -115,20 +113,14 @@ def write_bundle(
         DATASET: dump_sketches(sketches),
         CARD: model_card(config).encode("utf-8"),
     }
-    partial = folder.parent / f".{folder.name}.{uuid.uuid4().hex}.partial"
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        partial.mkdir()
-        for name, content in contents.items():
-            (partial / name).write_bytes(content)
-        write_manifest(partial)
-        read_bundle(partial)
-        sync_folder(partial)
-        put_in_place(partial, folder)
+        with made_whole(folder) as partial:
+            for name, content in contents.items():
+                (partial / name).write_bytes(content)
+            write_manifest(partial)
+            read_bundle(partial)
     except OSError as error:
         raise BundleError(f"cannot write the bundle to {folder}: {error}") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return folder
 
 

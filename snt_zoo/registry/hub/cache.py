@@ -12,6 +12,7 @@ import contextlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -65,7 +66,7 @@ _SUPERNETS = sa.Table(
 
 
 class HubCache:
-    """The cache of one Hub; a shelf of supernets as `retrieve` wants it.
+    """The cache of one Hub.
 
     Args:
         home: folder of the registry.
@@ -163,20 +164,15 @@ class HubCache:
     def list(self) -> list[RemoteRecord]:
         """The supernets on the Hub, by repository; the same content in several is listed once."""
         table = _SUPERNETS.c
-        columns = (
-            table.id, table.name, table.digest, table.space, table.params, table.macs, table.sources,
-            table.tags, table.licence, table.repo, table.commit,
-        )  # fmt: skip
+        columns = [table[field.name] for field in fields(RemoteRecord)]
         with self._transaction() as connection:
             rows = connection.execute(
                 sa.select(*columns).where(self._here(_SUPERNETS)).order_by(table.repo)
             ).all()
         records: dict[str, RemoteRecord] = {}
         for row in rows:
-            fields = dict(row._mapping)
-            fields["sources"] = tuple(json.loads(fields["sources"]))
-            fields["tags"] = tuple(json.loads(fields["tags"]))
-            records.setdefault(fields["id"], RemoteRecord(**fields))
+            lists = {name: tuple(json.loads(row._mapping[name])) for name in ("sources", "tags")}
+            records.setdefault(row.id, RemoteRecord(**{**row._mapping, **lists}))
         return [*records.values()]
 
     def search(self, sketch: Sketch, k: int, *, allowed: AbstractSet[str] | None = None) -> Answers:
@@ -233,18 +229,10 @@ class HubCache:
 
     def _row(self, one: Indexed, record: RemoteRecord, vectors: NDArray[np.float32]) -> dict[str, object]:
         return {
-            "endpoint": self._endpoint,
-            "repo": one.repo,
-            "commit": one.commit,
-            "id": record.id,
-            "name": record.name,
-            "digest": record.digest,
-            "space": record.space,
-            "params": record.params,
-            "macs": record.macs,
+            **vars(record),
             "sources": json.dumps(record.sources),
             "tags": json.dumps(record.tags),
-            "licence": record.licence,
+            "endpoint": self._endpoint,
             "backbone": one.backbone,
             "encoder": self.encoder.id,
             "sketches": one.sketches,

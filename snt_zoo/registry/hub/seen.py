@@ -8,35 +8,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snt_zoo.registry.bundle.schema import BundleConfig
+from snt_zoo.registry.catalog.records import Candidate
 
 
 @dataclass(frozen=True)
-class RemoteRecord:
-    """A supernet on the Hub, by what its author says of it.
+class RemoteRecord(Candidate):
+    """A supernet on the Hub, by what its author says of it; `id` is what it will have in the registry.
 
     Args:
-        id: that it will have in the registry.
-        name: of the bundle.
-        digest: sha256 of its manifest, hex.
-        space: search space.
-        params: weights of the network derived from its genotype.
-        macs: multiply-accumulates of that network for one image.
-        sources: names of the datasets it was trained on.
-        tags: as its author gave them.
-        licence: SPDX id or text.
         repo: ``owner/name``.
         commit: at which it was seen.
     """
 
-    id: str
-    name: str
-    digest: str
-    space: str
-    params: int
-    macs: int
-    sources: tuple[str, ...]
-    tags: tuple[str, ...]
-    licence: str
     repo: str
     commit: str
 

@@ -7,9 +7,8 @@ bundle's row says must follow from its files, whose manifest's sha256 is the ver
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import sqlalchemy as sa
@@ -21,11 +20,12 @@ from snt_zoo.registry.bundle.bundle import read_header
 from snt_zoo.registry.bundle.folder import check_folder
 from snt_zoo.registry.bundle.manifest import LISTED, Manifest, read_manifest
 from snt_zoo.registry.bundle.schema import BundleConfig
+from snt_zoo.registry.catalog import vector_rows
 from snt_zoo.registry.catalog.catalog import Catalog
 from snt_zoo.registry.catalog.records import Record, facts
 from snt_zoo.registry.catalog.rows import derived, held
-from snt_zoo.registry.catalog.tables import BUNDLES, VECTORS
-from snt_zoo.registry.catalog.vectors import Maker, embeddings
+from snt_zoo.registry.catalog.tables import VECTORS
+from snt_zoo.registry.catalog.vectors import embeddings
 from snt_zoo.registry.store.store import Store
 
 _CLOSE = 1e-4  # an encoder may round otherwise on another machine
@@ -47,10 +47,6 @@ class Problem:
     where: str
     what: str
     repaired: str | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain data."""
-        return asdict(self)
 
 
 class Inspection:
@@ -98,7 +94,7 @@ class Inspection:
         for line in self._catalog.database.problems():
             yield Problem("catalog", self._catalog.path.name, line)
         with self._catalog.read() as connection:
-            makers = _makers(connection)
+            makers = vector_rows.makers(connection)
         if len(makers) > 1:
             shown = "; ".join(f"{m.backbone} and {m.encoder} with {m.dim} numbers" for m in makers[:_SHOWN])
             yield Problem("vectors", self._catalog.path.name, f"vectors of several makers: {shown}")
@@ -142,12 +138,6 @@ class Inspection:
             yield Problem(
                 "vectors", record.id, "a vector is not the one that the encoder makes of its sketch"
             )
-
-
-def _makers(connection: sa.Connection) -> list[Maker]:
-    size = sa.func.length(VECTORS.c.data)
-    query = sa.select(BUNDLES.c.backbone, BUNDLES.c.encoder, size).join_from(VECTORS, BUNDLES).distinct()
-    return [Maker(backbone, encoder, length // 4) for backbone, encoder, length in connection.execute(query)]
 
 
 def _inode(path: Path) -> int | None:

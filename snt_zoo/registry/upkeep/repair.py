@@ -19,9 +19,9 @@ from snt_zoo.formats.durable import sync_folder
 from snt_zoo.registry.catalog import aliases
 from snt_zoo.registry.catalog.tables import FILES
 from snt_zoo.registry.catalog.vectors import Maker
-from snt_zoo.registry.intake import Intake
 from snt_zoo.registry.store.blobs import has_hash
 from snt_zoo.registry.upkeep.inspection import Inspection, Problem
+from snt_zoo.registry.upkeep.intake import Intake
 
 
 class Repair:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from snt_zoo.errors import RegistryError
 from snt_zoo.registry.catalog.filters import Filter
 from snt_zoo.registry.index.nearest import NearestBundles
-from snt_zoo.registry.intake import Intake
 from snt_zoo.registry.upkeep.inspection import Inspection, Problem
+from snt_zoo.registry.upkeep.intake import Intake
 from snt_zoo.registry.upkeep.repair import Repair
 
 
@@ -36,7 +36,7 @@ class Verification:
         return {
             "ok": self.ok,
             "bundles": self.bundles,
-            "problems": [problem.to_json() for problem in self.problems],
+            "problems": [asdict(problem) for problem in self.problems],
         }
 
 

@@ -48,7 +48,9 @@ def test_search_is_the_brute_force(
     allowed = None
     if share is not None:
         allowed = {id for id in catalog[1] if rng.random() < share} | {"not-there"}
-    found = NearestBundles(catalog[0], Path("not-written")).search(query, k, maker=MAKER, allowed=allowed)
+    found = NearestBundles(catalog[0].database, Path("not-written")).search(
+        query, k, maker=MAKER, allowed=allowed
+    )
     expected = brute_force(catalog[1], query, k, allowed)
     assert [id for id, _ in found] == [id for id, _ in expected]
     np.testing.assert_allclose([s for _, s in found], [s for _, s in expected], atol=1e-6)
@@ -62,7 +64,7 @@ def test_k_bundles_survive_bundles_with_many_sketches(tmp_path: Path) -> None:
     made.insert(record(0), near)
     for number in range(1, 6):
         made.insert(record(number), np.roll(query, number)[None])
-    found = NearestBundles(made, tmp_path / "index").search(query, 4, maker=MAKER)
+    found = NearestBundles(made.database, tmp_path / "index").search(query, 4, maker=MAKER)
     assert [id for id, _ in found] == [record(n).id for n in (0, 1, 2, 3)]
 
 
@@ -72,7 +74,7 @@ def test_equal_scores_come_in_the_order_of_their_ids(tmp_path: Path) -> None:
     row = np.eye(DIM, dtype=np.float32)[:1]
     for number in (4, 2, 9):
         made.insert(record(number), row)
-    found = NearestBundles(made, tmp_path / "index").search(row[0], 3, maker=MAKER)
+    found = NearestBundles(made.database, tmp_path / "index").search(row[0], 3, maker=MAKER)
     assert found == [(record(n).id, 1.0) for n in (2, 4, 9)]
 
 

@@ -19,10 +19,10 @@ from snt_zoo.registry.catalog.lineage import Lineage, lineage
 from snt_zoo.registry.catalog.naming import resolve, resolve_version
 from snt_zoo.registry.catalog.records import Record
 from snt_zoo.registry.index.nearest import NearestBundles
-from snt_zoo.registry.intake import Intake
 from snt_zoo.registry.store.checkout import checkout
 from snt_zoo.registry.store.store import Store
 from snt_zoo.registry.upkeep.collecting import Collected, collect
+from snt_zoo.registry.upkeep.intake import Intake
 from snt_zoo.registry.upkeep.verification import Verification, verify
 
 _Read = TypeVar("_Read")
@@ -41,7 +41,7 @@ class Household:
         self._store = store
         self._catalog = catalog
         self._intake = Intake(store, catalog, encoder)
-        self._nearest = NearestBundles(catalog, store.root / "index")
+        self._nearest = NearestBundles(catalog.database, store.root / "index")
         self.encoder = encoder
         self.aliases = Aliases(catalog.database)
 
@@ -106,7 +106,7 @@ class Household:
 
     def checkout(self, id: str, folder: str | os.PathLike[str]) -> Path:
         """Copy a bundle into a folder of its own, from which `add` takes it; see `checkout.checkout`."""
-        return self._read(id, lambda record: checkout(record, Path(folder)))
+        return self._read(id, lambda record: checkout(record.path, Path(folder), digest=record.digest))
 
     def usage(self) -> Usage:
         """Bytes of the bundles, and the limit."""
