@@ -15,6 +15,10 @@ PACKAGE = Path(__file__).parents[1] / "snt_zoo"
 COMMON = ("components", "errors", "version")
 """Modules that every room may import."""
 
+REGISTRY = ("bundle", "store", "catalog", "index", "upkeep", "hub")
+"""The rooms within the registry, each of which may import those before it; its other modules are on top."""
+ROOMS = tuple(f"registry.{name}" for name in REGISTRY)
+
 BELOW = {
     "errors": (),
     "version": (),
@@ -25,9 +29,13 @@ BELOW = {
     "encoders": ("data", "formats", "networks"),
     "search": ("data", "formats", "networks"),
     "search.adapting": ("data", "encoders", "formats", "networks", "search"),
-    "registry": ("data", "encoders", "formats", "networks"),
-    "workflows": ("data", "encoders", "formats", "networks", "registry", "search", "search.adapting", "zoo"),
-    "zoo": ("data", "encoders", "networks", "registry", "search", "workflows"),
+    **{
+        each: ("data", "encoders", "formats", "networks", *ROOMS[:position])
+        for position, each in enumerate((*ROOMS, "registry"))
+    },
+    "workflows": ("data", "encoders", "formats", "networks", "registry", "search", "search.adapting", "zoo")
+    + ROOMS,
+    "zoo": ("data", "encoders", "networks", "registry", *ROOMS, "search", "workflows"),
     "": ("data", "networks", "search", "zoo"),
     "cli": ("", "data", "networks", "search", "search.adapting", "workflows", "zoo"),
     "__main__": ("cli",),

@@ -13,14 +13,7 @@ from torch import Tensor
 from snt_zoo.data import ImageDataset
 from snt_zoo.networks.derived import DerivedModel
 from snt_zoo.networks.ensemble import Ensemble, Pool, fit_pool
-from snt_zoo.networks.evaluate import (
-    count_macs,
-    count_parameters,
-    evaluate,
-    input_sizes,
-    logits,
-    predict,
-)
+from snt_zoo.networks.evaluate import count_macs, count_parameters, evaluate, input_sizes, logits, predict
 from snt_zoo.networks.supernet import NetworkConfig, Supernet
 from tests.conftest import TINY
 

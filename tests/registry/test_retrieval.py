@@ -14,7 +14,7 @@ from snt_zoo.registry import Record, Registry, retrieval
 from snt_zoo.registry.catalog.filters import Filter
 from snt_zoo.registry.catalog.lookup import Lookup
 from snt_zoo.registry.retrieval import retrieve
-from tests.registry.making import make_bundle, sketch
+from tests.registry.making import generalist, make_bundle, sketch
 
 
 @pytest.fixture
@@ -83,3 +83,16 @@ def test_of_equally_near_supernets_the_most_accurate_comes_first(tmp_path: Path)
     found = retrieve(registry, Target(sketch(seed=1)), k=4)
     assert len({match.distance for match in found}) == 1
     assert [match.id[0] for match in found] == ["c", "d", "b", "a"]
+
+
+def test_it_is_found_by_each_source_but_after_that_sources_own_supernet(tmp_path: Path) -> None:
+    registry = Registry.open(tmp_path / "home")
+    alone = make_bundle(tmp_path / "alone", name="z-alone", sketches=[sketch(seed=0, name="d0")])
+    for folder in (generalist(tmp_path / "all", name="a-generalist"), alone):
+        registry.add(folder)
+    found = retrieve(registry, Target(sketch(seed=0)), k=2)
+    assert [match.id.rsplit("-", 1)[0] for match in found] == ["z-alone", "a-generalist"]
+    assert found[0].distance == found[1].distance
+    found = retrieve(registry, Target(sketch(seed=1, classes=4)), k=1)
+    assert found[0].id.startswith("a-generalist")
+    assert {pair.source for pair in found[0].class_matches} == {"d1"}
