@@ -33,8 +33,17 @@ BELOW = {
         each: ("data", "encoders", "formats", "networks", *ROOMS[:position])
         for position, each in enumerate((*ROOMS, "registry"))
     },
-    "workflows": ("data", "encoders", "formats", "networks", "registry", "search", "search.adapting", "zoo")
-    + ROOMS,
+    "workflows": (
+        "data",
+        "encoders",
+        "formats",
+        "networks",
+        "registry",
+        *ROOMS,
+        "search",
+        "search.adapting",
+        "zoo",
+    ),
     "zoo": ("data", "encoders", "networks", "registry", *ROOMS, "search", "workflows"),
     "": ("data", "networks", "search", "zoo"),
     "cli": ("", "data", "networks", "search", "search.adapting", "workflows", "zoo"),

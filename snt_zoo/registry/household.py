@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from snt_zoo.encoders.embedding import DatasetEncoder
 from snt_zoo.errors import BundleError, NotInRegistryError, RegistryError
+from snt_zoo.registry.bundle.bundle import copy_bundle
 from snt_zoo.registry.catalog.aliases import Aliases
 from snt_zoo.registry.catalog.catalog import Catalog
 from snt_zoo.registry.catalog.limits import Usage, usage
@@ -19,7 +20,6 @@ from snt_zoo.registry.catalog.lineage import Lineage, lineage
 from snt_zoo.registry.catalog.naming import resolve, resolve_version
 from snt_zoo.registry.catalog.records import Record
 from snt_zoo.registry.index.nearest import NearestBundles
-from snt_zoo.registry.store.checkout import checkout
 from snt_zoo.registry.store.store import Store
 from snt_zoo.registry.upkeep.collecting import Collected, collect
 from snt_zoo.registry.upkeep.intake import Intake
@@ -29,13 +29,7 @@ _Read = TypeVar("_Read")
 
 
 class Household:
-    """The upkeep of a registry.
-
-    Args:
-        store: of the folders.
-        catalog: of the rows.
-        encoder: makes the vectors.
-    """
+    """The upkeep of a registry."""
 
     def __init__(self, store: Store, catalog: Catalog, encoder: DatasetEncoder) -> None:
         self._store = store
@@ -105,8 +99,8 @@ class Household:
             return collect(self._store, self._catalog, dry_run=dry_run)
 
     def checkout(self, id: str, folder: str | os.PathLike[str]) -> Path:
-        """Copy a bundle into a folder of its own, from which `add` takes it; see `checkout.checkout`."""
-        return self._read(id, lambda record: checkout(record.path, Path(folder), digest=record.digest))
+        """Copy a bundle into a folder of its own, from which `add` takes it; see `copy_bundle`."""
+        return self._read(id, lambda record: copy_bundle(record.path, Path(folder), digest=record.digest))
 
     def usage(self) -> Usage:
         """Bytes of the bundles, and the limit."""

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from snt_zoo.registry import Record, Registry
-from snt_zoo.registry.catalog.records import Record
 from snt_zoo.registry.hub.client import HubClient
 from snt_zoo.zoo import Zoo
 from tests.registry.earlier import OLD

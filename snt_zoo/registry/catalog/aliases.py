@@ -67,11 +67,7 @@ class AliasMove:
 
 
 class Aliases:
-    """The aliases of a catalog.
-
-    Args:
-        database: of the catalog.
-    """
+    """The aliases of a catalog."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

@@ -55,12 +55,7 @@ class _Held:
 
 
 class IndexUpkeep:
-    """The index of a catalog, in memory and on the disk.
-
-    Args:
-        database: of the catalog.
-        folder: of the index file.
-    """
+    """The index of a catalog, in memory and on the disk."""
 
     def __init__(self, database: Database, folder: Path) -> None:
         self._database = database

@@ -37,12 +37,7 @@ class _Wanted:
 
 
 class NearestBundles:
-    """Search over the vectors of a catalog.
-
-    Args:
-        database: of the catalog.
-        folder: of the index file.
-    """
+    """Search over the vectors of a catalog."""
 
     def __init__(self, database: Database, folder: Path) -> None:
         self._database = database

@@ -1,1 +1,1 @@
-"""What changes a registry and keeps it in order: opening, intake, verification, repair, rescue, collection."""
+"""What changes a registry and keeps it in order: opening, intake, verification, repair, rescue, gc."""

@@ -44,11 +44,6 @@ def collect(store: Store, catalog: Catalog, *, dry_run: bool) -> Collected:
     """Delete what nothing needs; only under the store's lock.
 
     A second run finds nothing, and a file that is gone already is no failure.
-
-    Args:
-        store: of the folders.
-        catalog: of the rows.
-        dry_run: change nothing, only say what would be done.
     """
     leftovers = store.leftovers()
     freed = sum(map(_bytes_of, leftovers))

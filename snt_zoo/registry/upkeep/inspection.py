@@ -50,13 +50,7 @@ class Problem:
 
 
 class Inspection:
-    """Checks of a store and its catalog.
-
-    Args:
-        store: of the folders.
-        catalog: of the rows.
-        encoder: every vector is made again by it and compared.
-    """
+    """Checks of a store and its catalog."""
 
     def __init__(self, store: Store, catalog: Catalog, encoder: DatasetEncoder) -> None:
         self._store = store

@@ -44,13 +44,7 @@ class Label:
 
 
 class Intake:
-    """The changes to a store and its catalog.
-
-    Args:
-        store: of the folders.
-        catalog: of the rows.
-        encoder: makes the vectors.
-    """
+    """The changes to a store and its catalog."""
 
     def __init__(self, store: Store, catalog: Catalog, encoder: DatasetEncoder) -> None:
         self.store = store

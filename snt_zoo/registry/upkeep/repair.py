@@ -25,11 +25,7 @@ from snt_zoo.registry.upkeep.intake import Intake
 
 
 class Repair:
-    """Repairs of a store and its catalog.
-
-    Args:
-        intake: has both, and lists bundles.
-    """
+    """Repairs of a store and its catalog."""
 
     def __init__(self, intake: Intake) -> None:
         self._store = intake.store

@@ -13,10 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from snt_zoo.encoders.sketch import Sketch
-from snt_zoo.errors import BundleError, ConfigError, TensorError
+from snt_zoo.errors import BundleError, ConfigError, IntegrityError, TensorError
 from snt_zoo.registry import BundleConfig, Registry, as_stored, read_bundle, read_header, write_bundle
 from tests.registry.bundle.refusals import MODEL
-from tests.registry.making import BACKBONE, config_data, make_bundle, network, remanifest, sketch
+from tests.registry.making import BACKBONE, config_data, damage, make_bundle, network, remanifest, sketch
 
 FILES = {"README.md", "config.json", "dataset.safetensors", "manifest.json", "model.safetensors"}
 
@@ -173,3 +173,30 @@ def test_fuzzed_bundles(good: Path, name: str, data: st.DataObject) -> None:
         assert str(error).isprintable()
     (good / name).write_bytes(original)
     (good / "manifest.json").write_bytes(manifest)
+
+
+def test_checkout_gives_a_bundle_that_add_takes(registry: Registry, tmp_path: Path) -> None:
+    record = registry.list()[0]
+    folder = registry.checkout(record.id, tmp_path / "deep" / "out")
+    assert {p.name: p.read_bytes() for p in folder.iterdir()} == {
+        p.name: p.read_bytes() for p in record.path.iterdir()
+    }
+    (folder / "README.md").write_text("mine now")  # a copy: the registry's own stays
+    assert registry.verify().ok
+    other = Registry.open(tmp_path / "other")
+    with pytest.raises(IntegrityError):
+        other.add(folder)
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert other.add(registry.checkout(record.id, empty)).digest == record.digest
+    assert read_bundle(empty).id == record.id
+    with pytest.raises(BundleError, match="choose another one"):
+        registry.checkout(record.id, empty)
+
+
+def test_checkout_of_a_damaged_bundle_leaves_nothing(registry: Registry, tmp_path: Path) -> None:
+    record = registry.list()[0]
+    damage(record.path / "model.safetensors")
+    with pytest.raises(IntegrityError, match=r"model\.safetensors"):
+        registry.checkout(record.id, tmp_path / "out")
+    assert [p.name for p in tmp_path.iterdir() if "out" in p.name] == []
