@@ -24,8 +24,6 @@ from snt_zoo.registry import BundleConfig, Registry, describe, write_bundle
 from snt_zoo.registry.bundle.weights import DtypeName
 
 BACKBONE = "tiny/gauss-64"
-
-
 ENCODER = MOMENTS.id
 
 

@@ -21,8 +21,6 @@ from tests.registry.hub.state import Hub
 from tests.registry.making import make_bundle
 
 CLOSED = "http://127.0.0.1:9"  # nobody listens there
-
-
 LOUD = {"HF_HUB_VERBOSITY": "debug", "HF_DEBUG": "1"}
 
 

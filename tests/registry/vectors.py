@@ -16,8 +16,6 @@ from snt_zoo.registry.index.base_index import make_base
 from tests.registry.making import BACKBONE, ENCODER
 
 DIM = 8
-
-
 MAKER = Maker(BACKBONE, ENCODER, DIM)
 
 

@@ -19,8 +19,6 @@ from snt_zoo.registry import Registry
 from tests.registry.making import edit_config, edit_header, edit_tensors, remanifest, snapshot
 
 MODEL, DATASET = "model.safetensors", "dataset.safetensors"
-
-
 _executed: list[str] = []
 
 

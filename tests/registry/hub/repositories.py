@@ -10,11 +10,7 @@ from tests.registry.hub.state import Hub
 from tests.registry.making import make_bundle
 
 REPO = "alice/shapes"
-
-
 MODEL = "model.safetensors"
-
-
 Files = dict[str, bytes]
 
 
@@ -31,11 +27,7 @@ def commits(hub: Hub, repo: str = REPO) -> int:
 
 
 TOKEN = "hf_canaryAliceSecret0123456789"
-
-
 OTHER_TOKEN = "hf_canaryBobSecret0123456789"
-
-
 LIGHT = {"manifest.json", "config.json", "dataset.safetensors"}
 
 

@@ -25,17 +25,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from tests.registry.hub.state import (
-    GITATTRIBUTES,
-    LFS_SUFFIXES,
-    TEXT,
-    Entry,
-    Hub,
-    Refused,
-    Repo,
-    front_matter,
-    git_sha1,
-)
+from .state import GITATTRIBUTES, LFS_SUFFIXES, TEXT, Entry, Hub, Refused, Repo, front_matter, git_sha1
 
 
 def card_problems(text: str) -> list[str]:
