@@ -32,7 +32,7 @@ import torch
 from benchmarks.crash_model import Entry, Shelf, read_log, replay, shelf_of
 from benchmarks.crash_worker import ALIAS, PROCESSES, SHARED, VERSIONS, name_of, work
 from benchmarks.document import document, write
-from benchmarks.tiny_bundles import BACKBONE, ENCODER, embed, sketch, supernet, write_tiny_bundle
+from benchmarks.tiny_bundles import sketch, supernet, write_tiny_bundle
 from snt_zoo.errors import SntZooError
 from snt_zoo.registry import Registry, describe, read_bundle
 
@@ -115,11 +115,11 @@ def check(home: Path, before: dict[str, Shelf], logs: Path) -> tuple[dict[str, S
     wrong += [line for record in records if (line := _unreadable(registry, record.id))]
     if sorted(path.name for path in (home / "bundles").iterdir()) != sorted(r.id for r in records):
         wrong.append("the folders are not those of the catalog")
-    found = registry.search(embed(sketch(0)), 999, backbone=BACKBONE, encoder=ENCODER)
+    found = registry.search(sketch(0), 999)
     if {id for id, _ in found} != {record.id for record in records}:
         wrong.append("a search does not find what is listed")
     wrong += _check_trail(registry)
-    verified = registry.verify(embed=embed)
+    verified = registry.verify()
     wrong += [f"verify: {problem.kind} {problem.where}: {problem.what}" for problem in verified.problems]
     done = Counter(entry.what for log in entries.values() for entry in log if entry.done)
     row = {
@@ -171,7 +171,7 @@ def run(rounds: int, *, seed: int, folder: Path) -> list[dict[str, Any]]:
 
 
 def _restart(home: Path) -> None:
-    Registry.open(home).verify(embed=embed, repair=True)
+    Registry.open(home).verify(repair=True)
 
 
 def summarise(rows: list[dict[str, Any]], *, seconds: float) -> dict[str, Any]:

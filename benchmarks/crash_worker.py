@@ -8,7 +8,6 @@ import random
 from pathlib import Path
 from typing import Any
 
-from benchmarks.tiny_bundles import embed
 from snt_zoo.errors import AlreadyInRegistryError, NotInRegistryError, SntZooError
 from snt_zoo.registry import Registry
 
@@ -75,7 +74,7 @@ def work(home: Path, index: int, folders: dict[str, dict[str, Path]], log_path: 
 
 def _change(registry: Registry, what: str, name: str, id: str, folders: dict[str, dict[str, Path]]) -> None:
     if what == "add":
-        registry.add(folders[name][id], embed=embed)
+        registry.add(folders[name][id])
     elif what == "remove":
         registry.remove(id)
     elif what == "move":

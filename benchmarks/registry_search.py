@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,8 @@ import numpy as np
 import torch
 
 from benchmarks.embeddings import CHUNK, Cloud
-from snt_zoo.encoders.embedding import ENCODER_ID, embed
+from snt_zoo.encoders.embedding import MOMENTS
+from snt_zoo.encoders.sketch import Sketch
 from snt_zoo.registry.catalog.filters import Filter
 from snt_zoo.registry.catalog.tables import BUNDLES
 from snt_zoo.registry.catalog.vectors import Vectors
@@ -32,12 +34,13 @@ _QUERIES = 200
 _K = 32
 # In a process of its own, after the imports: what a command or a service waits for when it starts.
 _COLD = """
-import sys, time, numpy as np, torch
+import sys, time
 from snt_zoo.registry.registry import Registry
-home, backbone, encoder, query = sys.argv[1:]
-vector = torch.from_numpy(np.load(query))
+from snt_zoo.registry import read_header
+from snt_zoo.zoo import starter_bundles
+(query,) = read_header(starter_bundles()[1])[1]
 start = time.perf_counter()
-Registry.open(home).search(vector, 32, backbone=backbone, encoder=encoder)
+Registry.open(sys.argv[1]).search(query, 32)
 print(1e3 * (time.perf_counter() - start))
 """
 
@@ -52,15 +55,19 @@ def whole_way(cloud: Cloud, count: int) -> dict[str, Any]:
         index.
     """
     with tempfile.TemporaryDirectory() as folder:
-        registry = Registry.open(Path(folder) / "home")
-        record = registry.add(starter_bundles()[0], embed=embed, encoder=ENCODER_ID)
-        _fill(registry, record.id, cloud, count)
-        queries = torch.from_numpy(cloud.queries(_QUERIES))
+        vectors = torch.from_numpy(cloud.queries(_QUERIES))
 
-        def search(query: torch.Tensor, bound: int | None = None) -> None:
-            where = Filter(max_params=bound)
-            found = registry.search(query, _K, backbone=record.backbone, encoder=ENCODER_ID, where=where)
-            assert len(found) == _K
+        def embed(sketch: Sketch) -> torch.Tensor:
+            return vectors[int(sketch.name)] if sketch.name.isdigit() else MOMENTS.embed(sketch)
+
+        registry = Registry.open(Path(folder) / "home", encoder=replace(MOMENTS, embed=embed))
+        record = registry.add(starter_bundles()[0])
+        _fill(registry, record.id, cloud, count)
+        (sketch,) = registry.sketches(record.id)
+        queries = [replace(sketch, name=str(number)) for number in range(_QUERIES)]
+
+        def search(query: Sketch, bound: int | None = None) -> None:
+            assert len(registry.search(query, _K, where=Filter(max_params=bound))) == _K
 
         def percentiles(name: str, bound: int | None = None) -> dict[str, float]:
             wall, processor = np.array([_ms(partial(search, query, bound)) for query in queries]).T
@@ -76,11 +83,9 @@ def whole_way(cloud: Cloud, count: int) -> dict[str, Any]:
         for name, bound in (("half", count // 2), ("hundredth", count // 100), ("hundred", 100)):
             row[f"{name}_first_ms"] = round(_ms(partial(first, bound))[0], 2)
             row |= percentiles(name, bound)
-        registry.add(starter_bundles()[1], embed=embed, encoder=ENCODER_ID)
+        registry.add(starter_bundles()[1])
         row["after_an_add_ms"] = round(_ms(first)[0], 2)
-        np.save(Path(folder) / "query.npy", queries[0].numpy())
-        arguments = [str(registry.home), record.backbone, ENCODER_ID, f"{folder}/query.npy"]
-        cold = [_output([sys.executable, "-c", _COLD, *arguments]) for _ in range(3)]
+        cold = [_output([sys.executable, "-c", _COLD, str(registry.home)]) for _ in range(3)]
         return row | {"new_process_ms": round(float(np.median(cold)), 1)}
 
 

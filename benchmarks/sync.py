@@ -33,9 +33,9 @@ from snt_zoo.registry.bundle.folder import CARD, CONFIG, DATASET, MANIFEST, MODE
 from snt_zoo.registry.bundle.schema import BundleConfig
 from snt_zoo.registry.bundle.sketch_file import dump_sketches
 from snt_zoo.registry.hub.client import HubClient
-from snt_zoo.registry.hub.hashing import hashes_of
 from snt_zoo.registry.hub.hub_card import supernet_card
 from snt_zoo.registry.hub.layout import HUB_CARD, KEPT_CARD
+from snt_zoo.registry.hub.states import hashes_of
 from snt_zoo.zoo import Zoo, starter_bundles
 from tests.registry.hub.server import serving
 from tests.registry.hub.state import Hub, front_matter

@@ -6,21 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
+from snt_zoo.encoders.embedding import MOMENTS
 from snt_zoo.encoders.projection import DIM
 from snt_zoo.encoders.sketch import COVARIANCE_DIM, Sketch
 from snt_zoo.networks.supernet import NetworkConfig, Supernet
 from snt_zoo.registry import BundleConfig, describe, write_bundle
 
 BACKBONE = "tiny/gauss-64"
-ENCODER = "means-v1"
 CLASSES = 2
-
-
-def embed(sketch: Sketch) -> Tensor:
-    """The mean of the class means, ``64``."""
-    return sketch.means.mean(0)
 
 
 def supernet(seed: int) -> Supernet:
@@ -93,7 +87,7 @@ def write_tiny_bundle(
         "licence": "Apache-2.0",
         "tags": ["tiny"],
         "backbone": BACKBONE,
-        "encoder": ENCODER,
+        "encoder": MOMENTS.id,
     }
     config = BundleConfig.from_data({**(described or describe(net)), **fields, **changes})
     return write_bundle(folder, supernet=net, config=config, sketches=[sketch(seed)])

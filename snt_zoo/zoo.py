@@ -9,7 +9,6 @@ from pathlib import Path
 
 from snt_zoo.data import ImageDataset
 from snt_zoo.encoders.backbone import DEFAULT_BACKBONE
-from snt_zoo.encoders.embedding import ENCODER_ID, embed
 from snt_zoo.encoders.sketch import Sketch, sketch
 from snt_zoo.networks.supernet import Supernet
 from snt_zoo.registry.catalog.filters import Filter
@@ -65,11 +64,11 @@ class Zoo:
             hub: as of `Zoo`.
         """
         registry = Registry.open(home)
-        if registry.maker is not None and registry.maker.encoder != ENCODER_ID:
+        if registry.maker is not None and registry.maker.encoder != registry.encoder.id:
             # An earlier release embedded otherwise; the sketches are still good.
-            registry.rebuild_index(embed=embed, encoder=ENCODER_ID)
+            registry.rebuild_index(from_bundles=True)
         if starter:
-            registry.seed(starter_bundles(), embed=embed, encoder=ENCODER_ID)
+            registry.seed(starter_bundles())
         return cls(registry, hub=hub)
 
     @cached_property
@@ -115,7 +114,7 @@ class Zoo:
             BundleError: the bundle is refused; the registry stays as it was.
             AlreadyInRegistryError: it is there already.
         """
-        return self.registry.add(folder, embed=embed, encoder=ENCODER_ID, tags=tags, aliases=aliases)
+        return self.registry.add(folder, tags=tags, aliases=aliases)
 
     def remove(self, id: str) -> str:
         """Remove a supernet from the registry; returns its full id.

@@ -1,10 +1,13 @@
-"""The first dataset embedding: a fixed function of the sketch, for the shortlist.
+"""Dataset encoders, for the shortlist; the first is a fixed function of the sketch.
 
 Untrained. The mean of all features and the spread of the class means around it, each scaled to unit
 length: what the images look like as a whole, and along which directions the classes differ.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -13,8 +16,20 @@ from torch.nn import functional
 from snt_zoo.encoders.projection import DIM
 from snt_zoo.encoders.sketch import Sketch
 
-ENCODER_ID = "moments-v1"
 EMBEDDING_DIM = 2 * DIM
+
+
+@dataclass(frozen=True)
+class DatasetEncoder:
+    """What makes the vectors of a registry.
+
+    Args:
+        id: stands beside every vector; vectors of different encoders are never compared.
+        embed: gives a vector, ``dim``, of a sketch; of any length but zero.
+    """
+
+    id: str
+    embed: Callable[[Sketch], Tensor]
 
 
 def embed(sketch: Sketch) -> Tensor:
@@ -32,3 +47,7 @@ def embed(sketch: Sketch) -> Tensor:
     spread = (frequencies * (means - centre).square()).sum(0).sqrt()
     parts = [functional.normalize(centre, dim=0), functional.normalize(spread, dim=0)]
     return functional.normalize(torch.cat(parts), dim=0).float()
+
+
+MOMENTS = DatasetEncoder("moments-v1", embed)
+"""The default."""

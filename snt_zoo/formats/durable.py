@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
+import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 
@@ -30,6 +34,24 @@ def put_in_place(partial: Path, folder: Path) -> None:
         folder.rmdir()
     partial.rename(folder)
     sync_folder(folder.parent, files=False)
+
+
+@contextlib.contextmanager
+def made_whole(folder: Path) -> Iterator[Path]:
+    """A new folder beside, to be filled, which is put in place at the end; of a failure nothing stays.
+
+    Args:
+        folder: where to; must not exist, or be empty.
+    """
+    partial = folder.parent / f".{folder.name}.{uuid.uuid4().hex}.partial"
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        partial.mkdir()
+        yield partial
+        sync_folder(partial)
+        put_in_place(partial, folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def sync_file(path: Path) -> None:

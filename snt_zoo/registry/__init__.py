@@ -1,8 +1,9 @@
 """The registry: bundles of supernets, where they are kept, and how the nearest ones are found.
 
-`bundle` is the folder format with its guards; `store` keeps bundles on the disk and `blobs` their
-files, `catalog` what is known of them, `aliases` what their versions are called, `index` their vectors;
-`registry` joins these, and `household` keeps them in order.
+Its rooms, each of which imports only those before it: `bundle` is the folder format with its guards;
+`store` keeps bundles on the disk, `catalog` what is known of them, `index` their vectors; `upkeep` changes
+all of these together and keeps them in order; `hub` speaks to the Hugging Face Hub. On top `registry`, with
+the half of it that is `household`, is what all this is used through, and `retrieval` finds the nearest.
 """
 
 from snt_zoo.registry.bundle.bundle import Bundle, read_bundle, read_header, write_bundle

@@ -13,20 +13,19 @@ from dataclasses import replace
 from pathlib import Path
 
 import platformdirs
-from torch import Tensor
 
+from snt_zoo.encoders.embedding import MOMENTS, DatasetEncoder
 from snt_zoo.encoders.sketch import Sketch
 from snt_zoo.errors import RegistryError
 from snt_zoo.registry.bundle.bundle import Bundle, read_bundle, read_header
-from snt_zoo.registry.catalog.aliases import check_alias
+from snt_zoo.registry.catalog.aliases import check_alias, check_tags
 from snt_zoo.registry.catalog.filters import Filter, fits_word
 from snt_zoo.registry.catalog.records import Record
-from snt_zoo.registry.catalog.tags import check_tags
-from snt_zoo.registry.catalog.vectors import Embed, Maker, unit
-from snt_zoo.registry.intake import Label
-from snt_zoo.registry.opening import CATALOG, open_home
-from snt_zoo.registry.upkeep.household import Household
+from snt_zoo.registry.catalog.vectors import Maker, embeddings
+from snt_zoo.registry.household import Household
 from snt_zoo.registry.upkeep.inspection import Problem
+from snt_zoo.registry.upkeep.intake import Label
+from snt_zoo.registry.upkeep.opening import CATALOG, open_home
 from snt_zoo.registry.upkeep.rescue import save_tags, set_catalog_aside
 from snt_zoo.registry.upkeep.verification import Verification
 
@@ -45,12 +44,15 @@ class Registry(Household):
     """
 
     @classmethod
-    def open(cls, home: str | os.PathLike[str] | None = None) -> Registry:
+    def open(
+        cls, home: str | os.PathLike[str] | None = None, *, encoder: DatasetEncoder = MOMENTS
+    ) -> Registry:
         """Open the registry; make it if it is not there, bring it up to date if it is older.
 
         Args:
             home: its folder; by default what `SNT_ZOO_HOME` says, else the platform's place for
                 the user's data.
+            encoder: makes the vectors, and those of queries.
 
         Raises:
             RegistryError: the folder cannot be made; its subclasses DamagedCatalogError and
@@ -61,7 +63,7 @@ class Registry(Household):
             []
         """
         store, catalog = open_home(cls.place(home))
-        registry = cls(store, catalog)
+        registry = cls(store, catalog, encoder)
         registry._intake.recover()
         return registry
 
@@ -73,7 +75,7 @@ class Registry(Household):
 
     @classmethod
     def rescue(
-        cls, home: str | os.PathLike[str] | None = None, *, embed: Embed, encoder: str | None = None
+        cls, home: str | os.PathLike[str] | None = None, *, encoder: DatasetEncoder = MOMENTS
     ) -> tuple[Registry, Verification]:
         """Open a registry whose catalog is damaged: it is set aside, and made anew from the bundles.
 
@@ -81,8 +83,8 @@ class Registry(Household):
         damaged catalog and from backups, as far as they can be read.
         """
         away = set_catalog_aside(cls.place(home))
-        registry = cls.open(home)
-        found = registry.verify(embed=embed, encoder=encoder, repair=True)
+        registry = cls.open(home, encoder=encoder)
+        found = registry.verify(repair=True)
         save_tags(away, registry.home, registry._catalog)
         first = Problem("catalog", CATALOG, "it could not be read", f"moved to {away} and made anew")
         return registry, Verification(found.bundles, (first, *found.problems))
@@ -96,8 +98,6 @@ class Registry(Household):
         self,
         folder: str | os.PathLike[str],
         *,
-        embed: Embed,
-        encoder: str | None = None,
         tags: Iterable[str] = (),
         aliases: Iterable[str] = (),
     ) -> Record:
@@ -105,8 +105,6 @@ class Registry(Household):
 
         Args:
             folder: of a bundle.
-            embed: makes a vector of a sketch.
-            encoder: id of `embed`; by default the one that the bundle names.
             tags: to add to those of its author.
             aliases: of its name that are to stand for it from now on, as `latest` always does.
 
@@ -123,26 +121,18 @@ class Registry(Household):
         label = Label(check_tags(tags), tuple(aliases))
         for alias in label.aliases:
             check_alias(alias)
-        return self._intake.add(Path(folder), embed=embed, encoder=encoder, label=label)
+        return self._intake.add(Path(folder), label)
 
-    def seed(
-        self,
-        folders: Iterable[str | os.PathLike[str]],
-        *,
-        embed: Embed,
-        encoder: str | None = None,
-    ) -> int:
+    def seed(self, folders: Iterable[str | os.PathLike[str]]) -> int:
         """Add starter bundles, each once: one that was removed does not come back.
 
         Args:
             folders: of the bundles; if all were seeded before, only their manifests are read.
-            embed: makes a vector of a sketch.
-            encoder: id of `embed`; by default the one that each bundle names.
 
         Returns:
             How many were added; one that is there already is not. Raises otherwise as `add` does.
         """
-        return self._intake.seed(map(Path, folders), embed=embed, encoder=encoder)
+        return self._intake.seed(map(Path, folders))
 
     def list(
         self,
@@ -211,21 +201,17 @@ class Registry(Household):
 
     def search(
         self,
-        vector: Tensor,
+        sketch: Sketch,
         k: int,
         *,
-        backbone: str,
-        encoder: str,
         allowed: AbstractSet[str] | None = None,
         where: Filter | None = None,
     ) -> Answers:
         """The bundles whose best sketch is nearest.
 
         Args:
-            vector: embedding of the target's sketch, ``dim``; need not be of unit length.
+            sketch: of the target.
             k: at most so many, at least 1.
-            backbone: id of the backbone behind the vector.
-            encoder: id of the encoder that made it.
             allowed: ids to choose from; None for all.
             where: conditions that the answers must meet.
 
@@ -233,24 +219,23 @@ class Registry(Household):
             Ids and cosines, best first; of equals the smaller id.
 
         Raises:
-            IndexMismatchError: the vector cannot be compared with the registry's.
+            IndexMismatchError: its vector cannot be compared with the registry's.
             RegistryError: `k` is below 1, or the vector has no direction.
         """
         if k < 1:
             raise RegistryError(f"k must be at least 1, got {k}: ask for one answer or more")
-        query = unit(vector, what="the query")
-        maker = Maker(backbone, encoder, len(query))
+        (query,) = embeddings([sketch], self.encoder)
+        maker = Maker(sketch.backbone, self.encoder.id, len(query))
         conditions = () if where is None else where.conditions()
         return self._nearest.search(query, k, maker=maker, allowed=allowed, where=conditions)
 
-    def rebuild_index(self, *, embed: Embed | None = None, encoder: str | None = None) -> int:
+    def rebuild_index(self, *, from_bundles: bool = False) -> int:
         """Build the index anew.
 
         Args:
-            embed: with it every bundle of the store is read, and rows and vectors are made again:
-                after a change of the encoder, or when the catalog was lost. Without it the vectors
-                in the catalog are used.
-            encoder: id of `embed`; by default the one that each bundle names.
+            from_bundles: read every bundle of the store, and make rows and vectors again: after a
+                change of the encoder, or when the catalog was lost. Else the vectors in the catalog
+                are used.
 
         Returns:
             The number of vectors.
@@ -259,7 +244,7 @@ class Registry(Household):
             IndexMismatchError: the bundles in the store were sketched by different backbones.
             BundleError: a bundle in the store is damaged; names its folder.
         """
-        if embed is not None:
+        if from_bundles:
             with self._intake.changing():
-                self._intake.relist(embed=embed, encoder=encoder)
+                self._intake.relist()
         return self._nearest.rebuild()

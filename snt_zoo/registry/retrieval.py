@@ -8,43 +8,25 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from typing import Any, NamedTuple, NoReturn, Protocol, overload
-
-from torch import Tensor
+from typing import Any, NamedTuple, NoReturn, overload
 
 from snt_zoo.encoders.distances import DatasetDistance, Measured, Source, get_distance
-from snt_zoo.encoders.embedding import ENCODER_ID, embed
 from snt_zoo.encoders.probe import Probe
 from snt_zoo.encoders.sketch import Sketch
 from snt_zoo.encoders.target import Target
 from snt_zoo.encoders.transport import class_distance
 from snt_zoo.errors import DatasetError, NoMatchError, NotInRegistryError, RegistryError
 from snt_zoo.networks.supernet import Supernet
-from snt_zoo.registry.catalog.filters import Candidate, Filter
-from snt_zoo.registry.catalog.records import Record
+from snt_zoo.registry.catalog.filters import Filter
+from snt_zoo.registry.catalog.records import Candidate, Record
+from snt_zoo.registry.hub.cache import HubCache
 from snt_zoo.registry.hub.seen import RemoteRecord
 from snt_zoo.registry.registry import Registry
 
 DEFAULT_DISTANCE = "class-ot"
 SHORTLIST = 32  # supernets that are re-ranked; more where more answers are asked for
 EQUAL = 1e-4  # distances that differ by less, as a share of the range of those that were measured, are equal
-
-
-class Shelf(Protocol):
-    """What is known of supernets that are elsewhere, as on the Hub."""
-
-    def list(self) -> Sequence[Candidate]:
-        """All of them."""
-
-    def search(
-        self, vector: Tensor, k: int, *, backbone: str, encoder: str, allowed: AbstractSet[str] | None = None
-    ) -> Sequence[tuple[str, float]]:
-        """Ids and cosines of the nearest."""
-
-    def sketches(self, id: str) -> tuple[Sketch, ...]:
-        """What one was trained on."""
 
 
 class RankedBy(NamedTuple):
@@ -104,18 +86,12 @@ class Match:
 
     def to_json(self) -> dict[str, Any]:
         """Plain data with the keys of the command line's contract."""
-        return {
-            "id": self.id,
-            "space": self.space,
+        data = vars(self) | {
             "sources": list(self.sources),
-            "score": self.score,
-            "distance": self.distance,
-            "predicted_accuracy": self.predicted_accuracy,
-            "head_accuracy": self.head_accuracy,
-            "params": self.params,
-            "macs": self.macs,
             "class_matches": [pair._asdict() for pair in self.class_matches],
-        } | ({"remote": True, "repo": self.repo, "commit": self.commit} if self.remote else {})
+        }
+        place = {"repo": data.pop("repo"), "commit": data.pop("commit")}
+        return data | ({"remote": True, **place} if self.remote else {})
 
 
 @dataclass(frozen=True)
@@ -169,7 +145,7 @@ def retrieve(
     k: int,
     distance: str | DatasetDistance = DEFAULT_DISTANCE,
     where: Filter | None = None,
-    hub: Shelf | None = None,
+    hub: HubCache | None = None,
 ) -> QueryResult:
     """The k nearest supernets of a registry.
 
@@ -194,17 +170,16 @@ def retrieve(
     measure = get_distance(distance) if isinstance(distance, str) else distance
     start = time.perf_counter()
     where = where or Filter()
-    count, vector = max(k, SHORTLIST), embed(target.sketch)
-    backbone = target.sketch.backbone
-    nearest = registry.search(vector, count, backbone=backbone, encoder=ENCODER_ID, where=where)
+    count = max(k, SHORTLIST)
+    nearest = registry.search(target.sketch, count, where=where)
     here = registry.records([id for id, _ in nearest])
-    found: list[tuple[Candidate, Registry | Shelf]] = [(record, registry) for record in here.values()]
+    found: list[tuple[Candidate, Registry | HubCache]] = [(record, registry) for record in here.values()]
     if hub is not None:
         seen = {one.id: one for one in hub.list() if where.fits(one)}
         for id in registry.records([*seen]):
             del seen[id]
         if seen:
-            there = hub.search(vector, count, backbone=backbone, encoder=ENCODER_ID, allowed=set(seen))
+            there = hub.search(target.sketch, count, allowed=set(seen))
             found += [(seen[id], hub) for id, _ in there]
     listed = time.perf_counter()
     candidates = {candidate.id: candidate for candidate, _ in found}
@@ -258,7 +233,7 @@ def _explain(count: int) -> NoReturn:
     )
 
 
-def _sources(shelf: Registry | Shelf, id: str) -> list[Source]:
+def _sources(shelf: Registry | HubCache, id: str) -> list[Source]:
     """The datasets of one candidate; none if it was removed since it was found."""
     try:
         sketches = shelf.sketches(id)

@@ -14,7 +14,7 @@ import torch
 from snt_zoo.data import ImageDataset
 from snt_zoo.data.joining import join
 from snt_zoo.encoders.backbone import DEFAULT_BACKBONE
-from snt_zoo.encoders.embedding import ENCODER_ID
+from snt_zoo.encoders.embedding import MOMENTS
 from snt_zoo.encoders.sketch import Sketch, sketch
 from snt_zoo.networks.bounds import Limits
 from snt_zoo.networks.distributed import Team
@@ -276,7 +276,7 @@ def _bundle_config(
             "licence": licence,
             "tags": list(tags),
             "backbone": sketches[0].backbone,
-            "encoder": ENCODER_ID,
+            "encoder": MOMENTS.id,
         }
     )
 

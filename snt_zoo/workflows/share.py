@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from snt_zoo.encoders.embedding import ENCODER_ID, embed
 from snt_zoo.errors import HubError, NotInRegistryError
-from snt_zoo.registry.hub.arrival import Pulled, pull_into
+from snt_zoo.registry.arrival import Pulled, pull_into
 from snt_zoo.registry.hub.origins import Origin, Origins
 from snt_zoo.registry.hub.package import pack_folder
 from snt_zoo.registry.hub.pull import DEFAULT_MAX_BYTES
@@ -106,8 +105,6 @@ def pull(
         zoo.registry,
         zoo.hub,
         RepoRef.parse(repo),
-        embed=embed,
-        encoder=ENCODER_ID,
         out=None if out is None else Path(out),
         max_bytes=max_bytes,
         verify_key=None if verify_key is None else Path(verify_key),
@@ -126,7 +123,7 @@ def sync(zoo: Shelves, *, on_repo: Callable[[int, str], None] | None = None) -> 
     Raises:
         HubUnavailableError: the Hub cannot be reached; what was known before is kept.
     """
-    return sync_cache(zoo.hub, cache_of(zoo), embed=embed, encoder=ENCODER_ID, on_repo=on_repo)
+    return sync_cache(zoo.hub, cache_of(zoo), on_repo=on_repo)
 
 
 def origin(zoo: Shelves, id: str) -> Origin | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Protocol
 
-from snt_zoo.encoders.embedding import ENCODER_ID, embed
 from snt_zoo.errors import HubError, NotInRegistryError
 from snt_zoo.registry.catalog.filters import Filter
 from snt_zoo.registry.hub.cache import HubCache
@@ -27,7 +26,7 @@ class Shelves(Protocol):
 
 def cache_of(zoo: Shelves) -> HubCache:
     """What is kept of the Hub."""
-    return HubCache(zoo.registry.home, endpoint=zoo.hub.place, encoder=ENCODER_ID)
+    return HubCache(zoo.registry.home, endpoint=zoo.hub.place, encoder=zoo.registry.encoder)
 
 
 def seen_on_hub(zoo: Shelves) -> HubCache:
@@ -39,7 +38,7 @@ def seen_on_hub(zoo: Shelves) -> HubCache:
     cache = cache_of(zoo)
     if not cache.is_there():
         raise HubError("nothing is known of the Hub yet: run `snt-zoo sync` once, or leave out --hub")
-    cache.embed_anew(embed)
+    cache.embed_anew()
     return cache
 
 

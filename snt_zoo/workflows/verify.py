@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from snt_zoo.encoders.embedding import ENCODER_ID, embed
 from snt_zoo.errors import DamagedCatalogError
 from snt_zoo.registry.registry import Registry
 from snt_zoo.registry.upkeep.verification import Verification
@@ -36,8 +35,8 @@ def verify(
     try:
         registry = Registry.open(home)
         full = None if id is None else registry.resolve(id)
-        return registry.verify(full, embed=embed, encoder=ENCODER_ID, repair=repair, on_bundle=on_bundle)
+        return registry.verify(full, repair=repair, on_bundle=on_bundle)
     except DamagedCatalogError:
         if not repair:
             raise
-        return Registry.rescue(home, embed=embed, encoder=ENCODER_ID)[1]
+        return Registry.rescue(home)[1]

@@ -8,6 +8,7 @@ import os
 import shutil
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,14 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
+from snt_zoo.encoders.embedding import MOMENTS
 from snt_zoo.encoders.sketch import COVARIANCE_DIM, FULL_COVARIANCES, Sketch
 from snt_zoo.networks.supernet import NetworkConfig, Supernet
 from snt_zoo.registry import BundleConfig, Registry, describe, write_bundle
 from snt_zoo.registry.bundle.weights import DtypeName
 
 BACKBONE = "tiny/gauss-64"
-ENCODER = "means-v1"
+ENCODER = MOMENTS.id
 
 
 def network(*, seed: int = 0, classes: int = 3, channels: int = 2, space: str = "nas_bench_201") -> Supernet:
@@ -57,11 +59,6 @@ def sketch(*, seed: int = 0, classes: int = 3, backbone: str = BACKBONE, name: s
         sample_labels=torch.randint(0, classes, (4,), generator=generator),
     )
     return Sketch.from_tensors(made.to_tensors(), made.to_meta())
-
-
-def embed(sketch: Sketch) -> Tensor:
-    """A vector of 64 numbers, not of unit length."""
-    return sketch.means.mean(0)
 
 
 def source(name: str = "shapes", **changes: Any) -> dict[str, Any]:
@@ -193,7 +190,6 @@ def snapshot(registry: Registry) -> dict[str, Any]:
         tables = ("bundles", "vectors", "sources", "tags", "metrics", "files", "aliases", "seeded", "state")
         rows = {table: connection.execute(f"SELECT * FROM {table}").fetchall() for table in tables}
     connection.close()
-    query = torch.ones(64)
     return {
         "files": {
             str(path.relative_to(home)): path.read_bytes()
@@ -204,5 +200,53 @@ def snapshot(registry: Registry) -> dict[str, Any]:
         "folders": sorted(path.name for path in (home / "bundles").iterdir()),
         "rows": rows,
         "list": registry.list(),
-        "search": registry.search(query, 99, backbone=BACKBONE, encoder=ENCODER),
+        "search": registry.search(sketch(seed=99), 99),
     }
+
+
+def damage(path: Path) -> None:
+    """Other bytes in the file itself, so in every link to it."""
+    raw = bytearray(path.read_bytes())
+    raw[len(raw) // 2] ^= 1
+    path.chmod(0o644)
+    path.write_bytes(raw)
+
+
+def swap(path: Path) -> None:
+    """Other bytes under the file's name alone: its blob stays good."""
+    raw = bytearray(path.read_bytes())
+    raw[len(raw) // 2] ^= 1
+    path.unlink()
+    path.write_bytes(raw)
+
+
+def execute(registry: Registry, *statements: str) -> None:
+    with closing(sqlite3.connect(registry.home / "catalog.sqlite")) as connection, connection:
+        for statement in statements:
+            connection.execute(statement)
+
+
+def blobs(registry: Registry) -> dict[str, Path]:
+    return {path.name: path for path in registry._store.blobs.all()}
+
+
+HEADS = (3, 4)
+
+
+def generalist(folder: Path, **changes: Any) -> Path:
+    """A bundle of two sources, whose sketches are those of seeds 0 and 1."""
+    plain = network(classes=sum(HEADS))
+    config = NetworkConfig(plain.config.space, plain.config.hyperparameters, sum(HEADS), 16, heads=HEADS)
+    net = Supernet(config)
+    net.load_state_dict(plain.state_dict())
+    entries = [
+        source(f"d{index}", classes=size, val_accuracy=0.5 + index / 10, test_accuracy=0.4)
+        for index, size in enumerate(HEADS)
+    ]
+    training = {**config_data(net)["training"], "datasets": entries}
+    sketches = [sketch(seed=index, classes=size, name=f"d{index}") for index, size in enumerate(HEADS)]
+    return make_bundle(folder, net=net, sketches=sketches, training=training, **changes)
+
+
+def kinds(registry: Registry, **changes: object) -> set[str]:
+    return {problem.kind for problem in registry.verify(**changes).problems}  # type: ignore[arg-type]

@@ -8,14 +8,13 @@ from typing import Any
 
 import pytest
 
-from snt_zoo.encoders.embedding import ENCODER_ID
-from snt_zoo.encoders.embedding import embed as encode
+from snt_zoo.encoders.target import Target
 from snt_zoo.errors import NoMatchError
 from snt_zoo.registry import Record, Registry, retrieval
 from snt_zoo.registry.catalog.filters import Filter
 from snt_zoo.registry.catalog.lookup import Lookup
 from snt_zoo.registry.retrieval import retrieve
-from tests.registry.making import make_bundle, sketch
+from tests.registry.making import generalist, make_bundle, sketch
 
 
 @pytest.fixture
@@ -24,7 +23,7 @@ def shelf(tmp_path: Path) -> Registry:
     for seed in range(6):
         tags = ["even"] if seed % 2 == 0 else ["odd"]
         folder = make_bundle(tmp_path / str(seed), seed=seed, name=f"n{seed}", tags=tags)
-        registry.add(folder, embed=encode, encoder=ENCODER_ID)
+        registry.add(folder)
     return registry
 
 
@@ -43,10 +42,10 @@ def test_a_query_reads_the_rows_of_its_shortlist(shelf: Registry, monkeypatch: p
 
     monkeypatch.setattr(Lookup, "select", select)
     monkeypatch.setattr(Lookup, "get_all", get_all)
-    found = retrieve(shelf, sketch(seed=3), k=1)
+    found = retrieve(shelf, Target(sketch(seed=3)), k=1)
     assert found[0].id.startswith("n3-") and len(read) == 2
     read.clear()
-    found = retrieve(shelf, sketch(seed=3), k=3, where=Filter(tag="even", exclude=("n0",)))
+    found = retrieve(shelf, Target(sketch(seed=3)), k=3, where=Filter(tag="even", exclude=("n0",)))
     assert {match.id.split("-")[0] for match in found} == {"n2", "n4"} == {id.split("-")[0] for id in read}
 
 
@@ -54,15 +53,15 @@ def test_constraints_that_nothing_meets_are_told_from_an_empty_registry(
     shelf: Registry, tmp_path: Path
 ) -> None:
     with pytest.raises(NoMatchError, match="none of the 6 supernets"):
-        retrieve(shelf, sketch(), k=1, where=Filter(max_params=1))
+        retrieve(shelf, Target(sketch()), k=1, where=Filter(max_params=1))
     with pytest.raises(NoMatchError, match="holds no supernet"):
-        retrieve(Registry.open(tmp_path / "empty"), sketch(), k=1)
+        retrieve(Registry.open(tmp_path / "empty"), Target(sketch()), k=1)
 
 
 def test_what_is_removed_while_a_query_runs_is_left_out(
     shelf: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    nearest = retrieve(shelf, sketch(seed=3), k=1)[0].id
+    nearest = retrieve(shelf, Target(sketch(seed=3)), k=1)[0].id
     original = Registry.records
 
     def records(self: Registry, ids: Sequence[str]) -> dict[str, Record]:
@@ -72,7 +71,7 @@ def test_what_is_removed_while_a_query_runs_is_left_out(
         return found
 
     monkeypatch.setattr(Registry, "records", records)
-    assert nearest not in {match.id for match in retrieve(shelf, sketch(seed=3), k=6)}
+    assert nearest not in {match.id for match in retrieve(shelf, Target(sketch(seed=3)), k=6)}
 
 
 def test_of_equally_near_supernets_the_most_accurate_comes_first(tmp_path: Path) -> None:
@@ -80,7 +79,20 @@ def test_of_equally_near_supernets_the_most_accurate_comes_first(tmp_path: Path)
     for name, accuracy in [("a", None), ("b", 0.4), ("c", 0.8), ("d", 0.6)]:
         metrics = {"val_accuracy": accuracy, "test_accuracy": None, "seconds_per_image": 0.5}
         folder = make_bundle(tmp_path / name, name=name, metrics=metrics)
-        registry.add(folder, embed=encode, encoder=ENCODER_ID)
-    found = retrieve(registry, sketch(seed=1), k=4)
+        registry.add(folder)
+    found = retrieve(registry, Target(sketch(seed=1)), k=4)
     assert len({match.distance for match in found}) == 1
     assert [match.id[0] for match in found] == ["c", "d", "b", "a"]
+
+
+def test_it_is_found_by_each_source_but_after_that_sources_own_supernet(tmp_path: Path) -> None:
+    registry = Registry.open(tmp_path / "home")
+    alone = make_bundle(tmp_path / "alone", name="z-alone", sketches=[sketch(seed=0, name="d0")])
+    for folder in (generalist(tmp_path / "all", name="a-generalist"), alone):
+        registry.add(folder)
+    found = retrieve(registry, Target(sketch(seed=0)), k=2)
+    assert [match.id.rsplit("-", 1)[0] for match in found] == ["z-alone", "a-generalist"]
+    assert found[0].distance == found[1].distance
+    found = retrieve(registry, Target(sketch(seed=1, classes=4)), k=1)
+    assert found[0].id.startswith("a-generalist")
+    assert {pair.source for pair in found[0].class_matches} == {"d1"}

@@ -11,7 +11,8 @@ import numpy as np
 
 from snt_zoo.registry.catalog.catalog import Catalog
 from snt_zoo.registry.catalog.records import Record
-from snt_zoo.registry.catalog.vectors import Maker, Vectors
+from snt_zoo.registry.catalog.vectors import Ids, Maker, Vectors
+from snt_zoo.registry.index.base_index import make_base
 from tests.registry.making import BACKBONE, ENCODER
 
 DIM = 8
@@ -66,3 +67,14 @@ def brute_force(
         if allowed is None or id in allowed
     }
     return sorted(scores.items(), key=lambda pair: (-pair[1], pair[0]))[:k]
+
+
+def base_of(ids: Ids, vectors: Vectors, *, lists: int):  # type: ignore[no-untyped-def]
+    base = make_base(vectors.shape[1], lists, vectors)
+    base.add_with_ids(vectors, ids)
+    return base
+
+
+def exact(ids: Ids, vectors: Vectors, query: Vectors, k: int) -> list[int]:
+    scores = vectors.astype(np.float64) @ query.astype(np.float64)
+    return ids[np.argsort(-scores, kind="stable")][:k].tolist()

@@ -10,20 +10,20 @@ from __future__ import annotations
 
 import os
 import shutil
-import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from snt_zoo.encoders.sketch import Sketch
 from snt_zoo.errors import BundleError, ConfigError, IntegrityError
-from snt_zoo.formats.durable import is_empty_folder, put_in_place, sync_folder
+from snt_zoo.formats.durable import is_empty_folder, made_whole
 from snt_zoo.formats.tensor_file import dump_tensors, load_tensors, parse_header
 from snt_zoo.networks.supernet import Supernet
 from snt_zoo.registry.bundle.folder import (
     CARD,
     CONFIG,
     DATASET,
+    FILE_LIMITS,
     MANIFEST,
     MODEL,
     MODEL_HEADER_LIMIT,
@@ -35,14 +35,7 @@ from snt_zoo.registry.bundle.manifest import LISTED, Manifest, read_manifest, wr
 from snt_zoo.registry.bundle.model_card import model_card
 from snt_zoo.registry.bundle.schema import BundleConfig
 from snt_zoo.registry.bundle.sketch_file import dump_sketches, load_sketches
-from snt_zoo.registry.bundle.weights import (
-    blueprint,
-    check_claims,
-    check_spec,
-    pack,
-    stored_spec,
-    unpack,
-)
+from snt_zoo.registry.bundle.weights import blueprint, check_claims, check_spec, pack, stored_spec, unpack
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,20 +108,51 @@ def write_bundle(
         DATASET: dump_sketches(sketches),
         CARD: model_card(config).encode("utf-8"),
     }
-    partial = folder.parent / f".{folder.name}.{uuid.uuid4().hex}.partial"
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        partial.mkdir()
-        for name, content in contents.items():
-            (partial / name).write_bytes(content)
-        write_manifest(partial)
-        read_bundle(partial)
-        sync_folder(partial)
-        put_in_place(partial, folder)
+        with made_whole(folder) as partial:
+            for name, content in contents.items():
+                (partial / name).write_bytes(content)
+            write_manifest(partial)
+            read_bundle(partial)
     except OSError as error:
         raise BundleError(f"cannot write the bundle to {folder}: {error}") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    return folder
+
+
+def copy_bundle(bundle: Path, folder: Path, *, digest: str) -> Path:
+    """Copy a bundle out of a registry, whole or not at all; every hash is checked.
+
+    The copy is a folder of one's own, to be kept, edited or sent; `Registry.add` takes it back.
+
+    Args:
+        bundle: its folder in the store.
+        folder: where to; must not exist, or be empty.
+        digest: that it must have.
+
+    Returns:
+        The folder. Its files are copies: to write to them does not touch the registry.
+
+    Raises:
+        BundleError: the folder holds something, or cannot be written, or the bundle is damaged.
+    """
+    folder = folder.absolute()
+    if os.path.lexists(folder) and not is_empty_folder(folder):
+        raise BundleError(f"{folder} must not exist yet, or be an empty folder: choose another one")
+    check_folder(bundle)
+    try:
+        with made_whole(folder) as partial:
+            for name in FILE_LIMITS:
+                with open_file(bundle, name) as source, (partial / name).open("xb") as sink:
+                    shutil.copyfileobj(source, sink, 1 << 20)
+            manifest = read_manifest(partial)
+            if manifest.digest != digest:
+                raise IntegrityError(
+                    f"{bundle / MANIFEST} is not that of {bundle.name}: run `snt-zoo verify --repair`"
+                )
+            for name in LISTED:
+                manifest.check(partial, name)
+    except OSError as error:
+        raise BundleError(f"cannot write the bundle to {folder}: {error}") from error
     return folder
 
 

@@ -119,7 +119,7 @@ def _facts(config: BundleConfig) -> list[str]:
     further = config.metrics.model_extra or {}
     # Of the supernet with what it was trained to be: paths drawn from its alphas, or all operations mixed.
     whole = [
-        (f"{name} accuracy of the supernet", _share(further[key]))
+        (f"{name} accuracy of the supernet", percent(further[key]))
         for name, key in (("Validation", "supernet_val_accuracy"), ("Test", "supernet_test_accuracy"))
         if key in further
     ]
@@ -127,8 +127,8 @@ def _facts(config: BundleConfig) -> list[str]:
     rows = [
         ("Search space", f"`{network.space}` ({shape})"),
         ("Input", f"{network.input_size} × {network.input_size} pixels, RGB"),
-        (f"Validation accuracy{of_derived}", _share(config.metrics.val_accuracy)),
-        (f"Test accuracy{of_derived}", _share(config.metrics.test_accuracy)),
+        (f"Validation accuracy{of_derived}", percent(config.metrics.val_accuracy)),
+        (f"Test accuracy{of_derived}", percent(config.metrics.test_accuracy)),
         *whole,
         ("Parameters of the derived network", f"{config.params:,}"),
         ("MACs of the derived network", f"{config.macs:,}"),
@@ -138,7 +138,8 @@ def _facts(config: BundleConfig) -> list[str]:
     return ["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows), ""]
 
 
-def _share(value: float | None) -> str:
+def percent(value: float | None) -> str:
+    """A share from 0 to 1, or that it was not measured."""
     return "not measured" if value is None else f"{100 * value:.2f} %"
 
 
@@ -151,7 +152,7 @@ def _sources(sources: tuple[Source, ...]) -> list[str]:
     if any(s.test_accuracy is not None for s in sources):
         head, rule = f"{head} validation accuracy | test accuracy |", f"{rule}---|---|"
         rows = [
-            f"{row} {_share(s.val_accuracy)} | {_share(s.test_accuracy)} |"
+            f"{row} {percent(s.val_accuracy)} | {percent(s.test_accuracy)} |"
             for row, s in zip(rows, sources, strict=True)
         ]
     return [head, rule, *rows, ""]

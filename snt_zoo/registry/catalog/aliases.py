@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import getpass
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
@@ -20,7 +21,7 @@ from snt_zoo.registry.catalog.database import Database
 from snt_zoo.registry.catalog.tables import ALIASES, BUNDLES, MOVES
 
 LATEST = "latest"
-_ALIAS = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
+_WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
 _DIGEST = re.compile(r"[0-9a-f]+", re.ASCII)
 _WHY_LENGTH = 1000
 
@@ -66,11 +67,7 @@ class AliasMove:
 
 
 class Aliases:
-    """The aliases of a catalog.
-
-    Args:
-        database: of the catalog.
-    """
+    """The aliases of a catalog."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -198,11 +195,23 @@ def whoami() -> str:
 
 def check_alias(alias: str) -> None:
     """Raise `AliasError` unless that can be the name of an alias."""
-    if not _ALIAS.fullmatch(alias) or _DIGEST.fullmatch(alias):
+    if not _WORD.fullmatch(alias) or _DIGEST.fullmatch(alias):
         raise AliasError(
             f"{ascii(alias)[:80]} is no name for an alias: use up to 64 letters, digits, '.', '_' and "
             "'-', and not the digits of a digest (0-9, a-f) alone"
         )
+
+
+def check_tags(tags: Iterable[str]) -> tuple[str, ...]:
+    """The tags themselves; raises `AliasError` for one that a bundle's config could not hold."""
+    found = tuple(tags)
+    for tag in found:
+        if not _WORD.fullmatch(tag):
+            raise AliasError(
+                f"{ascii(tag)[:80]} is no tag: use up to 64 letters, digits, '.', '_' and '-', the first a "
+                "letter or a digit"
+            )
+    return found
 
 
 def _check_why(why: str) -> None:

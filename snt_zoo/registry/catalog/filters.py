@@ -3,41 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
 import sqlalchemy as sa
 
+from snt_zoo.registry.catalog.records import Candidate
 from snt_zoo.registry.catalog.tables import BUNDLES, METRICS, SOURCES, TAGS
 
 Condition = sa.ColumnElement[bool]
-
-
-class Candidate(Protocol):
-    """What a query must know of a supernet before it compares sketches."""
-
-    @property
-    def id(self) -> str:
-        """Name and start of the digest."""
-
-    @property
-    def space(self) -> str:
-        """Search space."""
-
-    @property
-    def sources(self) -> tuple[str, ...]:
-        """Names of the datasets it was trained on."""
-
-    @property
-    def tags(self) -> tuple[str, ...]:
-        """As its author gave them."""
-
-    @property
-    def params(self) -> int:
-        """Weights of the network that its genotype derives to."""
-
-    @property
-    def macs(self) -> int:
-        """Multiply-accumulates of that network."""
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from snt_zoo.registry.catalog.lookup import Lookup
@@ -36,13 +36,7 @@ class Origin:
     def to_json(self) -> dict[str, Any]:
         """Plain data."""
         sources = [{"name": name, "fingerprint": fingerprint} for name, fingerprint in self.sources]
-        return {
-            "id": self.id,
-            "here": self.here,
-            "sources": sources,
-            "seed": self.seed,
-            "code_version": self.code_version,
-        }
+        return asdict(self) | {"sources": sources}
 
 
 @dataclass(frozen=True)

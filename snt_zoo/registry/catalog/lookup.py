@@ -10,11 +10,11 @@ from typing import Any
 import sqlalchemy as sa
 
 from snt_zoo.errors import NewerRegistryError
-from snt_zoo.registry.catalog import rows
+from snt_zoo.registry.catalog import rows, vector_rows
 from snt_zoo.registry.catalog.database import Database
 from snt_zoo.registry.catalog.filters import Filter, begins
 from snt_zoo.registry.catalog.records import Record
-from snt_zoo.registry.catalog.tables import BUNDLES, FILES, SCHEMA_VERSION, SEEDED, STATE, VECTORS
+from snt_zoo.registry.catalog.tables import BUNDLES, FILES, SCHEMA_VERSION, SEEDED, STATE
 from snt_zoo.registry.catalog.vectors import Maker
 
 _IDS_AT_ONCE = 500  # SQLite takes a bounded number of parameters
@@ -140,7 +140,7 @@ class Lookup:
     def maker(self, *, without: str | None = None) -> Maker | None:
         """What made the vectors (of all bundles but one); None if there are none."""
         with self.read() as connection:
-            return _maker(connection, without)
+            return vector_rows.maker(connection, without=without)
 
     def _records(self, conditions: Sequence[sa.ColumnElement[bool]]) -> list[Record]:
         with self.read() as connection:
@@ -149,13 +149,3 @@ class Lookup:
 
 def _state(key: str) -> sa.Select[Any]:
     return sa.select(STATE.c.value).where(STATE.c.key == key)
-
-
-def _maker(connection: sa.Connection, without: str | None = None) -> Maker | None:
-    # One row speaks for all: an add of another maker is refused.
-    size = sa.func.length(VECTORS.c.data)
-    query = sa.select(BUNDLES.c.backbone, BUNDLES.c.encoder, size).join_from(VECTORS, BUNDLES)
-    if without is not None:
-        query = query.where(BUNDLES.c.id != without)
-    row = connection.execute(query.limit(1)).first()
-    return None if row is None else Maker(row[0], row[1], row[2] // 4)

@@ -1,5 +1,4 @@
-"""A record: what the catalog knows of one bundle, enough to list and to filter without opening
-it."""
+"""A record: what the catalog knows of one bundle, enough to list and to filter without opening it."""
 
 from __future__ import annotations
 
@@ -14,8 +13,8 @@ from snt_zoo.registry.bundle.schema import BundleConfig
 
 
 @dataclass(frozen=True)
-class Record:
-    """One bundle of the registry: one version of what its name stands for.
+class Candidate:
+    """What a query must know of a supernet, wherever it is, before it compares sketches.
 
     Args:
         id: name and start of the digest.
@@ -24,12 +23,30 @@ class Record:
         space: search space.
         params: weights of the network derived from its genotype.
         macs: multiply-accumulates of that network for one image.
-        supernet_params: weights of the supernet.
         sources: names of the datasets it was trained on.
-        tags: as its author gave them, with those that were added and without those removed here.
+        tags: as its author gave them; in a registry some may have been added or removed.
+        licence: SPDX id or text.
+    """
+
+    id: str
+    name: str
+    digest: str
+    space: str
+    params: int
+    macs: int
+    sources: tuple[str, ...]
+    tags: tuple[str, ...]
+    licence: str
+
+
+@dataclass(frozen=True)
+class Record(Candidate):
+    """One bundle of the registry: one version of what its name stands for.
+
+    Args:
+        supernet_params: weights of the supernet.
         val_accuracy: from 0 to 1, of the derived network; None if not measured.
         test_accuracy: likewise.
-        licence: SPDX id or text.
         backbone: id of the backbone that made its sketches.
         encoder: id of the encoder that made its vectors in this registry.
         added_at: when, ISO 8601, UTC.
@@ -42,18 +59,9 @@ class Record:
         aliases: names that stand for this version now, as `latest`.
     """
 
-    id: str
-    name: str
-    digest: str
-    space: str
-    params: int
-    macs: int
     supernet_params: int
-    sources: tuple[str, ...]
-    tags: tuple[str, ...]
     val_accuracy: float | None
     test_accuracy: float | None
-    licence: str
     backbone: str
     encoder: str
     added_at: str

@@ -6,13 +6,12 @@ import json
 import secrets
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import sqlalchemy as sa
 
+from snt_zoo.registry.catalog.database import Database
 from snt_zoo.registry.catalog.tables import BUNDLES, STATE, VECTORS
 from snt_zoo.registry.catalog.vectors import Ids, Maker, Vectors
 
@@ -21,20 +20,12 @@ _GENERATION = "generation"
 
 Condition = sa.ColumnElement[bool]
 
+_DIM = sa.func.length(VECTORS.c.data).op("/")(4)
+_MAKERS = sa.select(BUNDLES.c.backbone, BUNDLES.c.encoder, _DIM).join_from(VECTORS, BUNDLES)
 _STATE = sa.select(STATE.c.key, STATE.c.value)
 _EACH = sa.select(sa.func.json_each(sa.bindparam("values")).table_valued("value").c.value)
 """Values as a table: one parameter, however many they are."""
 _FOUND = sa.select(VECTORS.c.bundle, VECTORS.c.data).where(VECTORS.c.id.in_(_EACH)).order_by(VECTORS.c.id)
-
-
-class Transactions(Protocol):
-    """What the catalog's database offers."""
-
-    def read(self) -> AbstractContextManager[sa.Connection]:
-        """A transaction that sees one moment."""
-
-    def write(self) -> AbstractContextManager[sa.Connection]:
-        """A transaction that changes something, whole or not at all."""
 
 
 @dataclass(frozen=True)
@@ -56,20 +47,24 @@ def state(connection: sa.Connection) -> State:
     return State(values.get(_GENERATION), int(values.get("revision", 0)))
 
 
-def name_catalog(transactions: Transactions) -> None:
+def name_catalog(database: Database) -> None:
     """Give the catalog its generation, unless it has one."""
     row = {"key": _GENERATION, "value": secrets.randbits(63)}
-    with transactions.write() as connection:
+    with database.write() as connection:
         connection.execute(STATE.insert().prefix_with("OR IGNORE").values(row))
 
 
-def maker(connection: sa.Connection) -> Maker | None:
-    """What made the vectors; None if there are none."""
+def maker(connection: sa.Connection, *, without: str | None = None) -> Maker | None:
+    """What made the vectors (of all bundles but one); None if there are none."""
     # One row speaks for all: an add of another maker is refused.
-    size = sa.func.length(VECTORS.c.data)
-    query = sa.select(BUNDLES.c.backbone, BUNDLES.c.encoder, size).join_from(VECTORS, BUNDLES)
+    query = _MAKERS if without is None else _MAKERS.where(BUNDLES.c.id != without)
     row = connection.execute(query.limit(1)).first()
-    return None if row is None else Maker(row[0], row[1], row[2] // 4)
+    return None if row is None else Maker(*row)
+
+
+def makers(connection: sa.Connection) -> list[Maker]:
+    """What made the vectors: more than one maker only where a catalog was spoilt."""
+    return [Maker(*row) for row in connection.execute(_MAKERS.distinct())]
 
 
 def count(connection: sa.Connection, *, after: int = -1) -> int:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from snt_zoo.encoders.embedding import DatasetEncoder
 from snt_zoo.encoders.sketch import Sketch
 from snt_zoo.errors import IndexMismatchError, RegistryError
 
-Embed = Callable[[Sketch], Tensor]
-"""Makes a vector, ``dim``, of a sketch."""
 Vectors = NDArray[np.float32]
 Ids = NDArray[np.int64]
 
@@ -49,7 +48,7 @@ class Maker:
         raise IndexMismatchError(
             f"the registry's vectors were made by the encoder {self.encoder!r} with {self.dim} "
             f"numbers, these by {other.encoder!r} with {other.dim}, and cannot be compared: make "
-            "the registry's anew with Registry.rebuild_index(embed=…, encoder=…)"
+            "the registry's anew with Registry.rebuild_index(from_bundles=True)"
         )
 
 
@@ -77,9 +76,9 @@ def unit(vector: Tensor, *, what: str) -> Vectors:
     return result
 
 
-def embeddings(sketches: Sequence[Sketch], embed: Embed) -> Vectors:
+def embeddings(sketches: Sequence[Sketch], encoder: DatasetEncoder) -> Vectors:
     """Unit vectors of sketches, ``n x dim``; raises `RegistryError` as `unit` does."""
-    rows = [unit(embed(sketch), what=f"the sketch of {sketch.name!r}") for sketch in sketches]
+    rows = [unit(encoder.embed(sketch), what=f"the sketch of {sketch.name!r}") for sketch in sketches]
     if len({len(row) for row in rows}) != 1:
         raise RegistryError("the encoder gave vectors of different dimensions: it must give one")
     return np.stack(rows)

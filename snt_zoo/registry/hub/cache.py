@@ -12,18 +12,19 @@ import contextlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
 import sqlalchemy as sa
 from numpy.typing import NDArray
 from sqlalchemy.pool import NullPool
-from torch import Tensor
 
+from snt_zoo.encoders.embedding import DatasetEncoder
 from snt_zoo.encoders.sketch import Sketch
 from snt_zoo.errors import NotInRegistryError, RegistryError
 from snt_zoo.registry.bundle.sketch_file import load_sketches
-from snt_zoo.registry.catalog.vectors import Embed, embeddings, unit
+from snt_zoo.registry.catalog.vectors import embeddings
 from snt_zoo.registry.hub.seen import Indexed, RemoteRecord
 
 FILE = "hub.sqlite"
@@ -65,18 +66,18 @@ _SUPERNETS = sa.Table(
 
 
 class HubCache:
-    """The cache of one Hub; a shelf of supernets as `retrieve` wants it.
+    """The cache of one Hub.
 
     Args:
         home: folder of the registry.
         endpoint: of the Hub; what was seen of another is kept, and not shown.
-        encoder: id of the encoder whose vectors are searched.
+        encoder: makes the vectors, and those of queries.
     """
 
-    def __init__(self, home: Path, *, endpoint: str, encoder: str) -> None:
+    def __init__(self, home: Path, *, endpoint: str, encoder: DatasetEncoder) -> None:
         self.path = home / FILE
         self._endpoint = endpoint
-        self._encoder = encoder
+        self.encoder = encoder
         self._engine = sa.create_engine(
             sa.URL.create("sqlite", database=str(self.path)),
             poolclass=NullPool,
@@ -137,18 +138,18 @@ class HubCache:
         with self._transaction() as connection:
             self._delete(connection, repos)
 
-    def embed_anew(self, embed: Embed) -> None:
+    def embed_anew(self) -> None:
         """Make the vectors of an earlier encoder anew, from the sketches that are kept."""
         table = _SUPERNETS
-        stale = table.c.encoder != self._encoder
+        stale = table.c.encoder != self.encoder.id
         query = sa.select(table.c.endpoint, table.c.repo, table.c.sketches, table.c.backbone).where(stale)
         with self._transaction() as connection:
             for endpoint, repo, raw, backbone in connection.execute(query).all():
-                vectors = embeddings(load_sketches(raw, backbone=backbone), embed)
+                vectors = embeddings(load_sketches(raw, backbone=backbone), self.encoder)
                 connection.execute(
                     table.update()
                     .where(table.c.endpoint == endpoint, table.c.repo == repo)
-                    .values(encoder=self._encoder, vectors=vectors.astype("<f4").tobytes())
+                    .values(encoder=self.encoder.id, vectors=vectors.astype("<f4").tobytes())
                 )
 
     def refused(self) -> list[tuple[str, str]]:
@@ -163,37 +164,24 @@ class HubCache:
     def list(self) -> list[RemoteRecord]:
         """The supernets on the Hub, by repository; the same content in several is listed once."""
         table = _SUPERNETS.c
-        columns = (
-            table.id, table.name, table.digest, table.space, table.params, table.macs, table.sources,
-            table.tags, table.licence, table.repo, table.commit,
-        )  # fmt: skip
+        columns = [table[field.name] for field in fields(RemoteRecord)]
         with self._transaction() as connection:
             rows = connection.execute(
                 sa.select(*columns).where(self._here(_SUPERNETS)).order_by(table.repo)
             ).all()
         records: dict[str, RemoteRecord] = {}
         for row in rows:
-            fields = dict(row._mapping)
-            fields["sources"] = tuple(json.loads(fields["sources"]))
-            fields["tags"] = tuple(json.loads(fields["tags"]))
-            records.setdefault(fields["id"], RemoteRecord(**fields))
+            lists = {name: tuple(json.loads(row._mapping[name])) for name in ("sources", "tags")}
+            records.setdefault(row.id, RemoteRecord(**{**row._mapping, **lists}))
         return [*records.values()]
 
-    def search(
-        self,
-        vector: Tensor,
-        k: int,
-        *,
-        backbone: str,
-        encoder: str,
-        allowed: AbstractSet[str] | None = None,
-    ) -> Answers:
+    def search(self, sketch: Sketch, k: int, *, allowed: AbstractSet[str] | None = None) -> Answers:
         """The supernets whose best sketch is nearest; as `Registry.search`.
 
         Those of another backbone or encoder cannot be compared and are left out.
         """
-        query = unit(vector, what="the query")
-        owners, vectors = self._vectors(backbone, encoder, len(query), allowed)
+        (query,) = embeddings([sketch], self.encoder)
+        owners, vectors = self._vectors(sketch.backbone, len(query), allowed)
         best: dict[str, float] = {}
         if owners:
             scores = vectors @ query
@@ -222,12 +210,12 @@ class HubCache:
     # ---- inside ---------------------------------------------------------------------------------
 
     def _vectors(
-        self, backbone: str, encoder: str, dim: int, allowed: AbstractSet[str] | None
+        self, backbone: str, dim: int, allowed: AbstractSet[str] | None
     ) -> tuple[Sequence[str], NDArray[np.float32]]:
         """Every vector that compares, and whose it is."""
         table = _SUPERNETS.c
         query = sa.select(table.id, table.vectors).where(
-            self._here(_SUPERNETS), table.backbone == backbone, table.encoder == encoder
+            self._here(_SUPERNETS), table.backbone == backbone, table.encoder == self.encoder.id
         )
         owners: list[str] = []
         parts: list[bytes] = []
@@ -241,20 +229,12 @@ class HubCache:
 
     def _row(self, one: Indexed, record: RemoteRecord, vectors: NDArray[np.float32]) -> dict[str, object]:
         return {
-            "endpoint": self._endpoint,
-            "repo": one.repo,
-            "commit": one.commit,
-            "id": record.id,
-            "name": record.name,
-            "digest": record.digest,
-            "space": record.space,
-            "params": record.params,
-            "macs": record.macs,
+            **vars(record),
             "sources": json.dumps(record.sources),
             "tags": json.dumps(record.tags),
-            "licence": record.licence,
+            "endpoint": self._endpoint,
             "backbone": one.backbone,
-            "encoder": one.encoder,
+            "encoder": self.encoder.id,
             "sketches": one.sketches,
             "vectors": vectors.astype("<f4").tobytes(),
         }

@@ -16,7 +16,7 @@ from typing import Any
 from snt_zoo.networks.ensemble import Ensemble
 from snt_zoo.networks.evaluate import input_sizes
 from snt_zoo.networks.model_folder import LoadedModel
-from snt_zoo.registry.bundle.model_card import model_card, plain, quoted
+from snt_zoo.registry.bundle.model_card import model_card, percent, plain, quoted
 from snt_zoo.registry.bundle.schema import BundleConfig
 from snt_zoo.registry.hub.layout import TAG
 from snt_zoo.registry.hub.refs import is_repo
@@ -59,7 +59,7 @@ def derived_card(loaded: LoadedModel, repo: str, *, base: str | None = None) -> 
         ("Search space", f"`{plain(space)}`"),
         ("Derived from", plain(loaded.source) or "not stated"),
         ("Input", f"{sizes} pixels, RGB"),
-        *((f"{part.capitalize()} accuracy", _percent(value)) for part, value in accuracies.items()),
+        *((f"{part.capitalize()} accuracy", percent(value)) for part, value in accuracies.items()),
     ]
     return _sealed(
         "\n".join(
@@ -153,7 +153,3 @@ def _model_index(name: str, dataset: dict[str, str], accuracies: dict[str, float
     if not results:
         return []
     return [f"model-index: {json.dumps([{'name': name, 'results': results}], ensure_ascii=False)}"]
-
-
-def _percent(share: float | None) -> str:
-    return "not measured" if share is None else f"{100 * share:.2f} %"

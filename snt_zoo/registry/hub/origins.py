@@ -55,11 +55,7 @@ class Origin:
 
 
 class Origins:
-    """The origins of a registry's bundles.
-
-    Args:
-        home: folder of the registry.
-    """
+    """The origins of a registry's bundles."""
 
     def __init__(self, home: Path) -> None:
         self._home = home

@@ -12,9 +12,9 @@ from snt_zoo.formats.strict_json import dump_json, parse_json
 from snt_zoo.networks.model_folder import FORMAT, load_model
 from snt_zoo.registry.bundle.bundle import read_bundle
 from snt_zoo.registry.bundle.folder import CARD, CONFIG, DATASET, MANIFEST, MODEL, read_file
-from snt_zoo.registry.hub.hashing import hashes_of
 from snt_zoo.registry.hub.hub_card import derived_card, eval_results, supernet_card
 from snt_zoo.registry.hub.layout import EVAL_RESULTS, GENOTYPE, KEPT_CARD, MODEL_LIMITS, REPORT, Kind
+from snt_zoo.registry.hub.states import hashes_of
 
 Content = bytes | Path
 

@@ -21,11 +21,10 @@ from snt_zoo.registry.bundle.folder import CONFIG, DATASET, MANIFEST, MODEL
 from snt_zoo.registry.bundle.manifest import Manifest, parse_manifest
 from snt_zoo.registry.bundle.schema import BundleConfig
 from snt_zoo.registry.hub.client import HubClient
-from snt_zoo.registry.hub.hashing import Hashes, copy_hashed
 from snt_zoo.registry.hub.layout import GENOTYPE, HUB_CARD, KEPT_CARD, REPORT, Kind, kind_of, limits, wanted
 from snt_zoo.registry.hub.refs import RepoRef
 from snt_zoo.registry.hub.signing import SIGNATURE, SIGNATURE_LIMIT, check
-from snt_zoo.registry.hub.states import RemoteFile
+from snt_zoo.registry.hub.states import Hashes, RemoteFile, copy_hashed
 
 DEFAULT_MAX_BYTES = 1_000_000_000  # of a whole repository; the largest bundle of format 1 has 0.9 GB
 _CANDIDATES = (MANIFEST, CONFIG, MODEL, DATASET, GENOTYPE, REPORT, KEPT_CARD, HUB_CARD, SIGNATURE)

@@ -15,14 +15,13 @@ from typing import Any, Literal
 from snt_zoo.errors import HubConflictError, HubError, HubNotFoundError
 from snt_zoo.registry.bundle.folder import FILE_LIMITS, MANIFEST
 from snt_zoo.registry.hub.client import HubClient
-from snt_zoo.registry.hub.hashing import hashes_of
 from snt_zoo.registry.hub.hub_card import is_unedited
 from snt_zoo.registry.hub.layout import HUB_CARD, OWNED, TAG, check_name
 from snt_zoo.registry.hub.package import Content, Package
 from snt_zoo.registry.hub.redaction import redact
 from snt_zoo.registry.hub.refs import RepoRef, check_repo, check_revision
 from snt_zoo.registry.hub.signing import SIGNATURE, SIGNATURE_LIMIT, is_signed_by, sign
-from snt_zoo.registry.hub.states import RemoteFile, RepoState
+from snt_zoo.registry.hub.states import RemoteFile, RepoState, hashes_of
 from snt_zoo.version import __version__
 
 CardFate = Literal["written", "unchanged", "kept"]

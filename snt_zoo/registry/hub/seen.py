@@ -8,35 +8,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snt_zoo.registry.bundle.schema import BundleConfig
+from snt_zoo.registry.catalog.records import Candidate
 
 
 @dataclass(frozen=True)
-class RemoteRecord:
-    """A supernet on the Hub, by what its author says of it.
+class RemoteRecord(Candidate):
+    """A supernet on the Hub, by what its author says of it; `id` is what it will have in the registry.
 
     Args:
-        id: that it will have in the registry.
-        name: of the bundle.
-        digest: sha256 of its manifest, hex.
-        space: search space.
-        params: weights of the network derived from its genotype.
-        macs: multiply-accumulates of that network for one image.
-        sources: names of the datasets it was trained on.
-        tags: as its author gave them.
-        licence: SPDX id or text.
         repo: ``owner/name``.
         commit: at which it was seen.
     """
 
-    id: str
-    name: str
-    digest: str
-    space: str
-    params: int
-    macs: int
-    sources: tuple[str, ...]
-    tags: tuple[str, ...]
-    licence: str
     repo: str
     commit: str
 
@@ -68,9 +51,8 @@ class Indexed:
         size: bytes that were fetched.
         record: of a supernet; None if it is none that can be ranked.
         backbone: id of what made its sketches.
-        encoder: id of what made the vectors.
         sketches: content of `dataset.safetensors`.
-        vectors: of unit length, float32 ``n x dim``.
+        vectors: by the cache's encoder, of unit length, float32 ``n x dim``.
         reason: why there is no record.
         refused: whether that is for its content.
     """
@@ -80,7 +62,6 @@ class Indexed:
     size: int
     record: RemoteRecord | None = None
     backbone: str = ""
-    encoder: str = ""
     sketches: bytes = b""
     vectors: NDArray[np.float32] | None = None
     reason: str | None = None

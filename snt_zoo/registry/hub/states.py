@@ -1,9 +1,17 @@
-"""What the Hub says of repositories and of their files."""
+"""What the Hub says of repositories and of their files, and the two hashes by which it names contents.
+
+sha256 in LFS, and git's sha1 of a blob elsewhere.
+"""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+_PART = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -53,3 +61,54 @@ class Listed:
     repo: str
     commit: str
     names: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Hashes:
+    """What names a content.
+
+    Args:
+        size: bytes.
+        sha256: hex.
+        git_sha1: sha1 of ``blob <size>\\0`` and the content (git's object format), hex.
+    """
+
+    size: int
+    sha256: str
+    git_sha1: str
+
+    def are_of(self, file: RemoteFile) -> bool:
+        """Whether it is the content of a file in a tree."""
+        return self.size == file.size and file.oid == (self.sha256 if file.lfs else self.git_sha1)
+
+
+def hashes_of(content: bytes | Path) -> Hashes:
+    """The hashes of a content, in constant memory."""
+    if isinstance(content, Path):
+        with content.open("rb") as file:
+            return copy_hashed(file, None, size=content.stat().st_size)
+    sha1 = hashlib.sha1(_head(len(content)) + content, usedforsecurity=False)
+    return Hashes(len(content), hashlib.sha256(content).hexdigest(), sha1.hexdigest())
+
+
+def copy_hashed(source: BinaryIO, sink: BinaryIO | None, *, size: int) -> Hashes:
+    """Copy a file and hash what was copied, so that what was checked is what is kept.
+
+    Args:
+        source: read to its end, or one byte beyond `size`.
+        sink: where to; None only hashes.
+        size: expected bytes.
+    """
+    sha256, sha1 = hashlib.sha256(), hashlib.sha1(_head(size), usedforsecurity=False)
+    copied = 0
+    while copied <= size and (part := source.read(min(_PART, size + 1 - copied))):
+        sha256.update(part)
+        sha1.update(part)
+        copied += len(part)
+        if sink is not None:
+            sink.write(part)
+    return Hashes(copied, sha256.hexdigest(), sha1.hexdigest())
+
+
+def _head(size: int) -> bytes:
+    return f"blob {size}\0".encode()

@@ -18,13 +18,14 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from snt_zoo.encoders.embedding import DatasetEncoder
 from snt_zoo.errors import BundleError, HubError, HubNotFoundError, HubUnavailableError, SntZooError
 from snt_zoo.registry.bundle.bundle import bundle_id
 from snt_zoo.registry.bundle.folder import CONFIG, DATASET, FILE_LIMITS, MANIFEST
 from snt_zoo.registry.bundle.manifest import parse_manifest
 from snt_zoo.registry.bundle.schema import BundleConfig
 from snt_zoo.registry.bundle.sketch_file import load_sketches
-from snt_zoo.registry.catalog.vectors import Embed, embeddings
+from snt_zoo.registry.catalog.vectors import embeddings
 from snt_zoo.registry.hub.cache import FILE, HubCache
 from snt_zoo.registry.hub.client import HubClient
 from snt_zoo.registry.hub.layout import TAG, kind_of
@@ -76,8 +77,6 @@ def sync(
     client: HubClient,
     cache: HubCache,
     *,
-    embed: Embed,
-    encoder: str,
     workers: int = WORKERS,
     on_repo: Callable[[int, str], None] | None = None,
 ) -> SyncReport:
@@ -86,8 +85,6 @@ def sync(
     Args:
         client: of the Hub.
         cache: beside the registry's catalog.
-        embed: makes a vector of a sketch.
-        encoder: id of `embed`.
         workers: requests at a time.
         on_repo: called with the number of repositories done, and the last one's name.
 
@@ -98,7 +95,7 @@ def sync(
     start = time.perf_counter()
     with _alone(cache.path):
         cache.prepare()
-        cache.embed_anew(embed)
+        cache.embed_anew()
         listed = {one.repo: one for one in client.listing(TAG)}
         seen = cache.commits()
         fresh = [one for one in listed.values() if seen.get(one.repo) != one.commit]
@@ -108,7 +105,7 @@ def sync(
         size = done = 0
 
         def look(one: Listed) -> Indexed | tuple[str, str]:
-            return _look(client, one, embed=embed, encoder=encoder)
+            return _look(client, one, cache.encoder)
 
         for batch in _batches(_concurrently(look, fresh, workers)):
             kept = [found for found in batch if isinstance(found, Indexed)]
@@ -131,7 +128,7 @@ def sync(
         )
 
 
-def _look(client: HubClient, one: Listed, *, embed: Embed, encoder: str) -> Indexed | tuple[str, str]:
+def _look(client: HubClient, one: Listed, encoder: DatasetEncoder) -> Indexed | tuple[str, str]:
     """What a repository holds; or its name and why it cannot be reached."""
     read = 0
 
@@ -150,10 +147,10 @@ def _look(client: HubClient, one: Listed, *, embed: Embed, encoder: str) -> Inde
         config = BundleConfig.from_bytes(raw)
         raw = fetch(DATASET, min(FILE_LIMITS[DATASET], MAX_SKETCHES_BYTES))
         manifest.check_bytes(DATASET, raw)
-        vectors = embeddings(load_sketches(raw, backbone=config.backbone), embed)
+        vectors = embeddings(load_sketches(raw, backbone=config.backbone), encoder)
         id = bundle_id(config, manifest.digest)
         record = RemoteRecord.of(config, id=id, digest=manifest.digest, repo=one.repo, commit=one.commit)
-        return Indexed(one.repo, one.commit, read, record, config.backbone, encoder, raw, vectors)
+        return Indexed(one.repo, one.commit, read, record, config.backbone, raw, vectors)
     except (HubUnavailableError, HubNotFoundError) as error:
         return one.repo, str(error)  # it may be there again, or another commit may
     except (BundleError, HubError) as error:

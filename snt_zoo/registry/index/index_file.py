@@ -13,7 +13,6 @@ is never written again, so that processes can map it; the old one is deleted whe
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,6 +26,7 @@ from snt_zoo.errors import StaleIndexError
 from snt_zoo.formats.durable import sync_folder
 from snt_zoo.registry.catalog.vector_rows import State
 from snt_zoo.registry.catalog.vectors import Maker
+from snt_zoo.registry.store.blobs import sha256_of
 
 LOCK_SECONDS = 600.0  # to build an index of 10⁷ vectors takes minutes
 _LABEL = "index.json"
@@ -110,7 +110,7 @@ class IndexFile:
             raise StaleIndexError(f"{self.folder} holds vectors of {label.maker}: it is to be made anew")
         path = self.folder / label.data
         try:
-            if _sha256(path) != label.sha256:
+            if sha256_of(path) != label.sha256:
                 raise StaleIndexError(f"{path} was changed or damaged: it is to be made anew")
             index = faiss.read_index(str(path), 0 if copy else faiss.IO_FLAG_MMAP_IFC)
         except (OSError, RuntimeError) as error:
@@ -132,7 +132,7 @@ class IndexFile:
                 faiss.write_index(index, str(data))
             except RuntimeError as error:  # whatever went wrong in C++
                 raise OSError(f"{data} cannot be written: {error}") from error
-            label = label.model_copy(update={"sha256": _sha256(data)})
+            label = label.model_copy(update={"sha256": sha256_of(data)})
             text.write_text(label.model_dump_json(), encoding="utf-8")
             sync_folder(self.folder)
             data.replace(self.folder / label.data)
@@ -192,11 +192,3 @@ class IndexFile:
             if path.suffix in (".faiss", ".tmp") and path.name != keep:
                 with contextlib.suppress(OSError):
                     path.unlink()
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while part := file.read(1 << 20):
-            digest.update(part)
-    return digest.hexdigest()

@@ -20,6 +20,7 @@ import sqlalchemy as sa
 
 from snt_zoo.errors import StaleIndexError
 from snt_zoo.registry.catalog import vector_rows as rows
+from snt_zoo.registry.catalog.database import Database
 from snt_zoo.registry.catalog.vectors import Ids, Maker
 from snt_zoo.registry.index.base_index import ids_in, keep_only, lists_of, make_base
 from snt_zoo.registry.index.index_file import IndexFile, Label
@@ -54,15 +55,10 @@ class _Held:
 
 
 class IndexUpkeep:
-    """The index of a catalog, in memory and on the disk.
+    """The index of a catalog, in memory and on the disk."""
 
-    Args:
-        transactions: of the catalog.
-        folder: of the index file.
-    """
-
-    def __init__(self, transactions: rows.Transactions, folder: Path) -> None:
-        self._transactions = transactions
+    def __init__(self, database: Database, folder: Path) -> None:
+        self._database = database
         self._file = IndexFile(folder)
         self._guard = threading.RLock()
         self._held: _Held | None = None
@@ -96,9 +92,9 @@ class IndexUpkeep:
 
     def bring_up_to_date(self) -> None:
         """Write the file anew if it is much behind; if another process does so, wait only if it must."""
-        rows.name_catalog(self._transactions)
+        rows.name_catalog(self._database)
         with self._guard:
-            with self._transactions.read() as connection:
+            with self._database.read() as connection:
                 newest = -1 if self._held is None else self._held.newest
                 far = rows.count(connection, after=newest) > _FAR
             with self._file.lock(wait=far) as is_mine:
@@ -111,7 +107,7 @@ class IndexUpkeep:
             with self._file.lock(wait=True):
                 self._file.discard()
             self._held = None
-        with self._transactions.read() as connection:
+        with self._database.read() as connection:
             count = rows.count(connection)
         if count > RECENT_LIMIT:
             self.bring_up_to_date()
@@ -119,7 +115,7 @@ class IndexUpkeep:
 
     def problems(self) -> list[str]:
         """Where the file differs from the catalog."""
-        with self._transactions.read() as connection:
+        with self._database.read() as connection:
             state, maker = rows.state(connection), rows.maker(connection)
             if maker is None:
                 return []
@@ -162,7 +158,7 @@ class IndexUpkeep:
 
     def _write(self) -> None:
         """Make the file one of the catalog as it is now; under the lock."""
-        with self._transactions.read() as connection:
+        with self._database.read() as connection:
             state, maker = rows.state(connection), rows.maker(connection)
             count, newest = rows.count(connection), rows.newest(connection)
             if maker is None or count <= RECENT_LIMIT:

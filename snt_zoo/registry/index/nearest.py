@@ -16,6 +16,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from snt_zoo.registry.catalog import vector_rows as rows
+from snt_zoo.registry.catalog.database import Database
 from snt_zoo.registry.catalog.vectors import Ids, Maker, Vectors
 from snt_zoo.registry.index.index_upkeep import IndexUpkeep
 from snt_zoo.registry.index.vector_index import VectorIndex
@@ -36,16 +37,11 @@ class _Wanted:
 
 
 class NearestBundles:
-    """Search over the vectors of a catalog.
+    """Search over the vectors of a catalog."""
 
-    Args:
-        transactions: of the catalog.
-        folder: of the index file.
-    """
-
-    def __init__(self, transactions: rows.Transactions, folder: Path) -> None:
-        self._transactions = transactions
-        self._upkeep = IndexUpkeep(transactions, folder)
+    def __init__(self, database: Database, folder: Path) -> None:
+        self._database = database
+        self._upkeep = IndexUpkeep(database, folder)
         self._kept: dict[tuple[rows.State, str, str], Ids] = {}
 
     def rebuild(self) -> int:
@@ -81,14 +77,14 @@ class NearestBundles:
             IndexMismatchError: the vector cannot be compared with the catalog's.
         """
         wanted = _Wanted(vector, k, maker, allowed, tuple(where))
-        with self._transactions.read() as connection:
+        with self._database.read() as connection:
             index = self._upkeep.current(connection)
             if index is not None:
                 return self._search(connection, index, wanted)
             if rows.maker(connection) is None:
                 return []
         self._upkeep.bring_up_to_date()
-        with self._transactions.read() as connection:
+        with self._database.read() as connection:
             index = self._upkeep.current(connection, at_once=True)
             return [] if index is None else self._search(connection, index, wanted)
 

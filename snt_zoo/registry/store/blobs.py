@@ -76,7 +76,7 @@ class Blobs:
             if status.st_nlink != links[status.st_ino] + 1:
                 continue
             with contextlib.suppress(OSError):
-                blob = self.path(_sha256(entry))
+                blob = self.path(sha256_of(entry))
                 if blob.stat().st_ino == status.st_ino:
                     blob.unlink()
                     freed += status.st_size
@@ -112,12 +112,13 @@ def _link(own: Path, blob: Path, sha256: str, spare: Path) -> int:
 def has_hash(file: Path, sha256: str) -> bool:
     """Whether that is a file of that sha256; False if it is gone, or a link."""
     try:
-        return not file.is_symlink() and _sha256(file) == sha256
+        return not file.is_symlink() and sha256_of(file) == sha256
     except OSError:
         return False
 
 
-def _sha256(path: Path) -> str:
+def sha256_of(path: Path) -> str:
+    """Of a file, hex, in constant memory."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while part := file.read(1 << 20):

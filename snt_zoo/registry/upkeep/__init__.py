@@ -1,1 +1,1 @@
-"""What keeps a registry in order: verification, repair, rescue, garbage collection."""
+"""What changes a registry and keeps it in order: opening, intake, verification, repair, rescue, gc."""

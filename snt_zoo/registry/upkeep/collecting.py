@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from snt_zoo.errors import BundleError
 from snt_zoo.registry.bundle.manifest import Manifest, read_manifest
 from snt_zoo.registry.catalog.catalog import Catalog
-from snt_zoo.registry.opening import share_all
 from snt_zoo.registry.store.store import Store
+from snt_zoo.registry.upkeep.opening import share_all
 
 
 @dataclass(frozen=True)
@@ -37,25 +37,13 @@ class Collected:
 
     def to_json(self) -> dict[str, Any]:
         """Plain data."""
-        return {
-            "dry_run": self.dry_run,
-            "blobs": list(self.blobs),
-            "temporary": list(self.temporary),
-            "shared": self.shared,
-            "bytes": self.bytes,
-            "kept": self.kept,
-        }
+        return asdict(self) | {"blobs": list(self.blobs), "temporary": list(self.temporary)}
 
 
 def collect(store: Store, catalog: Catalog, *, dry_run: bool) -> Collected:
     """Delete what nothing needs; only under the store's lock.
 
     A second run finds nothing, and a file that is gone already is no failure.
-
-    Args:
-        store: of the folders.
-        catalog: of the rows.
-        dry_run: change nothing, only say what would be done.
     """
     leftovers = store.leftovers()
     freed = sum(map(_bytes_of, leftovers))

@@ -7,24 +7,25 @@ bundle's row says must follow from its files, whose manifest's sha256 is the ver
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import sqlalchemy as sa
 
+from snt_zoo.encoders.embedding import DatasetEncoder
 from snt_zoo.encoders.sketch import Sketch
 from snt_zoo.errors import BundleError, RegistryError
 from snt_zoo.registry.bundle.bundle import read_header
 from snt_zoo.registry.bundle.folder import check_folder
 from snt_zoo.registry.bundle.manifest import LISTED, Manifest, read_manifest
 from snt_zoo.registry.bundle.schema import BundleConfig
+from snt_zoo.registry.catalog import vector_rows
 from snt_zoo.registry.catalog.catalog import Catalog
 from snt_zoo.registry.catalog.records import Record, facts
 from snt_zoo.registry.catalog.rows import derived, held
-from snt_zoo.registry.catalog.tables import BUNDLES, VECTORS
-from snt_zoo.registry.catalog.vectors import Embed, Maker, embeddings
+from snt_zoo.registry.catalog.tables import VECTORS
+from snt_zoo.registry.catalog.vectors import embeddings
 from snt_zoo.registry.store.store import Store
 
 _CLOSE = 1e-4  # an encoder may round otherwise on another machine
@@ -47,24 +48,14 @@ class Problem:
     what: str
     repaired: str | None = None
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain data."""
-        return asdict(self)
-
 
 class Inspection:
-    """Checks of a store and its catalog.
+    """Checks of a store and its catalog."""
 
-    Args:
-        store: of the folders.
-        catalog: of the rows.
-        embed: makes a vector of a sketch; with it every vector is made again and compared.
-    """
-
-    def __init__(self, store: Store, catalog: Catalog, embed: Embed | None) -> None:
+    def __init__(self, store: Store, catalog: Catalog, encoder: DatasetEncoder) -> None:
         self._store = store
         self._catalog = catalog
-        self._embed = embed
+        self._encoder = encoder
         self._checked: set[int] = set()  # inodes of files whose hash was found right
 
     def bundle(self, id: str) -> Iterator[Problem]:
@@ -97,7 +88,7 @@ class Inspection:
         for line in self._catalog.database.problems():
             yield Problem("catalog", self._catalog.path.name, line)
         with self._catalog.read() as connection:
-            makers = _makers(connection)
+            makers = vector_rows.makers(connection)
         if len(makers) > 1:
             shown = "; ".join(f"{m.backbone} and {m.encoder} with {m.dim} numbers" for m in makers[:_SHOWN])
             yield Problem("vectors", self._catalog.path.name, f"vectors of several makers: {shown}")
@@ -131,10 +122,8 @@ class Inspection:
         if not all(np.isfinite(v).all() and abs(float(np.linalg.norm(v)) - 1.0) < _CLOSE for v in held):
             yield Problem("vectors", record.id, "a vector is not finite, or not of unit length")
             return
-        if self._embed is None:
-            return
         try:
-            expected = embeddings(sketches, self._embed)
+            expected = embeddings(sketches, self._encoder)
         except RegistryError as error:
             yield Problem("vectors", record.id, str(error))
             return
@@ -143,12 +132,6 @@ class Inspection:
             yield Problem(
                 "vectors", record.id, "a vector is not the one that the encoder makes of its sketch"
             )
-
-
-def _makers(connection: sa.Connection) -> list[Maker]:
-    size = sa.func.length(VECTORS.c.data)
-    query = sa.select(BUNDLES.c.backbone, BUNDLES.c.encoder, size).join_from(VECTORS, BUNDLES).distinct()
-    return [Maker(backbone, encoder, length // 4) for backbone, encoder, length in connection.execute(query)]
 
 
 def _inode(path: Path) -> int | None:

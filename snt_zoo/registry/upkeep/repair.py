@@ -17,34 +17,20 @@ import sqlalchemy as sa
 from snt_zoo.errors import BundleError, IndexMismatchError, RegistryError
 from snt_zoo.formats.durable import sync_folder
 from snt_zoo.registry.catalog import aliases
-from snt_zoo.registry.catalog.catalog import Catalog
 from snt_zoo.registry.catalog.tables import FILES
-from snt_zoo.registry.catalog.vectors import Embed, Maker
-from snt_zoo.registry.intake import Intake
+from snt_zoo.registry.catalog.vectors import Maker
 from snt_zoo.registry.store.blobs import has_hash
-from snt_zoo.registry.store.store import Store
 from snt_zoo.registry.upkeep.inspection import Inspection, Problem
+from snt_zoo.registry.upkeep.intake import Intake
 
 
 class Repair:
-    """Repairs of a store and its catalog.
+    """Repairs of a store and its catalog."""
 
-    Args:
-        store: of the folders.
-        catalog: of the rows.
-        intake: lists bundles.
-        embed: makes a vector of a sketch.
-        encoder: id of `embed`; by default the one that each bundle names.
-    """
-
-    def __init__(
-        self, store: Store, catalog: Catalog, intake: Intake, *, embed: Embed, encoder: str | None
-    ) -> None:
-        self._store = store
-        self._catalog = catalog
+    def __init__(self, intake: Intake) -> None:
+        self._store = intake.store
+        self._catalog = intake.catalog
         self._intake = intake
-        self._embed = embed
-        self._encoder = encoder
 
     def bundle(self, id: str) -> list[Problem]:
         """Mend one bundle; returns what was wrong with it, and what was done."""
@@ -80,13 +66,13 @@ class Repair:
     def makers(self, problems: Sequence[Problem]) -> list[Problem]:
         """Make every vector anew, by one encoder."""
         try:
-            self._intake.relist(embed=self._embed, encoder=self._encoder)
+            self._intake.relist()
         except (BundleError, RegistryError) as error:
             return [replace(problem, what=f"{problem.what}; not mended: {error}") for problem in problems]
         return [replace(problem, repaired="all vectors were made anew") for problem in problems]
 
     def _problems(self, id: str) -> list[Problem]:
-        return list(Inspection(self._store, self._catalog, self._embed).bundle(id))
+        return list(Inspection(self._store, self._catalog, self._intake.encoder).bundle(id))
 
     def _mend_files(self, id: str) -> str:
         with self._catalog.read() as connection:
@@ -118,7 +104,7 @@ class Repair:
 
     def _list_anew(self, id: str) -> str | None:
         try:
-            listing = self._intake.listing(id, embed=self._embed, encoder=self._encoder)
+            listing = self._intake.listing(id)
         except BundleError as error:
             away = self._store.set_aside(id)
             return f"moved to {away}: {error}"

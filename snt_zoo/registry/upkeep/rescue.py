@@ -20,8 +20,8 @@ from snt_zoo.errors import RegistryError
 from snt_zoo.formats.durable import sync_folder
 from snt_zoo.registry.catalog.catalog import Catalog
 from snt_zoo.registry.catalog.tables import BUNDLES, MOVES, SEEDED, STATE, TAGS
-from snt_zoo.registry.opening import CATALOG
 from snt_zoo.registry.store.store import Store
+from snt_zoo.registry.upkeep.opening import CATALOG
 
 
 def set_catalog_aside(home: Path) -> Path:

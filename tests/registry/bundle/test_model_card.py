@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import html
+from pathlib import Path
 
 import yaml
 from huggingface_hub import ModelCard
@@ -11,7 +12,7 @@ from markdown_it import MarkdownIt
 from snt_zoo.errors import ConfigError
 from snt_zoo.registry import BundleConfig
 from snt_zoo.registry.bundle.model_card import model_card, plain
-from tests.registry.making import config_data, network, source
+from tests.registry.making import config_data, generalist, network, source
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -36,6 +37,8 @@ HOSTILE = [
     "[x]: https://evil.example",
     "#1 @someone",
 ]
+
+
 ALLOWED = {
     "paragraph", "inline", "text", "heading", "table", "thead", "tbody", "tr", "th", "td", "fence",
     "code_inline", "link", "softbreak",
@@ -162,3 +165,9 @@ def test_any_text_leaves_card_and_front_matter_whole(description: str, names: li
     }  # fmt: skip
     kinds, _ = structure(rest)
     assert set(kinds) <= ALLOWED
+
+
+def test_the_card_tells_the_accuracy_on_each_source(tmp_path: Path) -> None:
+    card = (generalist(tmp_path / "bundle") / "README.md").read_text("utf-8")
+    assert "| validation accuracy | test accuracy |" in card
+    assert "| d1 | " in card and "60.00 % | 40.00 % |" in card

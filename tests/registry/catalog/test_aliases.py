@@ -1,4 +1,4 @@
-"""Versions, the aliases that stand for them, tags and lineage."""
+"""Versions, and the aliases that stand for them."""
 
 from __future__ import annotations
 
@@ -10,17 +10,7 @@ from hypothesis import strategies as st
 
 from snt_zoo.errors import AliasError, NotInRegistryError
 from snt_zoo.registry import Record, Registry
-from snt_zoo.registry.catalog.naming import resolve_version
-from tests.registry.making import config_data, embed, make_bundle, network
-
-
-@pytest.fixture
-def versions(tmp_path: Path, registry: Registry) -> list[Record]:
-    """Three versions of `shapes`, in the order in which they were added."""
-    return [
-        registry.add(make_bundle(tmp_path / f"v{seed}", seed=seed, name="shapes"), embed=embed)
-        for seed in (5, 6, 7)
-    ]
+from tests.registry.making import make_bundle
 
 
 def test_latest_is_what_was_added_last(registry: Registry, versions: list[Record]) -> None:
@@ -84,41 +74,10 @@ def test_latest_can_be_moved_by_hand_until_the_next_add(
 ) -> None:
     registry.aliases.move("latest", versions[0].id, why="7 was bad")
     assert registry.resolve("shapes@latest") == versions[0].id
-    new = registry.add(
-        make_bundle(tmp_path / "new", seed=8, name="shapes"), embed=embed, aliases=["best"], tags=["mine"]
-    )
+    new = registry.add(make_bundle(tmp_path / "new", seed=8, name="shapes"), aliases=["best"], tags=["mine"])
     assert new.aliases == ("best", "latest") and "mine" in new.tags
     assert registry.resolve("shapes@latest") == registry.resolve("shapes@best") == new.id
     assert registry.show(new.id) == new
-
-
-def test_a_digest_names_a_version(registry: Registry, versions: list[Record]) -> None:
-    for record in versions:
-        for length in (6, 8, 64):
-            assert registry.resolve(f"shapes@{record.digest[:length]}") == record.id
-    for text, hint in [
-        ("shapes@", "no supernet 'shapes@'"),
-        ("shapes@zzz", "there are shapes@latest"),
-        ("nothing@latest", "snt-zoo list"),
-        ("shap@latest", "no supernet has that name"),
-        ("shapes@latest@x", "no supernet"),
-        ("\ud800", "no supernet"),
-        ("shapes@\ud800", "no supernet"),
-        ("a\x00b", "no supernet"),
-    ]:
-        with pytest.raises(NotInRegistryError, match=hint) as caught:
-            registry.resolve(text)
-        assert str(caught.value).isprintable()
-    with pytest.raises(NotInRegistryError, match=r"fits 3 supernets.*shapes@latest"):
-        registry.resolve("shapes")
-
-
-def test_an_alias_comes_before_a_digest_and_half_a_digest_must_be_one() -> None:
-    digests = {"abc1": "x-1", "abd2": "x-2"}
-    assert resolve_version("x", "abc", {}, digests) == "x-1"
-    assert resolve_version("x", "abc", {"abc": "x-2"}, digests) == "x-2"
-    with pytest.raises(NotInRegistryError, match="fits 2 versions: x-1, x-2"):
-        resolve_version("x", "ab", {}, digests)
 
 
 @pytest.mark.parametrize(
@@ -130,12 +89,12 @@ def test_what_cannot_be_an_alias_or_a_tag(alias: str, registry: Registry, good: 
         registry.aliases.move(alias, id)
     assert str(caught.value).isprintable()
     with pytest.raises(AliasError):
-        registry.add(good, embed=embed, aliases=[alias])
+        registry.add(good, aliases=[alias])
     if alias not in ("beef", "0123"):
         with pytest.raises(AliasError):
             registry.tag(id, add=[alias])
         with pytest.raises(AliasError):
-            registry.add(good, embed=embed, tags=[alias])
+            registry.add(good, tags=[alias])
     assert [a.alias for a in registry.aliases.all()] == ["latest", "latest"]
 
 
@@ -181,54 +140,6 @@ def _with_two_versions(home: Path) -> Registry:
     if "home" not in _KEPT or not _KEPT["home"].exists():
         registry = Registry.open(home / "first")
         for seed in (1, 2):
-            registry.add(make_bundle(home / str(seed), seed=seed), embed=embed)
+            registry.add(make_bundle(home / str(seed), seed=seed))
         _KEPT["home"] = registry.home
     return Registry.open(shutil.copytree(_KEPT["home"], home / "copy"))
-
-
-def test_tags_are_added_and_removed_here_alone(registry: Registry) -> None:
-    id = registry.resolve("leaves")
-    digest = registry.show(id).digest
-    assert registry.tag(id, add=["green", "x", "green"]).tags == ("tiny", "green", "x")
-    assert registry.tag(id, remove=["tiny", "not-there"]).tags == ("green", "x")
-    assert [r.name for r in registry.list(tag="green")] == ["leaves"]
-    assert [r.name for r in registry.list(tag="tiny")] == ["letters"]
-    assert registry.get(id).config.tags == ("tiny",) and registry.show(id).digest == digest
-    registry.rebuild_index(embed=embed)
-    assert registry.show(id).tags == ("green", "x")
-    assert registry.show(id).aliases == ("latest",)
-
-
-def test_lineage_follows_parents_and_children(tmp_path: Path, registry: Registry) -> None:
-    training = config_data(network())["training"]
-
-    def add(name: str, parent: str | None, seed: int) -> Record:
-        changed = {**training, "parent": parent, "seed": seed}
-        return registry.add(make_bundle(tmp_path / name, seed=seed, name=name, training=changed), embed=embed)
-
-    first = add("first", "gone-00000000", 2**64 - 1)
-    second = add("second", first.id, -5)
-    third = add("third", second.id, 3)
-    found = registry.lineage(second.id)
-    assert [(o.id, o.here) for o in found.ancestors] == [(first.id, True), ("gone-00000000", False)]
-    assert [o.id for o in found.children] == [third.id]
-    assert registry.show(first.id).seed == 2**64 - 1 and found.itself.seed == -5
-    assert found.itself.sources == (("shapes", "0123456789abcdef"),)
-    assert found.itself.code_version == "0.1.0"
-    document = found.to_json()
-    assert document["ancestors"][0]["id"] == first.id and document["children"][0]["id"] == third.id
-    assert registry.lineage(registry.resolve("leaves")).ancestors == ()
-    with pytest.raises(NotInRegistryError):
-        registry.lineage("nobody")
-
-
-def test_a_line_that_bites_its_tail_ends(registry: Registry) -> None:
-    """A parent is its author's word, so two bundles may each name the other."""
-    a, b = registry.list()
-    import sqlite3
-
-    with sqlite3.connect(registry.home / "catalog.sqlite") as connection:
-        connection.execute("UPDATE bundles SET parent = ? WHERE id = ?", (b.id, a.id))
-        connection.execute("UPDATE bundles SET parent = ? WHERE id = ?", (a.id, b.id))
-    connection.close()
-    assert [o.id for o in registry.lineage(a.id).ancestors] == [b.id]

@@ -13,23 +13,13 @@ from snt_zoo.errors import (
     BundleError,
     ConfigError,
     ForbiddenFileError,
-    HubNotFoundError,
     HubUnavailableError,
     IntegrityError,
     MissingFileError,
-    SntZooError,
 )
-from snt_zoo.registry.hub.client import HubClient
-from snt_zoo.registry.hub.origins import Origins
-from snt_zoo.zoo import Zoo
-from tests.registry.making import make_bundle
-
-from .conftest import OTHER_TOKEN, TOKEN, Clients, Zoos
-from .state import Hub
-
-REPO = "alice/shapes"
-MODEL = "model.safetensors"
-Files = dict[str, bytes]
+from tests.registry.conftest import Zoos
+from tests.registry.hub.repositories import MODEL, REPO, Files, unreachable
+from tests.registry.hub.state import Hub
 
 
 def remanifest(files: Files) -> None:
@@ -38,11 +28,6 @@ def remanifest(files: Files) -> None:
     local = {name: files["card.md" if name == "README.md" else name] for name in listed}
     entries = {n: {"sha256": hashlib.sha256(c).hexdigest(), "size": len(c)} for n, c in local.items()}
     files["manifest.json"] = json.dumps({"format_version": 1, "files": entries}).encode()
-
-
-def unreachable(home: Zoo, cache: Path | None) -> Zoo:
-    """The same registry and cache without a network."""
-    return Zoo(home.registry, hub=HubClient(endpoint="http://127.0.0.1:9", token=TOKEN, cache=cache))
 
 
 def test_bits_are_equal_after_a_round_trip(hub: Hub, zoo: Zoos, good: Path) -> None:
@@ -66,20 +51,6 @@ def test_a_bundle_that_was_uploaded_as_it_is(hub: Hub, zoo: Zoos, good: Path) ->
     assert zoo().pull(REPO).added
 
 
-def test_what_is_here_is_not_fetched_again(hub: Hub, zoo: Zoos, uploaded: Files) -> None:
-    hub.seed(REPO, uploaded)
-    hub.seed("bob/copy", uploaded)
-    assert zoo().pull(REPO).added
-    before = hub.sent[MODEL]
-    again = zoo().pull(REPO)
-    assert not again.added and again.out.is_dir()
-    assert not zoo().pull("bob/copy").added
-    assert hub.sent[MODEL] == before
-    # The last one is where it was found.
-    origin = zoo().origin(again.id or "")
-    assert origin is not None and origin.repo == "bob/copy"
-
-
 def test_a_pinned_commit_in_the_cache_needs_no_network(
     hub: Hub, zoo: Zoos, uploaded: Files, tmp_path: Path
 ) -> None:
@@ -99,70 +70,6 @@ def test_a_pinned_commit_in_the_cache_needs_no_network(
     with pytest.raises(HubUnavailableError, match="cannot reach"):
         unreachable(home, tmp_path / "empty").pull(f"{REPO}@{commit}")
 
-
-def test_a_damaged_cache_is_noticed_and_mended(hub: Hub, zoo: Zoos, uploaded: Files) -> None:
-    commit = hub.seed(REPO, uploaded)
-    home = zoo()
-    id = home.pull(REPO).id
-    assert id is not None
-    home.remove(id)
-    blob = home.hub.cached(REPO, commit, MODEL)
-    assert blob is not None
-    blob.write_bytes(blob.read_bytes()[:-1] + b"\x77")
-    away = unreachable(home, home.hub.cache)
-    with pytest.raises(IntegrityError, match=r"model\.safetensors must have.*cannot be fetched again"):
-        away.pull(f"{REPO}@{commit}")
-    assert home.hub.cached(REPO, commit, MODEL) is None
-    assert home.pull(f"{REPO}@{commit}").added
-
-
-@pytest.mark.parametrize("name", [MODEL, "config.json", "dataset.safetensors", "manifest.json", "card.md"])
-def test_a_blob_corrupted_at_equal_size_is_refused(name: str, hub: Hub, zoo: Zoos, uploaded: Files) -> None:
-    commit = hub.seed(REPO, uploaded)
-    hub.corrupt.add(name)
-    with pytest.raises(IntegrityError, match=rf"{name} must have .* by the repository's tree"):
-        zoo().pull(REPO)
-    assert zoo().list() == [] and Origins(zoo().registry.home).get("shapes") is None
-    assert zoo().hub.cached(REPO, commit, name) is None  # nobody else shall load it from there
-    hub.corrupt.clear()
-    assert zoo().pull(REPO).added
-
-
-def test_an_interrupted_download_goes_on_where_it_ended(
-    hub: Hub, zoo: Zoos, uploaded: Files, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("huggingface_hub.constants.DOWNLOAD_CHUNK_SIZE", 4096)  # in place of 10 MB
-    hub.seed(REPO, uploaded)
-    half = len(uploaded[MODEL]) // 2
-    hub.cut[MODEL] = half
-    assert zoo().pull(REPO).added
-    ranges = [entry[3] for entry in hub.log if entry[1].endswith(MODEL) and entry[0] == "GET"]
-    assert ranges == [None, f"bytes={half // 4096 * 4096}-"]
-    assert hub.sent[MODEL] < len(uploaded[MODEL]) + 4096
-
-
-def test_a_private_repository(hub: Hub, zoo: Zoos, good: Path) -> None:
-    pushed = zoo().push(good, REPO, private=True)
-    assert hub.repos[REPO].private
-    for token in (None, OTHER_TOKEN):
-        with pytest.raises(HubNotFoundError, match=r"no such repository .*private.*hf auth login"):
-            zoo(token, machine="there").pull(REPO)
-    assert zoo(machine="own").pull(REPO).commit == pushed.commit
-
-
-def test_the_token_does_not_follow_to_another_host(hub: Hub, zoo: Zoos, good: Path) -> None:
-    zoo().push(good, REPO, private=True)
-    hub.other_host = True
-    there = zoo(machine="there")
-    assert there.pull(REPO).added
-    there.sync()
-    elsewhere = [entry for entry in hub.log if entry[1].startswith("cdn:")]
-    assert {entry[1].rpartition("/")[2] for entry in elsewhere} == {MODEL, "dataset.safetensors"}
-    assert all(authorization is None for _, _, authorization, _ in elsewhere)
-    assert all(entry[2] is not None for entry in hub.log if "resolve" in entry[1])
-
-
-# ---- hostile repositories ----------------------------------------------------------------------------
 
 Change = Callable[[Files], object]
 
@@ -257,63 +164,3 @@ def test_a_size_limit_holds_before_anything_is_fetched(hub: Hub, zoo: Zoos, uplo
     with pytest.raises(IntegrityError, match=r"more than the 10,000 that are allowed: raise --max-size"):
         zoo().pull(REPO, max_bytes=10_000)
     assert hub.sent == {}
-
-
-def test_harmless_bystanders_are_left_alone(hub: Hub, zoo: Zoos, uploaded: Files) -> None:
-    beside = {".gitattributes": b"", "LICENSE": b"", "sample.png": b"", ".eval_results/x.yaml": b"- 1"}
-    hub.seed(REPO, uploaded | beside)
-    assert zoo().pull(REPO).added
-    assert set(hub.sent) == {"manifest.json", "config.json", "dataset.safetensors", MODEL, "card.md"}
-
-
-@pytest.mark.parametrize(
-    ("ref", "reason"),
-    [
-        ("alice", "owner/name"),
-        ("alice/../../etc", "owner/name"),
-        ("alice/shapes@", "branch, tag or commit"),
-        ("alice/shapes@../../../x", "branch, tag or commit"),
-        ("alice/shapes@a\nb", "branch, tag or commit"),
-        ("alice/shapes@nowhere", "no such branch, tag or commit"),
-        ("alice/shapes@" + "0" * 40, "no such branch, tag or commit"),
-        ("alice/nothing", "no such repository"),
-    ],
-)
-def test_what_is_not_there(ref: str, reason: str, hub: Hub, zoo: Zoos, uploaded: Files) -> None:
-    hub.seed(REPO, uploaded)
-    with pytest.raises(SntZooError, match=reason):
-        zoo().pull(ref)
-
-
-def test_a_hostile_derived_model_is_refused(hub: Hub, zoo: Zoos, uploaded: Files, tmp_path: Path) -> None:
-    files = {"config.json": b'{"format": "x"}', "genotype.json": b"{}", MODEL: uploaded[MODEL]}
-    entries = {n: {"sha256": hashlib.sha256(c).hexdigest(), "size": len(c)} for n, c in files.items()}
-    files["manifest.json"] = json.dumps({"format_version": 1, "files": entries}).encode()
-    hub.seed("bob/model", files)
-    with pytest.raises(SntZooError, match="is not a model"):
-        zoo().pull("bob/model", out=tmp_path / "out")
-    files["manifest.json"] = json.dumps(
-        {"format_version": 1, "files": entries | {"x.bin": entries[MODEL]}}
-    ).encode()
-    hub.seed("bob/model", files)
-    with pytest.raises(ConfigError, match=r"x\.bin"):
-        zoo().pull("bob/model", out=tmp_path / "out")
-    assert not (tmp_path / "out").exists()
-
-
-def test_many_pulls_at_once_keep_every_origin(
-    hub: Hub, client: Clients, zoo: Zoos, tmp_path: Path, uploaded: Files
-) -> None:
-    from concurrent.futures import ThreadPoolExecutor
-
-    for number in range(4):
-        bundle = make_bundle(tmp_path / f"b{number}", seed=number, name=f"n{number}")
-        files = {path.name: path.read_bytes() for path in bundle.iterdir()}
-        hub.seed(f"alice/n{number}", files)
-    zoos = [zoo() for _ in range(8)]
-    with ThreadPoolExecutor(8) as pool:
-        pulled = list(pool.map(lambda i: zoos[i].pull(f"alice/n{i % 4}"), range(8)))
-    assert sum(one.added for one in pulled) == 4 and len(zoo().list()) == 4
-    for one in pulled:
-        origin = zoo().origin(one.id or "")
-        assert origin is not None and origin.repo == one.repo

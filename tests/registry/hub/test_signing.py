@@ -7,9 +7,6 @@ import sys
 from pathlib import Path
 
 import pytest
-
-pytest.importorskip("model_signing", reason='needs the extra: pip install "snt-zoo[sign]"')
-
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -21,14 +18,13 @@ from snt_zoo.search.budget import Budget
 from snt_zoo.zoo import Zoo
 from tests.cli.conftest import invoke
 from tests.conftest import TINY
+from tests.registry.conftest import Zoos
+from tests.registry.hub.repositories import MODEL, REPO, TOKEN
+from tests.registry.hub.state import Hub
 from tests.registry.making import make_bundle
 from tests.search.runs import finetune
 
-from .conftest import TOKEN, Zoos
-from .state import Hub
-
-REPO = "alice/shapes"
-MODEL = "model.safetensors"
+pytest.importorskip("model_signing", reason='needs the extra: pip install "snt-zoo[sign]"')
 
 
 def make_keys(folder: Path, name: str, *, password: bytes | None = None) -> tuple[Path, Path]:

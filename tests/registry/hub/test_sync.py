@@ -6,39 +6,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
 
 from snt_zoo.data import ImageDataset
-from snt_zoo.encoders.embedding import ENCODER_ID
 from snt_zoo.errors import HubError, HubUnavailableError, NoMatchError, NotInRegistryError
-from snt_zoo.registry.hub.cache import FILE, HubCache
 from snt_zoo.registry.hub.client import HubClient
-from snt_zoo.registry.hub.sync import sync
 from snt_zoo.search.adapting.candidates import Candidate
 from snt_zoo.workflows.shelves import cache_of
 from snt_zoo.zoo import Zoo
+from tests.registry.conftest import Zoos
+from tests.registry.hub.repositories import CARD, LIGHT, TOKEN, repository
+from tests.registry.hub.state import Hub
 from tests.registry.making import make_bundle, sketch
-
-from .conftest import TOKEN, Zoos
-from .state import Hub
-
-LIGHT = {"manifest.json", "config.json", "dataset.safetensors"}
-CARD = b"---\ntags: [snt-zoo]\n---\n"
-
-
-def repository(folder: Path, seed: int, **changes: object) -> dict[str, bytes]:
-    """A repository's files; the sketch is of that seed."""
-    made = make_bundle(folder / f"s{seed}", seed=seed, **{"name": f"s{seed}", **changes})
-    files = {path.name: path.read_bytes() for path in made.iterdir()}
-    return files | {"card.md": files["README.md"]}
-
-
-@pytest.fixture
-def stocked(hub: Hub, tmp_path: Path) -> Hub:
-    """A hub with four supernets."""
-    for seed in range(4):
-        hub.seed(f"alice/s{seed}", repository(tmp_path / "made", seed))
-    return hub
 
 
 def test_only_what_changed_is_fetched_and_never_weights(stocked: Hub, zoo: Zoos, tmp_path: Path) -> None:
@@ -124,20 +102,6 @@ def test_finetune_takes_a_repository_or_an_id_that_was_seen(
         home.finetune(match, few_digits, epochs=1, floor=False)
 
 
-def test_constraints_and_exclusions_hold_for_both(stocked: Hub, zoo: Zoos, tmp_path: Path) -> None:
-    stocked.seed("bob/darts", repository(tmp_path / "made", 7, tags=["leafy"]))
-    home = zoo()
-    home.sync()
-    everything = home.query(sketch(seed=7), k=9, hub=True)
-    assert everything[0].repo == "bob/darts"
-    without = home.query(sketch(seed=7), k=9, hub=True, exclude=["leafy"])
-    assert [m.id for m in without] == [m.id for m in everything[1:]]
-    few = home.query(sketch(seed=7), k=9, hub=True, max_params=max(m.params for m in everything))
-    assert len(few) == len(everything)
-    with pytest.raises(NotInRegistryError, match="nothing to exclude"):
-        home.query(sketch(seed=7), hub=True, exclude=["leafi"])
-
-
 def test_one_bad_repository_stops_nothing(stocked: Hub, zoo: Zoos, tmp_path: Path) -> None:
     good = repository(tmp_path / "more", 21)
     bad = {
@@ -177,25 +141,6 @@ def test_a_sketch_that_is_too_large_is_not_read_to_its_end(
     assert "dataset.safetensors must have at most 1,000 bytes" in report.refused[0][1]
 
 
-def test_a_busy_hub_is_asked_again(stocked: Hub, zoo: Zoos) -> None:
-    stocked.busy = 2
-    assert zoo().sync().supernets == 4
-    assert len(stocked.requests("/resolve/")) == 4 * len(LIGHT) + 2
-
-
-def test_derived_models_are_no_supernets(stocked: Hub, zoo: Zoos) -> None:
-    names = ("config.json", "model.safetensors", "genotype.json", "manifest.json")
-    stocked.seed("bob/model", dict.fromkeys(names, b"{}") | {"README.md": CARD})
-    report = zoo().sync()
-    assert report.supernets == 4 and report.repositories == 5 and report.refused == ()
-
-
-def test_a_listing_of_many_pages(stocked: Hub, zoo: Zoos) -> None:
-    stocked.page = 1
-    assert zoo().sync().supernets == 4
-    assert len(stocked.requests("/api/models")) == 5
-
-
 def test_private_repositories_are_seen_by_their_owner(hub: Hub, zoo: Zoos, tmp_path: Path) -> None:
     hub.seed("alice/s1", repository(tmp_path, 1), private=True)
     assert zoo(machine="own").sync().supernets == 1
@@ -211,53 +156,3 @@ def test_without_a_network_what_was_known_is_kept(stocked: Hub, zoo: Zoos) -> No
     with pytest.raises(NoMatchError):
         away.query(sketch(seed=1), hub=True)  # nothing was seen on that Hub
     assert home.query(sketch(seed=1), hub=True)[0].repo == "alice/s1"
-
-
-@pytest.mark.parametrize("spoil", ["delete", "damage", "older"])
-def test_the_cache_may_be_lost(spoil: str, stocked: Hub, zoo: Zoos) -> None:
-    home = zoo()
-    home.sync()
-    path = home.registry.home / FILE
-    if spoil == "delete":
-        path.unlink()
-    elif spoil == "damage":
-        path.write_bytes(b"no database" * 1000)
-    else:
-        import sqlite3
-
-        with sqlite3.connect(path) as connection:
-            connection.execute("PRAGMA user_version = 99")
-        connection.close()
-    report = home.sync()
-    assert (report.fetched, report.supernets) == (4, 4)
-
-
-def test_another_encoder_needs_no_network(stocked: Hub, zoo: Zoos) -> None:
-    home = zoo()
-    cache = HubCache(home.registry.home, endpoint=home.hub.place, encoder="means-v1")
-    sync(home.hub, cache, embed=lambda sketch: sketch.means.mean(0), encoder="means-v1")
-    target = sketch(seed=3)
-    query = {"backbone": target.backbone, "encoder": "means-v1"}
-    assert cache.search(target.means.mean(0), 1, **query)[0][1] == pytest.approx(1, abs=1e-6)
-    assert cache.search(target.means.mean(0), 4, **query | {"backbone": "other"}) == []
-    requests = len(stocked.log)
-    best = home.query(target, hub=True)[0]
-    assert best.repo == "alice/s3" and len(stocked.log) == requests
-    assert cache.search(target.means.mean(0), 1, **query) == []  # they are of ENCODER_ID now
-    assert (
-        HubCache(cache.path.parent, endpoint=home.hub.place, encoder=ENCODER_ID).search(
-            torch.randn(128, generator=torch.Generator().manual_seed(0)),
-            9,
-            backbone=target.backbone,
-            encoder=ENCODER_ID,
-            allowed={best.id},
-        )[0][0]
-        == best.id
-    )
-
-
-def test_the_same_content_in_two_places_is_ranked_once(stocked: Hub, zoo: Zoos, tmp_path: Path) -> None:
-    stocked.seed("bob/fork", repository(tmp_path / "fork", 2))
-    home = zoo()
-    assert home.sync().repositories == 5
-    assert len(home.query(sketch(seed=2), k=9, hub=True)) == 4

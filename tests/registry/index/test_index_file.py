@@ -163,7 +163,7 @@ def test_a_write_that_fails_leaves_the_old_index(
     before = {path.name: path.read_bytes() for path in file.folder.iterdir()}
     target = {
         "write_index": (faiss, "write_index"),
-        "hash": ("snt_zoo.registry.index.index_file", "_sha256"),
+        "hash": ("snt_zoo.registry.index.index_file", "sha256_of"),
         "fsync": ("snt_zoo.registry.index.index_file", "sync_folder"),
         "rename": (Path, "replace"),
     }[step]

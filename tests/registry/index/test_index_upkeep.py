@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from snt_zoo.errors import IndexMismatchError
-from snt_zoo.registry.catalog.catalog import Catalog
+from snt_zoo.registry.catalog.database import Database
 from snt_zoo.registry.catalog.rows import Listing
 from snt_zoo.registry.catalog.tables import BUNDLES
 from snt_zoo.registry.catalog.vectors import Maker, Vectors
@@ -62,7 +62,7 @@ class Pair:
         self.number = 0
 
     def open(self) -> NearestBundles:
-        return NearestBundles(self.catalog, self.folder / "index")
+        return NearestBundles(self.catalog.database, self.folder / "index")
 
     def add(self, bundles: int = 1, *, sketches: int = 1) -> None:
         for _ in range(bundles):
@@ -321,7 +321,7 @@ def test_threads_share_an_index(pair: Pair) -> None:
 def _search_until(path: Path, folder: Path, last: str, results: Any) -> None:
     """What a process of its own sees while another one adds."""
     try:
-        nearest = NearestBundles(Catalog(path, locate=Path), folder)
+        nearest = NearestBundles(Database(path), folder)
         known: set[str] = set()
         for _ in range(2000):
             found = {id for id, _ in nearest.search(QUERIES[0], 9999, maker=MAKER)}

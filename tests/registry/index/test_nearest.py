@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +11,12 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from snt_zoo.encoders.embedding import MOMENTS
 from snt_zoo.registry import Registry
 from snt_zoo.registry.catalog.catalog import Catalog
 from snt_zoo.registry.catalog.vectors import unit
 from snt_zoo.registry.index.nearest import NearestBundles
-from tests.registry.making import BACKBONE, ENCODER, embed, make_bundle, sketch
+from tests.registry.making import make_bundle, sketch
 from tests.registry.vectors import DIM, MAKER, brute_force, record
 
 
@@ -46,7 +48,9 @@ def test_search_is_the_brute_force(
     allowed = None
     if share is not None:
         allowed = {id for id in catalog[1] if rng.random() < share} | {"not-there"}
-    found = NearestBundles(catalog[0], Path("not-written")).search(query, k, maker=MAKER, allowed=allowed)
+    found = NearestBundles(catalog[0].database, Path("not-written")).search(
+        query, k, maker=MAKER, allowed=allowed
+    )
     expected = brute_force(catalog[1], query, k, allowed)
     assert [id for id, _ in found] == [id for id, _ in expected]
     np.testing.assert_allclose([s for _, s in found], [s for _, s in expected], atol=1e-6)
@@ -60,7 +64,7 @@ def test_k_bundles_survive_bundles_with_many_sketches(tmp_path: Path) -> None:
     made.insert(record(0), near)
     for number in range(1, 6):
         made.insert(record(number), np.roll(query, number)[None])
-    found = NearestBundles(made, tmp_path / "index").search(query, 4, maker=MAKER)
+    found = NearestBundles(made.database, tmp_path / "index").search(query, 4, maker=MAKER)
     assert [id for id, _ in found] == [record(n).id for n in (0, 1, 2, 3)]
 
 
@@ -70,7 +74,7 @@ def test_equal_scores_come_in_the_order_of_their_ids(tmp_path: Path) -> None:
     row = np.eye(DIM, dtype=np.float32)[:1]
     for number in (4, 2, 9):
         made.insert(record(number), row)
-    found = NearestBundles(made, tmp_path / "index").search(row[0], 3, maker=MAKER)
+    found = NearestBundles(made.database, tmp_path / "index").search(row[0], 3, maker=MAKER)
     assert found == [(record(n).id, 1.0) for n in (2, 4, 9)]
 
 
@@ -83,30 +87,26 @@ def test_a_dataset_is_nearest_to_itself(tmp_path: Path, registry: Registry) -> N
                 name=f"n{seed}",
                 sketches=[sketch(seed=seed), sketch(seed=90 + seed)],
             ),
-            embed=embed,
         )
     for seed in range(3, 8):
         for own in (seed, 90 + seed):
-            id, score = registry.search(embed(sketch(seed=own)), 1, backbone=BACKBONE, encoder=ENCODER)[0]
+            id, score = registry.search(sketch(seed=own), 1)[0]
             assert registry.show(id).name == f"n{seed}"
             assert score == pytest.approx(1.0, abs=1e-6)
 
 
 def test_scale_does_not_matter(registry: Registry) -> None:
-    vector = embed(sketch(seed=1))
-    answers = [
-        registry.search(vector * scale, 2, backbone=BACKBONE, encoder=ENCODER)
-        for scale in (1.0, 64.0, 2.0**-60)
-    ]
-    assert answers[0] == answers[1] == answers[2]
-    assert registry.search(vector.double(), 2, backbone=BACKBONE, encoder=ENCODER) == answers[0]
+    expected = registry.search(sketch(seed=1), 2)
+    for scale in (64.0, 2.0**-60):
+        encoder = replace(MOMENTS, embed=lambda sketch, scale=scale: MOMENTS.embed(sketch).double() * scale)
+        assert Registry.open(registry.home, encoder=encoder).search(sketch(seed=1), 2) == expected
 
 
 def test_an_open_registry_sees_what_another_one_does(good: Path, registry: Registry) -> None:
-    query = embed(sketch(seed=0))
+    query = sketch(seed=0)
     other = Registry.open(registry.home)
-    assert len(other.search(query, 9, backbone=BACKBONE, encoder=ENCODER)) == 2
-    id = registry.add(good, embed=embed).id
-    assert other.search(query, 9, backbone=BACKBONE, encoder=ENCODER)[0][0] == id
+    assert len(other.search(query, 9)) == 2
+    id = registry.add(good).id
+    assert other.search(query, 9)[0][0] == id
     registry.remove(id)
-    assert len(other.search(query, 9, backbone=BACKBONE, encoder=ENCODER)) == 2
+    assert len(other.search(query, 9)) == 2

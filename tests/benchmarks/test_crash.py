@@ -14,7 +14,6 @@ import pytest
 from benchmarks import crash
 from benchmarks.crash_model import Entry, Shelf, replay, shelf_of
 from benchmarks.crash_worker import ALIAS, PROCESSES, name_of
-from benchmarks.tiny_bundles import embed
 from snt_zoo.registry import Registry
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are forked")
@@ -36,7 +35,7 @@ def shelves(tmp_path: Path) -> tuple[Path, dict[str, Shelf], Path]:
     registry = Registry.open(tmp_path / "home")
     for index in range(PROCESSES):
         versions = folders[name_of(index)]
-        id = registry.add(next(iter(versions.values())), embed=embed).id
+        id = registry.add(next(iter(versions.values()))).id
         registry.aliases.move(ALIAS, id)
     logs = tmp_path / "logs"
     logs.mkdir()

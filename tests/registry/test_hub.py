@@ -2,7 +2,7 @@
 
 Against the tests' hub always. Against the real one on demand, which needs a token that may write:
 
-    SNT_ZOO_TEST_HUB=1 HF_TOKEN=hf_... python -m pytest tests/registry/hub/test_scenario.py
+    SNT_ZOO_TEST_HUB=1 HF_TOKEN=hf_... python -m pytest tests/registry/test_hub.py
 
 It makes a private repository of a random name under the token's user, and deletes it in the end.
 """
@@ -15,11 +15,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.registry.hub.repositories import TOKEN
+from tests.registry.hub.scenario import Answer, Machines, machines
+from tests.registry.hub.state import Hub
 from tests.registry.making import make_bundle
-
-from .conftest import TOKEN
-from .scenario import Answer, Machines, machines
-from .state import Hub
 
 CLOSED = "http://127.0.0.1:9"  # nobody listens there
 LOUD = {"HF_HUB_VERBOSITY": "debug", "HF_DEBUG": "1"}

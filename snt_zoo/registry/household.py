@@ -10,37 +10,33 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+from snt_zoo.encoders.embedding import DatasetEncoder
 from snt_zoo.errors import BundleError, NotInRegistryError, RegistryError
+from snt_zoo.registry.bundle.bundle import copy_bundle
 from snt_zoo.registry.catalog.aliases import Aliases
 from snt_zoo.registry.catalog.catalog import Catalog
 from snt_zoo.registry.catalog.limits import Usage, usage
 from snt_zoo.registry.catalog.lineage import Lineage, lineage
 from snt_zoo.registry.catalog.naming import resolve, resolve_version
 from snt_zoo.registry.catalog.records import Record
-from snt_zoo.registry.catalog.vectors import Embed
 from snt_zoo.registry.index.nearest import NearestBundles
-from snt_zoo.registry.intake import Intake
-from snt_zoo.registry.store.checkout import checkout
 from snt_zoo.registry.store.store import Store
 from snt_zoo.registry.upkeep.collecting import Collected, collect
-from snt_zoo.registry.upkeep.verification import Verification, Verifier
+from snt_zoo.registry.upkeep.intake import Intake
+from snt_zoo.registry.upkeep.verification import Verification, verify
 
 _Read = TypeVar("_Read")
 
 
 class Household:
-    """The upkeep of a registry.
+    """The upkeep of a registry."""
 
-    Args:
-        store: of the folders.
-        catalog: of the rows.
-    """
-
-    def __init__(self, store: Store, catalog: Catalog) -> None:
+    def __init__(self, store: Store, catalog: Catalog, encoder: DatasetEncoder) -> None:
         self._store = store
         self._catalog = catalog
-        self._intake = Intake(store, catalog)
-        self._nearest = NearestBundles(catalog, store.root / "index")
+        self._intake = Intake(store, catalog, encoder)
+        self._nearest = NearestBundles(catalog.database, store.root / "index")
+        self.encoder = encoder
         self.aliases = Aliases(catalog.database)
 
     @property
@@ -79,8 +75,6 @@ class Household:
         self,
         id: str | None = None,
         *,
-        embed: Embed | None = None,
-        encoder: str | None = None,
         repair: bool = False,
         on_bundle: Callable[[int, int], None] = lambda done, all: None,
     ) -> Verification:
@@ -88,9 +82,6 @@ class Household:
 
         Args:
             id: of one bundle; None for everything.
-            embed: makes a vector of a sketch; without it vectors are not compared with their
-                sketches, and nothing is repaired.
-            encoder: id of `embed`; by default the one that each bundle names.
             repair: make again what can be made again, and move what cannot be used to `quarantine/`.
             on_bundle: called with how many bundles are done, of how many.
 
@@ -100,8 +91,7 @@ class Household:
         """
         if id is not None:
             self.show(id)
-        verifier = Verifier(self._store, self._catalog, self._intake, self._nearest)
-        return verifier.verify(id, embed=embed, encoder=encoder, repair=repair, on_bundle=on_bundle)
+        return verify(self._intake, self._nearest, id, repair=repair, on_bundle=on_bundle)
 
     def gc(self, *, dry_run: bool = False) -> Collected:
         """Delete blobs that no bundle needs and what crashes left; equal files are kept once again."""
@@ -109,8 +99,8 @@ class Household:
             return collect(self._store, self._catalog, dry_run=dry_run)
 
     def checkout(self, id: str, folder: str | os.PathLike[str]) -> Path:
-        """Copy a bundle into a folder of its own, from which `add` takes it; see `checkout.checkout`."""
-        return self._read(id, lambda record: checkout(record, Path(folder)))
+        """Copy a bundle into a folder of its own, from which `add` takes it; see `copy_bundle`."""
+        return self._read(id, lambda record: copy_bundle(record.path, Path(folder), digest=record.digest))
 
     def usage(self) -> Usage:
         """Bytes of the bundles, and the limit."""

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import shutil
-import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from snt_zoo.errors import AlreadyInRegistryError, IntegrityError, ModelFolderError, NotInRegistryError
-from snt_zoo.formats.durable import sync_folder
+from snt_zoo.formats.durable import made_whole
 from snt_zoo.networks.model_folder import load_model
-from snt_zoo.registry.catalog.vectors import Embed
 from snt_zoo.registry.hub.client import HubClient
 from snt_zoo.registry.hub.layout import Kind
 from snt_zoo.registry.hub.origins import Origin, Origins
@@ -55,8 +53,6 @@ def pull_into(
     client: HubClient,
     ref: RepoRef,
     *,
-    embed: Embed,
-    encoder: str,
     out: Path | None = None,
     max_bytes: int = DEFAULT_MAX_BYTES,
     verify_key: Path | None = None,
@@ -67,8 +63,6 @@ def pull_into(
         registry: for a supernet.
         client: of the Hub.
         ref: the repository and its revision.
-        embed: makes a vector of a sketch.
-        encoder: id of `embed`.
         out: for a derived model; by default ``models/name``.
         max_bytes: of all files together.
         verify_key: public key in PEM by which it has to be signed.
@@ -92,7 +86,7 @@ def pull_into(
         added = False
         if got.folder is not None:
             try:
-                id = registry.add(got.folder, embed=embed, encoder=encoder).id
+                id = registry.add(got.folder).id
                 added = True
             except AlreadyInRegistryError:  # meanwhile, or another content whose digest begins alike
                 id = got.id
@@ -110,18 +104,10 @@ def _place_model(got: Fetched, target: Path) -> None:
     assert got.folder is not None
     load_model(got.folder)
     target = target.absolute()
-    partial = target.parent / f".{target.name}.{uuid.uuid4().hex}.partial"
     try:
         if target.exists() and (not target.is_dir() or any(target.iterdir())):
             raise ModelFolderError(f"{target} is in use: choose another --out")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copytree(got.folder, partial)
-        sync_folder(partial)
-        if target.exists():
-            target.rmdir()
-        partial.rename(target)
-        sync_folder(target.parent, files=False)
+        with made_whole(target) as partial:
+            shutil.copytree(got.folder, partial, dirs_exist_ok=True)
     except OSError as error:
         raise ModelFolderError(f"cannot write {target} ({error.strerror}): choose another --out") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
+from snt_zoo.encoders.embedding import DatasetEncoder
 from snt_zoo.errors import AlreadyInRegistryError, IntegrityError, NotInRegistryError, RegistryError
 from snt_zoo.registry.bundle.bundle import bundle_id, read_bundle, read_header
 from snt_zoo.registry.bundle.folder import MANIFEST, read_file
@@ -23,7 +24,7 @@ from snt_zoo.registry.catalog.catalog import Catalog
 from snt_zoo.registry.catalog.limits import check_room
 from snt_zoo.registry.catalog.records import Record
 from snt_zoo.registry.catalog.rows import Listing
-from snt_zoo.registry.catalog.vectors import Embed, Maker, embeddings
+from snt_zoo.registry.catalog.vectors import Maker, embeddings
 from snt_zoo.registry.store.store import Store
 
 
@@ -43,76 +44,72 @@ class Label:
 
 
 class Intake:
-    """The changes to a store and its catalog.
+    """The changes to a store and its catalog."""
 
-    Args:
-        store: of the folders.
-        catalog: of the rows.
-    """
+    def __init__(self, store: Store, catalog: Catalog, encoder: DatasetEncoder) -> None:
+        self.store = store
+        self.catalog = catalog
+        self.encoder = encoder
 
-    def __init__(self, store: Store, catalog: Catalog) -> None:
-        self._store = store
-        self._catalog = catalog
-
-    def add(self, folder: Path, *, embed: Embed, encoder: str | None, label: Label) -> Record:
+    def add(self, folder: Path, label: Label) -> Record:
         """See `Registry.add`."""
         with self.changing():
-            return self._add(folder, embed, encoder, label)
+            return self._add(folder, label)
 
-    def seed(self, folders: Iterable[Path], *, embed: Embed, encoder: str | None) -> int:
+    def seed(self, folders: Iterable[Path]) -> int:
         """See `Registry.seed`."""
         digests = {hashlib.sha256(read_file(folder, MANIFEST)).hexdigest(): folder for folder in folders}
-        if digests.keys() <= self._catalog.seeded():
+        if digests.keys() <= self.catalog.seeded():
             return 0
         added = 0
         with self.changing():
-            seeded = self._catalog.seeded()  # another process may have been faster
+            seeded = self.catalog.seeded()  # another process may have been faster
             for digest, folder in digests.items():
                 if digest in seeded:
                     continue
                 try:
-                    self._add(folder, embed, encoder, Label(seeded=True))
+                    self._add(folder, Label(seeded=True))
                     added += 1
                 except AlreadyInRegistryError:
                     config, _, _ = read_header(folder)
-                    self._catalog.mark_seeded(digest, bundle_id(config, digest))
+                    self.catalog.mark_seeded(digest, bundle_id(config, digest))
         return added
 
     def remove(self, id: str) -> None:
         """See `Registry.remove`."""
         with self.changing():
-            if not self._catalog.is_listed(id):
+            if not self.catalog.is_listed(id):
                 raise NotInRegistryError(f"{id} was removed by another process meanwhile")
-            self._store.mark(id)
+            self.store.mark(id)
             try:
-                self._catalog.delete(id)
+                self.catalog.delete(id)
             finally:
-                self._store.settle(id, listed=self._catalog.is_listed(id))
+                self.store.settle(id, listed=self.catalog.is_listed(id))
 
-    def relist(self, *, embed: Embed, encoder: str | None) -> None:
+    def relist(self) -> None:
         """Make all rows and vectors anew from the store; only within `changing`."""
         listings: list[Listing] = []
-        for id in self._store.ids():
-            listings.append(self.listing(id, embed=embed, encoder=encoder))
+        for id in self.store.ids():
+            listings.append(self.listing(id))
             _maker(listings[0]).check(_maker(listings[-1]))
-        self._catalog.replace(listings)
+        self.catalog.replace(listings)
 
     def recover(self) -> None:
         """Settle what a crash left, unless another process is at work: then it has done so."""
-        if self._store.is_settled():
+        if self.store.is_settled():
             return
-        with self._store.lock(wait=False) as held:
+        with self.store.lock(wait=False) as held:
             if held:
-                self._store.recover(self._catalog.is_listed)
+                self.store.recover(self.catalog.is_listed)
 
-    def listing(self, id: str, *, embed: Embed, encoder: str | None) -> Listing:
+    def listing(self, id: str) -> Listing:
         """What the catalog is to hold of a bundle that stands in the store; only under the lock.
 
         Raises:
             BundleError: it is damaged, or is another bundle than its folder's name says.
         """
-        path = self._store.path(id)
-        known = self._catalog.get(id)
+        path = self.store.path(id)
+        known = self.catalog.get(id)
         if known is None:
             read_bundle(path)  # nobody vouches for this folder: everything is checked
         config, sketches, digest = read_header(path)
@@ -123,38 +120,38 @@ class Intake:
             config,
             id=id,
             digest=digest,
-            encoder=encoder or config.encoder,
+            encoder=self.encoder.id,
             added_at=_now() if known is None else known.added_at,
             path=path,
             size=sum(entry.size for entry in files.values()),
         )
         if known is not None:
             record = replace(record, tags=known.tags)
-        return Listing(record, embeddings(sketches, embed), config, files)
+        return Listing(record, embeddings(sketches, self.encoder), config, files)
 
-    def _add(self, folder: Path, embed: Embed, encoder: str | None, label: Label) -> Record:
-        with self._store.staged(folder) as (bundle, copy):
+    def _add(self, folder: Path, label: Label) -> Record:
+        with self.store.staged(folder) as (bundle, copy):
             self._refuse_twin(bundle.id, bundle.digest)
             manifest = read_manifest(copy)
-            check_room(self._catalog, manifest.all_files)
+            check_room(self.catalog, manifest.all_files)
             record = Record.of(
                 bundle.config,
                 id=bundle.id,
                 digest=bundle.digest,
-                encoder=encoder or bundle.config.encoder,
+                encoder=self.encoder.id,
                 added_at=_now(),
-                path=self._store.path(bundle.id),
+                path=self.store.path(bundle.id),
                 size=sum(entry.size for entry in manifest.all_files.values()),
             )
             record = replace(record, tags=tuple(dict.fromkeys((*record.tags, *label.tags))))
-            vectors = embeddings(bundle.sketches, embed)
-            held = self._catalog.maker()
+            vectors = embeddings(bundle.sketches, self.encoder)
+            held = self.catalog.maker()
             if held is not None:
                 held.check(_maker(Listing(record, vectors)))
-            self._store.mark(record.id)
+            self.store.mark(record.id)
             try:
-                self._store.put(copy, record.id, manifest.hashes)
-                self._catalog.insert(
+                self.store.put(copy, record.id, manifest.hashes)
+                self.catalog.insert(
                     record,
                     vectors,
                     config=bundle.config,
@@ -165,11 +162,11 @@ class Intake:
             finally:
                 # The row decides, also when the failure came from the catalog itself: then this
                 # fails too, and the mark stays for whoever comes next.
-                self._store.settle(record.id, listed=self._catalog.is_listed(record.id))
+                self.store.settle(record.id, listed=self.catalog.is_listed(record.id))
         return replace(record, aliases=tuple(sorted({LATEST, *label.aliases})))
 
     def _refuse_twin(self, id: str, digest: str) -> None:
-        known = self._catalog.get(id)
+        known = self.catalog.get(id)
         if known is None:
             return
         if known.digest != digest:  # their first 32 bits are equal: by a chance in 2**32, or on purpose
@@ -185,8 +182,8 @@ class Intake:
     @contextlib.contextmanager
     def changing(self) -> Iterator[None]:
         """Keep others from changing the registry, and settle what a crash left, before a change."""
-        with self._store.lock():
-            self._store.recover(self._catalog.is_listed)
+        with self.store.lock():
+            self.store.recover(self.catalog.is_listed)
             yield
 
 

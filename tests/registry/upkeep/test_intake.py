@@ -1,52 +1,48 @@
-"""Crashes between the steps, failures within them, and several processes at once."""
+"""Changes happen whole or not at all: crashes, failures, several processes at once, starters."""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
+import shutil
+import sqlite3
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
-from snt_zoo.errors import RegistryError
-from snt_zoo.registry import Registry, intake
+from snt_zoo.encoders.embedding import MOMENTS, DatasetEncoder
+from snt_zoo.encoders.sketch import Sketch
+from snt_zoo.errors import AlreadyInRegistryError, IntegrityError, RegistryError
+from snt_zoo.registry import Registry
 from snt_zoo.registry.catalog import rows
 from snt_zoo.registry.catalog.catalog import Catalog
 from snt_zoo.registry.store import store
 from snt_zoo.registry.store.store import Store
-from tests.registry.making import embed, make_bundle, snapshot
+from snt_zoo.registry.upkeep import intake
+from tests.registry.crashing import CRASHED, after, crash, in_child
+from tests.registry.making import make_bundle, snapshot
+
+
+def test_a_failing_encoder_changes_nothing(good: Path, registry: Registry) -> None:
+    before = snapshot(registry)
+
+    def broken(sketch: object) -> torch.Tensor:
+        raise RuntimeError("out of memory")
+
+    with pytest.raises(RuntimeError, match="out of memory"):
+        Registry.open(registry.home, encoder=replace(MOMENTS, embed=broken)).add(good)
+    for vector in (torch.zeros(64), torch.full((64,), float("nan")), torch.ones(2, 32)):
+        with pytest.raises(Exception, match="must be a finite vector other than zero"):
+            Registry.open(registry.home, encoder=DatasetEncoder("x", lambda _, v=vector: v)).add(good)
+    assert snapshot(registry) == before
+
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are forked")
-
-CRASHED = 77
-
-
-def crash(*_: Any, **__: Any) -> None:
-    """As kill -9 does: no handler, no finally."""
-    os._exit(CRASHED)
-
-
-def in_child(work: Callable[[], object]) -> int:
-    """Exit status of a forked process that does some work."""
-    child = os.fork()
-    if child == 0:
-        try:
-            work()
-            os._exit(0)
-        except BaseException:
-            os._exit(1)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-
-
-def after(function: Callable[..., Any]) -> Callable[..., Any]:
-    def call(*args: Any, **kwargs: Any) -> None:
-        function(*args, **kwargs)
-        crash()
-
-    return call
 
 
 CRASHES_OF_ADD: dict[str, tuple[type, str, bool]] = {
@@ -73,7 +69,7 @@ def test_a_crash_while_adding(
         else:
             original = getattr(owner, method)
             setattr(owner, method, after(original) if late else crash)
-        registry.add(good, embed=embed)
+        registry.add(good)
 
     assert in_child(work) == CRASHED
     done = when in ("after the row", "before the mark goes")
@@ -88,44 +84,7 @@ def test_a_crash_while_adding(
             assert after_removal[part] == before[part]
     else:
         assert snapshot(again) == before
-    assert again.add(good, embed=embed).name == "shapes"
-
-
-@pytest.mark.parametrize(("owner", "method", "late"), [
-    (Store, "mark", True), (Catalog, "delete", False), (Catalog, "delete", True), (Store, "discard", False),
-    (Store, "discard", True),
-])  # fmt: skip
-def test_a_crash_while_removing(registry: Registry, owner: type, method: str, late: bool) -> None:
-    before = snapshot(registry)
-    record = registry.list()[0]
-
-    def work() -> None:
-        setattr(owner, method, after(getattr(owner, method)) if late else crash)
-        registry.remove(record.id)
-
-    assert in_child(work) == CRASHED
-    again = Registry.open(registry.home)
-    assert list((registry.home / "incoming").iterdir()) == []
-    if method == "mark" or (method, late) == ("delete", False):
-        assert snapshot(again) == before
-        again.remove(record.id)
-    assert [r.id for r in again.list()] == [r.id for r in before["list"][1:]]
-    assert again._store.ids() == [r.id for r in before["list"][1:]]
-    assert again.rebuild_index(embed=embed) == 1  # nothing comes back
-
-
-def test_the_next_change_settles_too(good: Path, registry: Registry) -> None:
-    """A registry that was open while another process crashed."""
-
-    def work() -> None:
-        Catalog.insert = crash  # type: ignore[method-assign]
-        registry.add(good, embed=embed)
-
-    assert in_child(work) == CRASHED
-    assert list((registry.home / "incoming").iterdir()) != []
-    registry.remove(registry.list()[0].id)
-    assert list((registry.home / "incoming").iterdir()) == []
-    assert len(registry._store.ids()) == 1
+    assert again.add(good).name == "shapes"
 
 
 @pytest.mark.parametrize("step", ["mark", "put", "insert", "fsync", "commit"])
@@ -145,11 +104,11 @@ def test_a_failure_while_adding_changes_nothing(
     else:
         monkeypatch.setattr(Catalog if step == "insert" else Store, step, fail)
     with pytest.raises((OSError, RegistryError)):
-        registry.add(good, embed=embed)
+        registry.add(good)
     monkeypatch.undo()
     assert snapshot(Registry.open(registry.home)) == before
     assert list((registry.home / "incoming").iterdir()) == []
-    assert registry.add(good, embed=embed).name == "shapes"
+    assert registry.add(good).name == "shapes"
 
 
 def after_insert_fails(original: Callable[..., None]) -> Callable[..., None]:
@@ -172,7 +131,7 @@ def test_an_interrupt_while_adding_changes_nothing(
         with monkeypatch.context() as patch:
             patch.setattr(owner, method, interrupt)
             with pytest.raises(KeyboardInterrupt):
-                registry.add(good, embed=embed)
+                registry.add(good)
         assert snapshot(registry) == before
 
 
@@ -180,7 +139,7 @@ def _add_all(home: Path, folders: list[Path], start: Any, results: Any) -> None:
     start.wait()
     try:
         registry = Registry.open(home)
-        results.put([registry.add(folder, embed=embed).id for folder in folders])
+        results.put([registry.add(folder).id for folder in folders])
     except BaseException as error:
         results.put(f"{type(error).__name__}: {error}")
 
@@ -219,7 +178,7 @@ def test_two_processes_seed_at_once(tmp_path: Path) -> None:
         child = os.fork()
         if child == 0:
             try:
-                os._exit(Registry.open(home).seed(starters, embed=embed))
+                os._exit(Registry.open(home).seed(starters))
             except BaseException:
                 os._exit(99)
         children.append(child)
@@ -234,7 +193,7 @@ def test_threads_share_a_registry(tmp_path: Path, registry: Registry) -> None:
 
     def work(folder: Path) -> None:
         try:
-            registry.add(folder, embed=embed)
+            registry.add(folder)
             assert registry.list()
         except BaseException as error:
             errors.append(error)
@@ -248,39 +207,81 @@ def test_threads_share_a_registry(tmp_path: Path, registry: Registry) -> None:
     assert len(registry.list()) == 5
 
 
-def test_opening_does_not_wait_for_an_add(good: Path, registry: Registry) -> None:
-    """Its folder is in `incoming`, and must not be swept either."""
-    seen: list[int] = []
-
-    def look(sketch: Any) -> Any:
-        def opening() -> None:
-            seen.append(len(Registry.open(registry.home).list()))
-
-        thread = threading.Thread(target=opening)
-        thread.start()
-        thread.join(timeout=10)
-        return embed(sketch)
-
-    registry.add(good, embed=look)
-    assert seen == [2]
-    assert len(registry.list()) == 3
+def test_the_same_bundle_twice_is_refused(good: Path, registry: Registry) -> None:
+    record = registry.add(good)
+    before = snapshot(registry)
+    with pytest.raises(AlreadyInRegistryError, match=f"{record.id} is in the registry already"):
+        registry.add(good)
+    assert snapshot(registry) == before
 
 
-def test_whoever_waits_too_long_is_told(
-    good: Path, registry: Registry, monkeypatch: pytest.MonkeyPatch
+def test_starters_are_added_once(starters: list[Path], registry: Registry) -> None:
+    calls: list[str] = []
+
+    def counting(sketch: Sketch) -> torch.Tensor:
+        calls.append(sketch.name)
+        return MOMENTS.embed(sketch)
+
+    registry = Registry.open(registry.home, encoder=replace(MOMENTS, embed=counting))
+    assert registry.seed(starters[:2]) == 2
+    assert registry.seed(starters[:2]) == 0
+    assert len(calls) == 2
+    registry.remove(registry.resolve("starter-5"))
+    again = Registry.open(registry.home)
+    assert again.seed(starters) == 1  # the third; the first does not come back
+    assert [r.name for r in again.list()] == ["leaves", "letters", "starter-6", "starter-7"]
+    assert again.add(starters[0]).name == "starter-5"  # unless it is asked for
+    assert again.seed(starters) == 0
+
+
+def test_a_starter_that_is_there_counts_as_seeded(starters: list[Path], registry: Registry) -> None:
+    id = registry.add(starters[0]).id
+    assert registry.seed(starters[:1]) == 0
+    registry.remove(id)
+    assert registry.seed(starters[:1]) == 0
+    assert id not in [r.id for r in registry.list()]
+
+
+def test_seeding_what_is_seeded_reads_manifests_alone(
+    starters: list[Path], registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store, "LOCK_SECONDS", 0.1)
-    held, done = threading.Event(), threading.Event()
+    registry.seed(starters)
+    for folder in starters:
+        for path in folder.iterdir():
+            if path.name != "manifest.json":
+                path.unlink()
+    monkeypatch.setattr("snt_zoo.registry.store.store.Store.lock", None)  # not even the lock is taken
+    assert registry.seed(starters) == 0
 
-    def hold() -> None:
-        with registry._store.lock():
-            held.set()
-            done.wait(10)
 
-    thread = threading.Thread(target=hold)
-    thread.start()
-    held.wait(10)
-    with pytest.raises(RegistryError, match="another process has been changing"):
-        Registry.open(registry.home).add(good, embed=embed)
-    done.set()
-    thread.join()
+def test_a_spoilt_starter_leaves_the_others(starters: list[Path], registry: Registry) -> None:
+    (starters[1] / "README.md").write_text("x")
+    with pytest.raises(IntegrityError):
+        registry.seed(starters)
+    assert [r.name for r in registry.list()] == ["leaves", "letters", "starter-5"]
+    shutil.copytree(
+        make_bundle(starters[1].parent / "ok", seed=6, name="starter-6"), starters[1], dirs_exist_ok=True
+    )
+    assert registry.seed(starters) == 2
+
+
+def test_adding_what_a_lost_catalog_left(good: Path, registry: Registry) -> None:
+    record = registry.add(good)
+    (record.path / "README.md").write_text("damaged meanwhile")
+    with sqlite3.connect(registry.home / "catalog.sqlite") as connection:
+        connection.execute("DELETE FROM vectors")
+        connection.execute("DELETE FROM bundles")
+    connection.close()
+    with pytest.raises(IntegrityError):
+        registry.rebuild_index(from_bundles=True)
+    assert registry.add(good).id == record.id
+    assert registry.get(record.id).id == record.id
+    assert registry.rebuild_index(from_bundles=True) == 3
+
+
+def test_a_folder_of_another_name_is_no_bundle_of_the_store(good: Path, registry: Registry) -> None:
+    shutil.copytree(good, registry.home / "bundles" / "shapes-00000000")
+    before = snapshot(registry)
+    with pytest.raises(IntegrityError, match="shapes-00000000 holds"):
+        registry.rebuild_index(from_bundles=True)
+    assert snapshot(registry) == before

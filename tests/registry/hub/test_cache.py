@@ -1,0 +1,73 @@
+"""What a query needs of the Hub, kept here."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from snt_zoo.encoders.embedding import MOMENTS, DatasetEncoder
+from snt_zoo.errors import NotInRegistryError
+from snt_zoo.registry.hub.cache import FILE, HubCache
+from snt_zoo.registry.hub.sync import sync
+from tests.registry.conftest import Zoos
+from tests.registry.hub.repositories import repository
+from tests.registry.hub.state import Hub
+from tests.registry.making import sketch
+
+
+@pytest.mark.parametrize("spoil", ["delete", "damage", "older"])
+def test_the_cache_may_be_lost(spoil: str, stocked: Hub, zoo: Zoos) -> None:
+    home = zoo()
+    home.sync()
+    path = home.registry.home / FILE
+    if spoil == "delete":
+        path.unlink()
+    elif spoil == "damage":
+        path.write_bytes(b"no database" * 1000)
+    else:
+        import sqlite3
+
+        with sqlite3.connect(path) as connection:
+            connection.execute("PRAGMA user_version = 99")
+        connection.close()
+    report = home.sync()
+    assert (report.fetched, report.supernets) == (4, 4)
+
+
+def test_another_encoder_needs_no_network(stocked: Hub, zoo: Zoos) -> None:
+    home = zoo()
+    means = DatasetEncoder("means-v1", lambda sketch: sketch.means.mean(0))
+    cache = HubCache(home.registry.home, endpoint=home.hub.place, encoder=means)
+    sync(home.hub, cache)
+    target = sketch(seed=3)
+    assert cache.search(target, 1)[0][1] == pytest.approx(1, abs=1e-6)
+    assert cache.search(replace(target, backbone="other"), 4) == []
+    requests = len(stocked.log)
+    best = home.query(target, hub=True)[0]
+    assert best.repo == "alice/s3" and len(stocked.log) == requests
+    assert cache.search(target, 1) == []  # they are of `MOMENTS` now
+    cache = HubCache(home.registry.home, endpoint=home.hub.place, encoder=MOMENTS)
+    assert [id for id, _ in cache.search(sketch(seed=9), 9, allowed={best.id})] == [best.id]
+
+
+def test_the_same_content_in_two_places_is_ranked_once(stocked: Hub, zoo: Zoos, tmp_path: Path) -> None:
+    stocked.seed("bob/fork", repository(tmp_path / "fork", 2))
+    home = zoo()
+    assert home.sync().repositories == 5
+    assert len(home.query(sketch(seed=2), k=9, hub=True)) == 4
+
+
+def test_constraints_and_exclusions_hold_for_both(stocked: Hub, zoo: Zoos, tmp_path: Path) -> None:
+    stocked.seed("bob/darts", repository(tmp_path / "made", 7, tags=["leafy"]))
+    home = zoo()
+    home.sync()
+    everything = home.query(sketch(seed=7), k=9, hub=True)
+    assert everything[0].repo == "bob/darts"
+    without = home.query(sketch(seed=7), k=9, hub=True, exclude=["leafy"])
+    assert [m.id for m in without] == [m.id for m in everything[1:]]
+    few = home.query(sketch(seed=7), k=9, hub=True, max_params=max(m.params for m in everything))
+    assert len(few) == len(everything)
+    with pytest.raises(NotInRegistryError, match="nothing to exclude"):
+        home.query(sketch(seed=7), hub=True, exclude=["leafi"])

@@ -1,0 +1,80 @@
+"""A supernet goes into the registry, a derived model into a folder."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+import snt_zoo
+from snt_zoo.data import ImageDataset
+from snt_zoo.errors import ConfigError, HubError, SntZooError
+from snt_zoo.networks.supernet import Supernet
+from snt_zoo.search.budget import Budget
+from tests.conftest import TINY
+from tests.registry.conftest import Zoos
+from tests.registry.hub.repositories import MODEL, REPO, Files
+from tests.registry.hub.state import Hub
+from tests.search.runs import finetune
+
+
+def test_what_is_here_is_not_fetched_again(hub: Hub, zoo: Zoos, uploaded: Files) -> None:
+    hub.seed(REPO, uploaded)
+    hub.seed("bob/copy", uploaded)
+    assert zoo().pull(REPO).added
+    before = hub.sent[MODEL]
+    again = zoo().pull(REPO)
+    assert not again.added and again.out.is_dir()
+    assert not zoo().pull("bob/copy").added
+    assert hub.sent[MODEL] == before
+    # The last one is where it was found.
+    origin = zoo().origin(again.id or "")
+    assert origin is not None and origin.repo == "bob/copy"
+
+
+def test_a_hostile_derived_model_is_refused(hub: Hub, zoo: Zoos, uploaded: Files, tmp_path: Path) -> None:
+    files = {"config.json": b'{"format": "x"}', "genotype.json": b"{}", MODEL: uploaded[MODEL]}
+    entries = {n: {"sha256": hashlib.sha256(c).hexdigest(), "size": len(c)} for n, c in files.items()}
+    files["manifest.json"] = json.dumps({"format_version": 1, "files": entries}).encode()
+    hub.seed("bob/model", files)
+    with pytest.raises(SntZooError, match="is not a model"):
+        zoo().pull("bob/model", out=tmp_path / "out")
+    files["manifest.json"] = json.dumps(
+        {"format_version": 1, "files": entries | {"x.bin": entries[MODEL]}}
+    ).encode()
+    hub.seed("bob/model", files)
+    with pytest.raises(ConfigError, match=r"x\.bin"):
+        zoo().pull("bob/model", out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_derived_model_goes_and_comes_back_without_the_zoo(
+    hub: Hub, zoo: Zoos, tmp_path: Path, few_digits: ImageDataset
+) -> None:
+    config = TINY["nas_bench_201"]
+    net = Supernet.create(config, generator=torch.Generator().manual_seed(0))
+    saved = finetune(few_digits, net, budget=Budget(epochs=1), device="cpu").save(
+        tmp_path / "secret" / "model"
+    )
+    done = zoo().push(saved, "alice/digits")
+    assert done.kind == "model" and "report.html" not in done.files
+    assert not any(str(tmp_path).encode() in content for content in hub.files("alice/digits").values())
+
+    pulled = zoo(machine="there").pull("alice/digits", out=tmp_path / "mine")
+    assert pulled.kind == "model" and pulled.id is None and pulled.commit == done.commit
+    assert {path.name for path in pulled.out.iterdir()} == {
+        "config.json", "genotype.json", "manifest.json", "model.safetensors", "report.json",
+    }  # fmt: skip
+    for name in ("config.json", "genotype.json", "model.safetensors"):
+        assert (pulled.out / name).read_bytes() == (saved / name).read_bytes()
+    before, after = snt_zoo.load_model(saved), snt_zoo.load_model(pulled.out)
+    x = few_digits.test.tensor(16)[:4].float() / 255
+    assert torch.equal(before.model(x), after.model(x)) and after.class_names == few_digits.class_names
+    assert not zoo().push(pulled.out, "alice/digits").changed
+    with pytest.raises(snt_zoo.SntZooError, match="in use"):
+        zoo(machine="there").pull("alice/digits", out=tmp_path / "mine")
+    with pytest.raises(HubError, match="derived model, not a supernet"):
+        zoo().finetune("alice/digits", few_digits, epochs=1)
