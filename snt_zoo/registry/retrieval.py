@@ -72,10 +72,10 @@ class Match:
     score: float
     distance: float
     predicted_accuracy: float | None
+    head_accuracy: float | None
     params: int
     macs: int
     class_matches: tuple[ClassPair, ...]
-    head_accuracy: float | None = None
     repo: str | None = None
     commit: str | None = None
 
@@ -261,6 +261,7 @@ def _match(candidate: Candidate, target: Sketch, source: Source, found: Measured
         score=1.0 / (1.0 + found.distance),
         distance=found.distance,
         predicted_accuracy=None,
+        head_accuracy=None,
         params=candidate.params,
         macs=candidate.macs,
         class_matches=tuple(

@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 
+from snt_zoo.encoders.embedding import MOMENTS
 from snt_zoo.errors import HubError, NotInRegistryError
 from snt_zoo.workflows.shelves import check_excluded, seen_on_hub
 
 
 def shelves(home: Path) -> Any:
-    registry = SimpleNamespace(home=home, knows=("digits", "nb201").__contains__)
+    registry = SimpleNamespace(home=home, encoder=MOMENTS, knows=("digits", "nb201").__contains__)
     return SimpleNamespace(registry=registry, hub=SimpleNamespace(place="https://hub.example"))
 
 

@@ -81,6 +81,7 @@ class DatasetDistance(ABC):
 DISTANCES: Components[type[DatasetDistance]] = Components("distance")
 register_distance = DISTANCES.register
 list_distances = DISTANCES.names
+"""The names of the distances, sorted."""
 
 
 def get_distance(name: str, **options: Any) -> DatasetDistance:

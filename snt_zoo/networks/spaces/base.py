@@ -208,6 +208,7 @@ class SearchSpace(abc.ABC):
 SPACES: Components[type[SearchSpace]] = Components("search space")
 register_space = SPACES.register
 list_spaces = SPACES.names
+"""The names of the search spaces, sorted."""
 
 
 def get_space(name: str, **hyperparameters: Any) -> SearchSpace:

@@ -233,4 +233,5 @@ class Searcher(WeightLearner, ABC):
 SEARCHERS: Components[type[Searcher]] = Components("searcher")
 register_searcher = SEARCHERS.register
 list_searchers = SEARCHERS.names
+"""The names of the searchers, sorted."""
 get_searcher = SEARCHERS.get
