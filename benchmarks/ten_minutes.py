@@ -6,7 +6,9 @@ default of `snt-zoo finetune`:
 - `auto`: the default: race, search, floor.
 - `no search`: the same, with `search_share` 0.
 - `no race`: the broadest generalist, without asking who else there is.
-- `old race`: the race of before decision 73, as far as it was run (by the code of then).
+- `old race`: the race of before decision 73, as far as it was run (by the code of then); `auto, two errors`:
+the
+  rule of decision 73 with two standard errors in place of one.
 - `probe`: the floor alone, a linear probe on the features of the backbone, fitted to all training images.
 
 What the floor brings is in the row of `auto`, which has the derived network's accuracy beside that of what
@@ -109,10 +111,13 @@ def summarise(rows: Sequence[Row]) -> dict[str, Any]:
             other = row if _same(without, row) else by.get((target, without, seed))
             if other is not None:
                 gains[part].append(100 * (row["test"] - other["test"]))
-    return {"test_accuracy": table, "points": {part: _points(values) for part, values in gains.items()}}
+    runs = len(gains["floor"])
+    points = {part: _points(values) if len(values) == runs else None for part, values in gains.items()}
+    return {"test_accuracy": table, "points": points}
 
 
 def _points(values: Sequence[float]) -> Mapping[str, float] | None:
+    """Their mean and range; None where there are none, as where not every run has what to compare with."""
     if not values:
         return None
     mean = statistics.fmean(values)
