@@ -6,9 +6,8 @@ default of `snt-zoo finetune`:
 - `auto`: the default: race, search, floor.
 - `no search`: the same, with `search_share` 0.
 - `no race`: the broadest generalist, without asking who else there is.
-- `old race`: the race of before decision 73, as far as it was run (by the code of then); `auto, two errors`:
-the
-  rule of decision 73 with two standard errors in place of one.
+- `old race`: the race of before decision 73, as far as it was run, by the code of then.
+- `auto, two errors`: the rule of decision 73 with two standard errors in place of one, likewise.
 - `probe`: the floor alone, a linear probe on the features of the backbone, fitted to all training images.
 
 What the floor brings is in the row of `auto`, which has the derived network's accuracy beside that of what
