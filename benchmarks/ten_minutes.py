@@ -54,7 +54,7 @@ def measure(target: str, arm: str, seed: int, budget: float, data: Path, home: P
     """One run; returns its row."""
     import torch
 
-    from benchmarks.transfer_arms import rival
+    from benchmarks.transfer_arms import rival, row_of
     from snt_zoo import Zoo, open_dataset
 
     torch.set_num_threads(1)
@@ -71,28 +71,7 @@ def measure(target: str, arm: str, seed: int, budget: float, data: Path, home: P
     source = BROADEST if arm == "no race" else "auto"
     if arm == "no search":
         options["recipe"] = {"search_share": 0.0}
-    result = zoo.finetune(source, dataset, **options)
-    derived = result.derived or result
-    return row | {
-        "from": result.source,
-        "returned": result.returned,
-        "val": result.accuracy["val"],
-        "test": result.accuracy["test"],
-        "params": result.params,
-        "macs": result.macs,
-        "derived": {
-            "val": derived.accuracy["val"],
-            "test": derived.accuracy["test"],
-            "params": derived.params,
-            "macs": derived.macs,
-        },
-        "probe_val": None if result.probe is None else result.probe["val_accuracy"],
-        "search_steps": result.search["steps"],
-        "steps": {name: round(value, 4) for name, value in result.steps.items()},
-        "race": [dict(each) for each in result.race],
-        "curve": [[r.stage, round(r.seconds, 2), round(r.val_accuracy, 4), r.who] for r in result.history],
-        "seconds": round(result.seconds, 1),
-    }
+    return row | row_of(zoo.finetune(source, dataset, **options))
 
 
 def summarise(rows: Sequence[Row]) -> dict[str, Any]:

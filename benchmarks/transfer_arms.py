@@ -94,25 +94,25 @@ def _adapted(job: Job, target: ImageDataset, zoo: Zoo) -> dict[str, Any]:
     }
     exclude = excluded(zoo, job.target)
     if job.arm == "auto":
-        return _row(zoo.finetune("auto", target, exclude=exclude, **options))
+        return row_of(zoo.finetune("auto", target, exclude=exclude, **options))
     if job.arm in ("scratch", WITH_PROBE):
-        return _row(zoo.finetune("scratch", target, floor=job.arm == WITH_PROBE, **options))
+        return row_of(zoo.finetune("scratch", target, floor=job.arm == WITH_PROBE, **options))
     if job.arm == "source":
         assert job.source is not None
-        return _row(zoo.finetune(job.source, target, floor=False, **options))
+        return row_of(zoo.finetune(job.source, target, floor=False, **options))
     options["floor"] = False
     if job.arm == "neither":
-        return _row(zoo.finetune("scratch", target, **options))
+        return row_of(zoo.finetune("scratch", target, **options))
     if job.arm == GENERALIST:
         names = {record.id for record in zoo.list(tag=GENERALIST)}
         match = next(m for m in zoo.query(target, k=100, exclude=exclude, probe=False) if m.id in names)
     else:
         match = zoo.query(target, k=1, exclude=exclude, probe=False)[0]
     if job.arm == "both":
-        return _row(zoo.finetune(match, target, recipe=ABLATION, **options))
+        return row_of(zoo.finetune(match, target, recipe=ABLATION, **options))
     if job.arm in ("no search", "generalist"):
-        return _row(zoo.finetune(match, target, recipe={"search_share": 0.0}, **options))
-    return _row(_partly(job, target, zoo.load(match.id), match.id))
+        return row_of(zoo.finetune(match, target, recipe={"search_share": 0.0}, **options))
+    return row_of(_partly(job, target, zoo.load(match.id), match.id))
 
 
 def _partly(job: Job, target: ImageDataset, source: Supernet, id: str) -> FinetuneResult:
@@ -132,7 +132,7 @@ def _partly(job: Job, target: ImageDataset, source: Supernet, id: str) -> Finetu
     return finetune(target, [candidate], options)
 
 
-def _row(result: FinetuneResult) -> dict[str, Any]:
+def row_of(result: FinetuneResult) -> dict[str, Any]:
     """What every arm that is adapted says of its run."""
     derived = result.derived or result
     return {
@@ -152,6 +152,7 @@ def _row(result: FinetuneResult) -> dict[str, Any]:
         "probe": None if result.probe is None else dict(result.probe),
         "ensemble": None if result.ensemble is None else dict(result.ensemble),
         "race": [dict(row) for row in result.race],
+        "search_steps": result.search["steps"],
         "steps": {name: round(value, 4) for name, value in result.steps.items()},
         "seconds": round(result.seconds, 2),
         "curve": [
