@@ -76,9 +76,10 @@ def race(
         device: where heads are fitted.
 
     Returns:
-        The winner; and of each candidate, as plain data, its id, validation accuracy, seconds, whether it won,
-        and else what put it out: `behind` (its head), `narrower` (its head is as good, but it was trained on
-        fewer datasets), `time` (for a head there was none) or `limits` (no network within them).
+        The winner; and of each candidate, as plain data, its id, validation accuracy, seconds, whether
+        it won, and else what put it out: `behind` (its head), `narrower` (its head is as good, but it
+        was trained on fewer datasets), `time` (for a head there was none) or `limits` (no network
+        within them).
 
     Raises:
         InfeasibleError: no candidate has a network within the limits.
