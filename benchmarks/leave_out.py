@@ -12,17 +12,19 @@ from zoo.folds import FOLDS, fold_recipes, stand_ins
 from zoo.sources import left_out
 
 
-def open_zoo(home: Path, folds: Path) -> Zoo:
+def open_zoo(home: Path, folds: Path | None) -> Zoo:
     """A zoo with the starter's supernets and those of the folds.
 
     Args:
         home: of its registry.
-        folds: folder of the folds' bundles.
+        folds: folder of the folds' bundles; None where no target needs them.
 
     Raises:
         FileNotFoundError: one of them is not there.
     """
     zoo = Zoo.open(home)
+    if folds is None:
+        return zoo
     there = {record.name for record in zoo.list()}
     for recipe in fold_recipes():
         bundle = folds / recipe.name

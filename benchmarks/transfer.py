@@ -14,6 +14,8 @@ generalists that saw one, others stand in that did not (`zoo.folds` says how FOL
 - `oracle`: of each target the best of `matrix`, the winner of the races of `main` and the nearest source, for
   as long as `main`. What they are follows from the rows that there are when the command starts.
 - `long`: of the arms of `ablation` those that tell what a search is worth where there is time for one.
+- `slow`: `--from auto` with and without the one supernet that is slow to train: whether time must count in a
+  race (`benchmarks.race_rule`).
 
 Rows go into a file of JSON lines as they come and are skipped when they are there, so that hours of runs can
 be stopped and started again. Every run has one thread, and its seconds are processor time, so that two side
@@ -100,8 +102,9 @@ def run(
 def main() -> None:
     """Run what is missing; or make the tables, the plots and the document of what is there."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.transfer", description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="folder of npz files")
-    parser.add_argument("--folds", type=Path, help="folder of the folds' generalists; for all but --report")
+    parser.add_argument("--data", type=Path, required=True, help="folder of npz files, or of folders")
+    parser.add_argument("--targets", nargs="+", default=TARGETS, help="datasets in it")
+    parser.add_argument("--folds", type=Path, help="folder of the folds' generalists, where a target has any")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="which, in this order")
     parser.add_argument("--arms", nargs="+", help="only these of the parts' arms")
     parser.add_argument("--workers", type=int, default=1, help="runs side by side")
@@ -115,20 +118,23 @@ def main() -> None:
     if not arguments.report:
         from benchmarks.leave_out import open_zoo
         from benchmarks.transfer_arms import names_of
+        from zoo.folds import stand_ins
 
-        if arguments.folds is None:
+        if arguments.folds is None and any(map(stand_ins, arguments.targets)):
             parser.error(
                 "say where the folds' generalists are: --folds FOLDS (how to build them: zoo/folds.py)"
             )
         with tempfile.TemporaryDirectory() as home:
             try:
-                sources = names_of(open_zoo(Path(home), arguments.folds), TARGETS)
+                sources = names_of(open_zoo(Path(home), arguments.folds), arguments.targets)
             except FileNotFoundError as error:
                 parser.error(str(error))
             rows = read_rows(arguments.rows)
             wanted = [
                 job
-                for job in plan(arguments.parts, budgets, sources, promising_sources(rows))
+                for job in plan(
+                    arguments.parts, budgets, sources, promising_sources(rows), arguments.targets
+                )
                 if not arguments.arms or job.arm in arguments.arms
             ]
             if not wanted:

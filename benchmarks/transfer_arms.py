@@ -15,7 +15,7 @@ import torch
 
 from benchmarks.leave_out import excluded
 from benchmarks.search_arms import residual
-from benchmarks.transfer_plan import AS_AUTO, WITH_PROBE, Job
+from benchmarks.transfer_plan import AS_AUTO, NO_SLOW, SLOW, WITH_PROBE, Job
 from snt_zoo.data import ImageDataset, open_dataset
 from snt_zoo.encoders.probe import fit_probe
 from snt_zoo.encoders.sketch import Sample
@@ -32,7 +32,6 @@ from snt_zoo.search.run import Run, RunOptions
 from snt_zoo.search.stage import fit
 from snt_zoo.workflows.finetune import GENERALIST
 from snt_zoo.zoo import Zoo
-from zoo.sources import read_sources
 
 ABLATION = {"search_share": 0.1, "search_passes": 0}
 """In the parts `ablation` and `long` there is a search, however few passes it makes: what is adapted is the
@@ -45,7 +44,8 @@ MOBILENET_RATE = 0.01  # of SGD on all weights of a network that was pretrained;
 def measure(job: Job, data: Path, home: Path) -> dict[str, Any]:
     """Run a job; returns its row."""
     torch.set_num_threads(1)
-    target = open_dataset(data / f"{job.target}.npz")
+    file = data / f"{job.target}.npz"
+    target = open_dataset(file if file.exists() else data / job.target)
     if job.per_class is not None:
         target = cut(target, job.per_class, job.seed)
     started = time.process_time()
@@ -59,7 +59,6 @@ def measure(job: Job, data: Path, home: Path) -> dict[str, Any]:
         found = _adapted(job, target, Zoo.open(home))
     return {
         **vars(job),
-        "domain": read_sources()[job.target].domain,
         "classes": target.num_classes,
         "train_images": len(target.train),
         "val_images": len(target.val),
@@ -93,7 +92,8 @@ def _adapted(job: Job, target: ImageDataset, zoo: Zoo) -> dict[str, Any]:
         "timer": time.process_time,
     }
     exclude = excluded(zoo, job.target)
-    if job.arm == "auto":
+    if job.arm in ("auto", NO_SLOW):
+        exclude += [SLOW] if job.arm == NO_SLOW else []
         return row_of(zoo.finetune("auto", target, exclude=exclude, **options))
     if job.arm in ("scratch", WITH_PROBE):
         return row_of(zoo.finetune("scratch", target, floor=job.arm == WITH_PROBE, **options))

@@ -38,6 +38,9 @@ METHODS = ("class-ot", "otdd", "class-means", "frechet", "mean-feature", "logme"
 
 WITH_PROBE = "scratch, with the probe"
 """The search from scratch with the floor that `auto` has: the probe, alone or together with the network."""
+NO_SLOW = "auto, no slow source"
+"""A race without `SLOW`, whose network takes six times the multiply-accumulates of the others."""
+SLOW = "mobile-imagenet"
 AS_AUTO = "mobilenet, as auto"
 """The whole MobileNetV2 trained as `auto` trains what it derives: the rate rises, weights are averaged."""
 
@@ -86,6 +89,7 @@ def plan(
     budgets: Budgets,
     sources: Mapping[str, Sequence[str]],
     promising: Mapping[str, Sequence[str]] | None = None,
+    targets: Sequence[str] = TARGETS,
 ) -> Iterator[Job]:
     """The jobs of some parts, in the order of the parts and the claims' first.
 
@@ -94,51 +98,57 @@ def plan(
         budgets: of each.
         sources: for each target the names of the supernets that may answer.
         promising: for each target those of the part `oracle` (`promising_sources`).
+        targets: datasets.
     """
     for part in parts:
         if part in ("main", "epochs"):
             budget = budgets.main if part == "main" else budgets.epochs
             for seed in MAIN_SEEDS if part == "main" else SEEDS:
-                for target in TARGETS:
+                for target in targets:
                     for arm in ("scratch", "auto"):
                         yield Job(part, target, arm, seed, budget)
         elif part == "few":
             for per_class in FEW:
                 for seed in SEEDS:
-                    for target in TARGETS:
+                    for target in targets:
                         for arm in ("scratch", "auto"):
                             yield Job(part, target, arm, seed, budgets.few, per_class)
         elif part == "ablation":
             for seed in SEEDS:
-                for target in TARGETS:
+                for target in targets:
                     for arm in ("both", "weights", "alphas", "neither", "no search", "generalist"):
                         yield Job(part, target, arm, seed, budgets.ablation)
         elif part == "long":
             for arms in (("both", "no search"), ("neither",)):
-                for target in TARGETS:
+                for target in targets:
                     for arm in arms:
                         yield Job(part, target, arm, 0, budgets.long)
+        elif part == "slow":
+            for seed in SEEDS:
+                for target in targets:
+                    for arm in ("auto", NO_SLOW):
+                        yield Job(part, target, arm, seed, budgets.main)
         elif part == "rivals":
             for seed in SEEDS:
-                for target in TARGETS:
+                for target in targets:
                     for arm in ("probe", "mobilenet", AS_AUTO, "residual", WITH_PROBE):
                         yield Job(part, target, arm, seed, budgets.main)
         elif part == "matrix":
-            for target in TARGETS:
+            for target in targets:
                 for source in sources[target]:
                     yield Job(part, target, "source", 0, budgets.matrix, None, source)
         elif part == "oracle":
-            for target in TARGETS:
+            for target in targets:
                 for source in (promising or {}).get(target, ()):
                     yield Job(part, target, "source", 0, budgets.main, None, source)
         elif part == "retrieval":
-            for target in TARGETS:
+            for target in targets:
                 for method in METHODS:
                     if method != "static":  # from the matrix alone
                         yield Job(part, target, method, 0, 0.0)
 
 
-PARTS = ("main", "retrieval", "matrix", "few", "rivals", "ablation", "epochs", "oracle", "long")
+PARTS = ("main", "retrieval", "matrix", "few", "rivals", "ablation", "epochs", "oracle", "long", "slow")
 
 
 def promising_sources(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:

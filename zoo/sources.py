@@ -79,9 +79,12 @@ def related(one: Source, other: Source, *, level: Level = "parent") -> bool:
 def left_out(target: str, *, level: Level = "parent") -> list[str]:
     """Names of the recipes whose supernets are left out for a target: one of their sources is a relative.
 
-    A generalist that saw a relative is left out with it; `zoo.folds` has others in its place.
+    A generalist that saw a relative is left out with it; `zoo.folds` has others in its place. A dataset that
+    is not in `sources.json` has no relative there.
     """
     sources = read_sources()
+    if target not in sources:
+        return []
     found = []
     for path in sorted(RECIPES.glob("*.json")):
         names: Sequence[str] = [row["dataset"] for row in json.loads(path.read_text("utf-8"))["sources"]]
