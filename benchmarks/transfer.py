@@ -132,9 +132,7 @@ def main() -> None:
             rows = read_rows(arguments.rows)
             wanted = [
                 job
-                for job in plan(
-                    arguments.parts, budgets, sources, promising_sources(rows), arguments.targets
-                )
+                for job in plan(arguments.parts, budgets, sources, promising_sources(rows), arguments.targets)
                 if not arguments.arms or job.arm in arguments.arms
             ]
             if not wanted:
