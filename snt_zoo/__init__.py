@@ -18,7 +18,10 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from snt_zoo.threads import settle
 from snt_zoo.version import __version__
+
+settle()  # here, as it counts only before torch is loaded
 
 if TYPE_CHECKING:
     from snt_zoo.data import ImageDataset, open_dataset

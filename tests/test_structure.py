@@ -13,9 +13,7 @@ import pytest
 TESTS = Path(__file__).parent
 PACKAGE = TESTS.parent / "snt_zoo"
 
-"""Rooms whose tests do not stand as their modules do yet."""
-
-COMMON = ("components", "errors", "version")
+COMMON = ("components", "errors", "threads", "version")
 """Modules that every room may import."""
 
 REGISTRY = ("bundle", "store", "catalog", "index", "upkeep", "hub")
@@ -24,6 +22,7 @@ ROOMS = tuple(f"registry.{name}" for name in REGISTRY)
 
 BELOW = {
     "errors": (),
+    "threads": (),
     "version": (),
     "components": (),
     "data": (),
