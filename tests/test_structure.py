@@ -13,7 +13,7 @@ import pytest
 TESTS = Path(__file__).parent
 PACKAGE = TESTS.parent / "snt_zoo"
 
-COMMON = ("components", "errors", "threads", "version")
+COMMON = ("components", "errors", "exports", "threads", "version")
 """Modules that every room may import."""
 
 REGISTRY = ("bundle", "store", "catalog", "index", "upkeep", "hub")
@@ -22,6 +22,7 @@ ROOMS = tuple(f"registry.{name}" for name in REGISTRY)
 
 BELOW = {
     "errors": (),
+    "exports": (),
     "threads": (),
     "version": (),
     "components": (),
@@ -47,7 +48,17 @@ BELOW = {
     ),
     "zoo": ("data", "encoders", "networks", "registry", *ROOMS, "search", "workflows"),
     "": ("data", "encoders", "networks", "registry", *ROOMS, "search", "search.adapting", "zoo"),
-    "cli": ("", "data", "networks", "search", "search.adapting", "workflows", "zoo"),
+    "cli": (
+        "",
+        "data",
+        "networks",
+        "registry",
+        "registry.hub",
+        "search",
+        "search.adapting",
+        "workflows",
+        "zoo",
+    ),
     "__main__": ("cli",),
 }
 """For each room, a folder or a module of the package, the rooms that it may import beside itself and `COMMON`

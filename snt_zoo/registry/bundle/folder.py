@@ -13,9 +13,8 @@ import stat
 from pathlib import Path
 from typing import BinaryIO
 
-from snt_zoo.encoders.sketch import SIZE_LIMIT
+from snt_zoo.encoders.bounds import SIZE_LIMIT
 from snt_zoo.errors import BundleError, ForbiddenFileError, IntegrityError, MissingFileError
-from snt_zoo.registry.bundle.schema import CONFIG_LIMIT
 
 CONFIG = "config.json"
 MODEL = "model.safetensors"
@@ -23,6 +22,7 @@ DATASET = "dataset.safetensors"
 MANIFEST = "manifest.json"
 CARD = "README.md"
 
+CONFIG_LIMIT = 1_000_000  # bytes
 MAX_PARAMS = 200_000_000
 MAX_SKETCHES = 256
 MODEL_HEADER_LIMIT = 2_000_000  # bytes; 32 DARTS cells, the most that the space allows, take 1.6 MB

@@ -11,18 +11,21 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
 from snt_zoo.errors import NotInRegistryError
 from snt_zoo.registry.bundle.manifest import FileEntry
-from snt_zoo.registry.bundle.schema import BundleConfig
 from snt_zoo.registry.catalog import aliases, rows
 from snt_zoo.registry.catalog.lookup import Lookup
 from snt_zoo.registry.catalog.records import Record
 from snt_zoo.registry.catalog.rows import Listing
 from snt_zoo.registry.catalog.tables import ALEMBIC, BUNDLES, METADATA, SCHEMA_VERSION, SEEDED, STATE, TAGS
 from snt_zoo.registry.catalog.vectors import Vectors
+
+if TYPE_CHECKING:
+    from snt_zoo.registry.bundle.schema import BundleConfig
 
 
 class Catalog(Lookup):

@@ -6,15 +6,17 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
 from snt_zoo.registry.bundle.manifest import FileEntry
-from snt_zoo.registry.bundle.schema import BundleConfig
 from snt_zoo.registry.catalog.records import Record
 from snt_zoo.registry.catalog.tables import ALIASES, BUNDLES, FILES, METRICS, SOURCES, TAGS, VECTORS
 from snt_zoo.registry.catalog.vectors import Vectors
+
+if TYPE_CHECKING:
+    from snt_zoo.registry.bundle.schema import BundleConfig
 
 _PLAIN = tuple(column.name for column in BUNDLES.columns)
 

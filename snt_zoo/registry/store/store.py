@@ -16,14 +16,17 @@ import shutil
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
 from snt_zoo.errors import IntegrityError, RegistryError
 from snt_zoo.formats.durable import sync_folder
-from snt_zoo.registry.bundle.bundle import Bundle, read_bundle
 from snt_zoo.registry.bundle.folder import FILE_LIMITS, check_folder, open_file
 from snt_zoo.registry.store.blobs import Blobs
+
+if TYPE_CHECKING:
+    from snt_zoo.registry.bundle.bundle import Bundle
 
 LOCK_SECONDS = 600.0  # an add takes seconds; whoever holds the lock for longer hangs
 _PENDING = ".pending"
@@ -95,6 +98,8 @@ class Store:
             with _disk_errors(self.root):
                 for name in FILE_LIMITS:
                     _copy(folder, name, copy / name)
+            from snt_zoo.registry.bundle.bundle import read_bundle
+
             bundle = read_bundle(copy)
             with _disk_errors(self.root):
                 sync_folder(copy)
