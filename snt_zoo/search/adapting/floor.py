@@ -101,6 +101,10 @@ class Floor:
         if not run.history:
             run.record("probe", accuracy)
 
+    def last_seconds(self) -> float:
+        """What it will take in the end to measure another network than the derived one."""
+        return self.growing.pace * (len(self.data.val) + len(self.data.test))
+
     def go_on(self) -> None:
         """The stage `derived` begins, or goes on: then the probe does again what it had done in it."""
         assert self._run is not None
