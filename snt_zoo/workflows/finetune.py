@@ -10,6 +10,7 @@ from typing import Any
 
 from snt_zoo.data import ImageDataset
 from snt_zoo.encoders.target import Target
+from snt_zoo.encoders.transport.solver import load_meanwhile
 from snt_zoo.errors import NoMatchError
 from snt_zoo.networks.bounds import Limits
 from snt_zoo.networks.device import resolve_device
@@ -119,6 +120,8 @@ def finetune(
         timer=timer,
     )
     resolve_device(device)  # what is wrong is said before the probe takes its time
+    if source == AUTO:
+        load_meanwhile()
     target = Target.of(data) if source == AUTO else None
     if target is not None:
         chosen = _nearest(zoo, target, exclude=exclude, hub=hub)
