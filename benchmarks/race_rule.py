@@ -118,6 +118,10 @@ def slow(rows: Sequence[Row]) -> dict[str, Any]:
     } | {"runs": sum(map(len, gains.values()))}
 
 
+def _means(rows: Sequence[Sequence[float]]) -> list[float]:
+    return [statistics.fmean(column) for column in zip(*rows, strict=True)]
+
+
 def main() -> None:
     """Compare, write the document and print it."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.race_rule", description=__doc__)
