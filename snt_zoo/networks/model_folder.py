@@ -33,6 +33,7 @@ from snt_zoo.networks.derived import DerivedModel
 from snt_zoo.networks.ensemble import Ensemble
 from snt_zoo.networks.evaluate import Model
 from snt_zoo.networks.genotype import Genotype
+from snt_zoo.networks.initialise import materialise
 from snt_zoo.networks.supernet import NetworkConfig
 
 FORMAT = "snt-zoo derived model"
@@ -197,7 +198,7 @@ def _load_weights(model: Model, folder: Path) -> None:
     for name, tensor in tensors.items():
         if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
             raise ModelFolderError(f"{path} holds NaN or infinity in {name}")
-    model.to_empty(device="cpu")
+    materialise(model)
     model.load_state_dict(tensors)
     model.placed("cpu")
 

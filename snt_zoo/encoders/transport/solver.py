@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import threading
 from typing import Any
@@ -17,11 +18,15 @@ def emd(*args: Any, **options: Any) -> Any:
 
 
 def load_meanwhile() -> None:
-    """Import POT in a thread, while this one does something else; `emd` waits for it."""
+    """Import POT in a thread, while this one does something else; `emd` waits for it.
+
+    The regressions of scikit-learn too, which POT has imported half of, and a probe needs next.
+    """
 
     def load() -> None:
-        with contextlib.suppress(Exception):  # `emd` says what is wrong
+        with contextlib.suppress(Exception):  # who needs it says what is wrong
             _pot()
+            importlib.import_module("sklearn.linear_model")
 
     threading.Thread(target=load, name="import of POT").start()
 
