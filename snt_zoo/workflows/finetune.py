@@ -122,13 +122,15 @@ def finetune(
     resolve_device(device)  # what is wrong is said before the probe takes its time
     if source == AUTO:
         load_meanwhile()
-    target = Target.of(data) if source == AUTO else None
-    if target is not None:
+    target = Target.of(data) if source == AUTO or floor else None
+    sketched = timer() - began
+    if source == AUTO:
+        assert target is not None
         chosen = _nearest(zoo, target, exclude=exclude, hub=hub)
     else:
         chosen = [SCRATCH if source == SCRATCH else id_of(zoo, source)]
     candidates = _candidates(zoo, chosen, recipe or {})
-    probe = _floor(target or Target.of(data), options) if floor else None
+    probe = _floor(target, sketched, options) if floor and target is not None else None
     options = replace(options, spent=timer() - began)
     result = adapt(data, candidates, options, floor=probe, on_source=on_source)
     if options.folder is not None and Team.current().first:
@@ -177,12 +179,14 @@ def _candidates(zoo: Shelves, ids: Sequence[str], recipe: Mapping[str, Any]) -> 
     return found
 
 
-def _floor(target: Target, options: RunOptions) -> Floor:
+def _floor(target: Target, sketched: float, options: RunOptions) -> Floor:
+    """The floor of a run, for a target that was sketched in so many seconds."""
     # A run that must repeat has no limit in time, and several processes must come to the same probe.
     seconds = options.budget.seconds
     return Floor(
         target,
         seconds=None if seconds is None or Team.current().size > 1 else FLOOR_SHARE * seconds,
+        pace=0.0 if target.sample is None else sketched / max(len(target.sample.indices), 1),
         limits=options.limits,
         seed=options.seed,
         timer=options.timer,
