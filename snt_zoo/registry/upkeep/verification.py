@@ -96,6 +96,7 @@ def _general(inspection: Inspection, nearest: NearestBundles) -> Iterable[Proble
 
 def _mend_whole(repair: Repair, whole: list[Problem], nearest: NearestBundles) -> list[Problem]:
     found = [repair.orphans(problem) for problem in whole if problem.kind == "catalog"]
+    found += [repair.stranger(problem) for problem in whole if problem.kind == "unlisted"]
     found += [repair.blob(problem) for problem in whole if problem.kind == "blob"]
     if makers := [problem for problem in whole if problem.kind == "vectors"]:
         found += repair.makers(makers)
