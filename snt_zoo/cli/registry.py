@@ -75,6 +75,9 @@ def list_command(
 
 def _show_record(document: Mapping[str, Any]) -> None:
     config, origin = document["config"], document["origin"]
+    if config is None:
+        fields({name: value for name, value in document.items() if isinstance(value, str | int | float)})
+        return
     network, training = config["network"], config["training"]
     settings = ", ".join(f"{name} {value}" for name, value in network["hyperparameters"].items())
     derived, supernet = (
@@ -157,13 +160,17 @@ def show_command(id: str, home: Path | None) -> dict[str, Any]:
     Example:
       snt-zoo show nas_bench_201-flowers
     """
+    from snt_zoo.errors import leaving_out
+
     zoo = open_zoo(home)
     record = zoo.show(id)
-    origin = zoo.origin(record.id)
-    return asdict(record) | {
-        "origin": None if origin is None else origin.to_json(),
-        "config": record.config.model_dump(mode="json"),
-    }
+    found: dict[str, Any] = {"origin": None, "config": None}
+    with leaving_out(f"what {record.id} says of itself"):  # then the catalog's row is shown alone
+        found["config"] = record.config.model_dump(mode="json")
+    with leaving_out(f"where {record.id} was pulled from"):
+        origin = zoo.origin(record.id)
+        found["origin"] = None if origin is None else origin.to_json()
+    return asdict(record) | found
 
 
 def _show_added(document: Mapping[str, Any]) -> None:

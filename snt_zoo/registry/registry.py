@@ -130,7 +130,8 @@ class Registry(Household):
             folders: of the bundles; if all were seeded before, only their manifests are read.
 
         Returns:
-            How many were added; one that is there already is not. Raises otherwise as `add` does.
+            How many were added; one that is there already is not, nor one that is spoilt. Raises otherwise
+            as `add` does.
         """
         return self._intake.seed(map(Path, folders))
 

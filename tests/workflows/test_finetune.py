@@ -11,10 +11,20 @@ import pytest
 import torch
 
 from snt_zoo.data import ImageDataset
-from snt_zoo.errors import BudgetError, NotInRegistryError
+from snt_zoo.errors import (
+    BudgetError,
+    HubNotFoundError,
+    NoMatchError,
+    NotInRegistryError,
+    SntZooWarning,
+    TensorError,
+)
 from snt_zoo.networks.evaluate import evaluate, recalibrate
 from snt_zoo.networks.head import fit_head
 from snt_zoo.networks.supernet import Supernet
+from snt_zoo.registry import Registry
+from snt_zoo.registry.bundle.bundle import Bundle
+from snt_zoo.workflows import share
 from snt_zoo.workflows.finetune import GENERALIST, GENERALISTS, STARTER_NETWORK
 from snt_zoo.zoo import Zoo
 
@@ -79,6 +89,41 @@ def test_auto_races_the_best_matches_and_the_generalists(
     monkeypatch.setattr("snt_zoo.workflows.finetune.RANKED", 2)
     again = zoo.finetune("auto", few_digits, **options)
     assert [row["id"] for row in again.race] == expected
+
+
+def test_a_candidate_that_cannot_be_had_does_not_race(
+    zoo: Zoo, few_digits: ImageDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("snt_zoo.workflows.finetune.CANDIDATES", 3)
+    monkeypatch.setattr("snt_zoo.workflows.finetune.GENERALISTS", 0)
+    options: dict[str, Any] = {"epochs": 1, "device": "cpu", "floor": False}
+    spoilt, gone, kept = [match.id for match in zoo.query(few_digits, k=3, probe=False)]
+    whole, had = Registry.get, share.id_of
+
+    def get(self: Registry, id: str) -> Bundle:
+        if id == spoilt:
+            raise TensorError("model.safetensors: the file is cut off")
+        return whole(self, id)
+
+    def id_of(zoo: Zoo, source: Any) -> str:
+        if getattr(source, "id", source) == gone:
+            raise HubNotFoundError("alice/gone: no such repository")
+        return had(zoo, source)
+
+    monkeypatch.setattr(Registry, "get", get)
+    monkeypatch.setattr("snt_zoo.workflows.finetune.id_of", id_of)
+    with pytest.warns(SntZooWarning) as told:
+        result = zoo.finetune("auto", few_digits, **options)
+    assert result.source == kept
+    assert [str(w.message) for w in told if w.category is SntZooWarning] == [
+        f"left out {gone}: alice/gone: no such repository",
+        f"left out {spoilt}: model.safetensors: the file is cut off",
+    ]
+    with pytest.raises(TensorError):  # the one that was asked for
+        zoo.finetune(spoilt, few_digits, **options)
+    monkeypatch.setattr("snt_zoo.workflows.finetune.id_of", lambda zoo, source: spoilt)
+    with pytest.warns(SntZooWarning), pytest.raises(NoMatchError, match=r"none of the \d nearest"):
+        zoo.finetune("auto", few_digits, **options)
 
 
 def test_a_recipe_is_given_as_what_to_change(zoo: Zoo, few_digits: ImageDataset) -> None:

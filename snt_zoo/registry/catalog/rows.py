@@ -10,6 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from snt_zoo.errors import warn
 from snt_zoo.registry.bundle.fields import is_id
 from snt_zoo.registry.bundle.manifest import FileEntry
 from snt_zoo.registry.bundle.schema import BundleConfig
@@ -63,7 +64,12 @@ def records(
     A row that was edited to name no bundle is left out; `verify` tells of it.
     """
     query = BUNDLES.select().where(*conditions).order_by(BUNDLES.c.name, BUNDLES.c.id)
-    rows = [row for row in connection.execute(query) if is_id(row.id)]
+    rows = []
+    for row in connection.execute(query):
+        if is_id(row.id):
+            rows.append(row)
+        else:
+            warn(f"left out {ascii(row.id)[:80]}, which is no id: run `snt-zoo verify --repair`")
     chosen = sa.select(BUNDLES.c.id).where(*conditions)
     place: sa.ColumnElement[int] = sa.literal_column("rowid")
     sources = _gather(connection, SOURCES, SOURCES.c.name, SOURCES.c.position, chosen)

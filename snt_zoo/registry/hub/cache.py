@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import sqlalchemy as sa
@@ -22,7 +23,7 @@ from sqlalchemy.pool import NullPool
 
 from snt_zoo.encoders.embedding import DatasetEncoder
 from snt_zoo.encoders.sketch import Sketch
-from snt_zoo.errors import NotInRegistryError, RegistryError
+from snt_zoo.errors import NotInRegistryError, RegistryError, leaving_out
 from snt_zoo.registry.bundle.sketch_file import load_sketches
 from snt_zoo.registry.catalog.vectors import embeddings
 from snt_zoo.registry.hub.seen import Indexed, RemoteRecord
@@ -145,12 +146,13 @@ class HubCache:
         query = sa.select(table.c.endpoint, table.c.repo, table.c.sketches, table.c.backbone).where(stale)
         with self._transaction() as connection:
             for endpoint, repo, raw, backbone in connection.execute(query).all():
-                vectors = embeddings(load_sketches(raw, backbone=backbone), self.encoder)
-                connection.execute(
-                    table.update()
-                    .where(table.c.endpoint == endpoint, table.c.repo == repo)
-                    .values(encoder=self.encoder.id, vectors=vectors.astype("<f4").tobytes())
-                )
+                with leaving_out(f"{repo} on the Hub"):
+                    vectors = embeddings(load_sketches(raw, backbone=backbone), self.encoder)
+                    connection.execute(
+                        table.update()
+                        .where(table.c.endpoint == endpoint, table.c.repo == repo)
+                        .values(encoder=self.encoder.id, vectors=vectors.astype("<f4").tobytes())
+                    )
 
     def refused(self) -> list[tuple[str, str]]:
         """Repositories that were refused for their content, and why."""
@@ -171,8 +173,8 @@ class HubCache:
             ).all()
         records: dict[str, RemoteRecord] = {}
         for row in rows:
-            lists = {name: tuple(json.loads(row._mapping[name])) for name in ("sources", "tags")}
-            records.setdefault(row.id, RemoteRecord(**{**row._mapping, **lists}))
+            with leaving_out(f"{row.repo} on the Hub"):
+                records.setdefault(row.id, _record(row))
         return [*records.values()]
 
     def search(self, sketch: Sketch, k: int, *, allowed: AbstractSet[str] | None = None) -> Answers:
@@ -257,3 +259,13 @@ class HubCache:
             raise RegistryError(
                 f"the cache {self.path} cannot be used: {error.orig}; delete it and run `snt-zoo sync`"
             ) from error
+
+
+def _record(row: sa.Row[Any]) -> RemoteRecord:
+    try:
+        lists = {name: tuple(json.loads(row._mapping[name])) for name in ("sources", "tags")}
+    except (ValueError, TypeError) as error:
+        raise RegistryError(
+            f"what was kept of it cannot be read: run `snt-zoo sync` anew ({error})"
+        ) from error
+    return RemoteRecord(**{**row._mapping, **lists})

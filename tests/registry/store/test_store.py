@@ -98,8 +98,8 @@ def test_whoever_waits_too_long_is_told(
 
 
 @pytest.mark.parametrize("name", [
-    "..pending", "...pending", ".pending", "x.pending", "..%2f.pending", "letters.pending", "notes.tmp", ".DS_Store",
-    "0123.tmp", "Thumbs.db",
+    "..pending", "...pending", ".pending", "x.pending", "..%2f.pending", "letters.pending", "notes.tmp",
+    ".DS_Store", "0123.tmp", "Thumbs.db",
 ])  # fmt: skip
 def test_a_strange_name_among_the_marks_deletes_nothing(registry: Registry, name: str) -> None:
     """`..pending` named the folder of all bundles, which the next opening deleted."""
