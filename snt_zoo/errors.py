@@ -189,6 +189,10 @@ class ResumeError(SearchError):
     """There is nothing to resume, or it belongs to another run."""
 
 
+class UnwritableError(SearchError, OSError):
+    """A checkpoint cannot be written: the disk is full, or may not be written to."""
+
+
 class DivergenceError(SearchError, ArithmeticError):
     """The loss or the weights are no longer numbers, or the loss is far above that of guessing."""
 

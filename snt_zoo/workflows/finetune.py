@@ -11,10 +11,11 @@ from typing import Any
 
 from snt_zoo.data import ImageDataset
 from snt_zoo.encoders.target import Target
-from snt_zoo.errors import NoMatchError, leaving_out
+from snt_zoo.errors import ModelFolderError, NoMatchError, leaving_out
 from snt_zoo.networks.bounds import Limits
 from snt_zoo.networks.device import resolve_device
 from snt_zoo.networks.distributed import Team
+from snt_zoo.networks.model_folder import check_writable
 from snt_zoo.networks.supernet import NetworkConfig, Supernet
 from snt_zoo.registry.catalog.filters import Filter
 from snt_zoo.registry.catalog.records import Record
@@ -127,11 +128,16 @@ def finetune(
     else:
         chosen = [SCRATCH if source == SCRATCH else id_of(zoo, source)]
     candidates = _candidates(zoo, chosen, recipe or {})
+    if options.folder is not None and Team.current().first:
+        check_writable(options.folder)
     probe = _floor(target or Target.of(data), options) if floor else None
     options = replace(options, spent=timer() - began)
     result = adapt(data, candidates, options, floor=probe, on_source=on_source)
     if options.folder is not None and Team.current().first:
-        result.save(options.folder)
+        try:
+            result.save(options.folder)
+        except ModelFolderError as error:
+            raise ModelFolderError(f"{error}; the run is kept, and --resume ends it") from error
         remove_checkpoint(options.folder)
     return result
 
