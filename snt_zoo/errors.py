@@ -162,6 +162,10 @@ class NewerRegistryError(RegistryError):
     """A newer snt-zoo wrote the registry."""
 
 
+class ReadOnlyRegistryError(RegistryError):
+    """The registry's folder may not be written to; it can be listed, shown and queried."""
+
+
 class StoreFullError(RegistryError):
     """The registry may not grow beyond the limit that was set for it."""
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from snt_zoo.data import ImageDataset
 from snt_zoo.encoders.backbone import DEFAULT_BACKBONE
 from snt_zoo.encoders.sketch import Sketch, sketch
+from snt_zoo.errors import ReadOnlyRegistryError, warn
 from snt_zoo.networks.supernet import Supernet
 from snt_zoo.registry.catalog.filters import Filter
 from snt_zoo.registry.hub.client import HubClient
@@ -68,7 +69,12 @@ class Zoo:
             # An earlier release embedded otherwise; the sketches are still good.
             registry.rebuild_index(from_bundles=True)
         if starter:
-            registry.seed(starter_bundles())
+            try:
+                registry.seed(starter_bundles())
+            except ReadOnlyRegistryError as error:
+                if not registry.count():
+                    raise
+                warn(f"left out supernets of the starter zoo: {error}")
         return cls(registry, hub=hub)
 
     @cached_property

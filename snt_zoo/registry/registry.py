@@ -16,7 +16,7 @@ import platformdirs
 
 from snt_zoo.encoders.embedding import MOMENTS, DatasetEncoder
 from snt_zoo.encoders.sketch import Sketch
-from snt_zoo.errors import RegistryError
+from snt_zoo.errors import RegistryError, first_line
 from snt_zoo.registry.bundle.bundle import Bundle, read_bundle, read_header
 from snt_zoo.registry.catalog.aliases import check_alias, check_tags
 from snt_zoo.registry.catalog.filters import Filter, fits_word
@@ -69,9 +69,19 @@ class Registry(Household):
 
     @staticmethod
     def place(home: str | os.PathLike[str] | None = None) -> Path:
-        """The folder that `open` would open."""
-        chosen = home or os.environ.get(HOME_VARIABLE) or platformdirs.user_data_dir("snt-zoo", False)
-        return Path(chosen).expanduser().absolute()
+        """The folder that `open` would open.
+
+        Raises:
+            RegistryError: none was named, and the user has no home.
+        """
+        chosen = home or os.environ.get(HOME_VARIABLE)
+        try:
+            return Path(chosen or platformdirs.user_data_dir("snt-zoo", False)).expanduser().absolute()
+        except (RuntimeError, OSError) as error:  # no HOME, and no entry for the user; no working directory
+            raise RegistryError(
+                f"there is no place for the registry ({first_line(error)}): set {HOME_VARIABLE} to a folder "
+                "that you may write to"
+            ) from error
 
     @classmethod
     def rescue(

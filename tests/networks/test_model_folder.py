@@ -120,7 +120,7 @@ def test_what_cannot_be_written_is_told_before_a_run(tmp_path: Path) -> None:
             check_writable(tmp_path / name)
     with (
         read_only(tmp_path / "closed"),
-        pytest.raises(ModelFolderError, match="Permission denied.*another --out"),
+        pytest.raises(ModelFolderError, match=r"Permission denied.*another --out"),
     ):
         check_writable(tmp_path / "closed" / "new")
     with files_of_at_most(0):

@@ -16,6 +16,7 @@ or goes to `quarantine/` with the bundle's folder in which it lies.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import shutil
@@ -25,7 +26,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from snt_zoo.errors import IntegrityError, RegistryError
+from snt_zoo.errors import IntegrityError, ReadOnlyRegistryError, RegistryError
 from snt_zoo.formats.durable import sync_folder
 from snt_zoo.registry.bundle.bundle import Bundle, read_bundle
 from snt_zoo.registry.bundle.fields import is_id
@@ -35,6 +36,7 @@ from snt_zoo.registry.store.blobs import Blobs
 LOCK_SECONDS = 600.0  # an add takes seconds; whoever holds the lock for longer hangs
 _PENDING = ".pending"
 _TEMPORARY = ".tmp"
+_READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
 _OF_MANAGERS = ("Thumbs.db", "desktop.ini")
 _OWN_TEMPORARY = re.compile(r"[0-9a-f]{32}\.tmp")
 
@@ -51,9 +53,12 @@ class Store:
         self.bundles = root / "bundles"
         self._incoming = root / "incoming"
         self.blobs = Blobs(root / "blobs" / "sha256")
-        with _disk_errors(root):
+        try:
             for folder in (root, self.bundles, self._incoming):
                 folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            if not root.is_dir():  # else it can be read
+                raise _unwritable(root, error) from error
 
     @contextlib.contextmanager
     def lock(self, *, wait: bool = True) -> Iterator[bool]:
@@ -67,6 +72,7 @@ class Store:
 
         Raises:
             RegistryError: another process has held it for ten minutes.
+            ReadOnlyRegistryError: the folder may not be written to, and `wait` was asked for.
         """
         # A new one each time: a lock object that was inherited over a fork is refused.
         lock = FileLock(self.root / "lock")
@@ -78,6 +84,11 @@ class Store:
                     f"another process has been changing the registry at {self.root} for "
                     f"{LOCK_SECONDS / 60:.0f} minutes: wait for it, or end it, and try again"
                 ) from error
+            yield False
+            return
+        except OSError as error:
+            if wait:
+                raise _unwritable(self.root, error) from error
             yield False
             return
         try:
@@ -97,15 +108,15 @@ class Store:
 
     def ids(self) -> list[str]:
         """Ids of the bundles whose folders stand in the store, sorted."""
-        return sorted(path.name for path in self.bundles.iterdir() if is_id(path.name))
+        return [path.name for path in _entries(self.bundles) if is_id(path.name)]
 
     def strangers(self) -> list[Path]:
         """What stands among the bundles and is none, but for the files of file managers, sorted."""
-        return sorted(
+        return [
             path
-            for path in self.bundles.iterdir()
+            for path in _entries(self.bundles)
             if not is_id(path.name) and not path.name.startswith(".") and path.name not in _OF_MANAGERS
-        )
+        ]
 
     @contextlib.contextmanager
     def staged(self, folder: Path) -> Iterator[tuple[Bundle, Path]]:
@@ -197,12 +208,12 @@ class Store:
 
     def leftovers(self) -> list[Path]:
         """What is under way, or what a crash left: marks and temporary names in `incoming/`, no others."""
-        return sorted(
+        return [
             path
-            for path in self._incoming.iterdir()
+            for path in _entries(self._incoming)
             if _OWN_TEMPORARY.fullmatch(path.name)
             or (path.suffix == _PENDING and is_id(path.name.removesuffix(_PENDING)))
-        )
+        ]
 
     def discard(self, id: str) -> None:
         """Delete a bundle's folder, and the blobs that it alone needed; one that is gone is no failure.
@@ -257,7 +268,20 @@ def _disk_errors(root: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise RegistryError(
-            f"the registry at {root} cannot be written: {error}; free some space, or set "
-            "SNT_ZOO_HOME to a folder that you may write to"
-        ) from error
+        raise _unwritable(root, error) from error
+
+
+def _unwritable(root: Path, error: OSError) -> RegistryError:
+    kind = ReadOnlyRegistryError if error.errno in _READ_ONLY else RegistryError
+    return kind(
+        f"the registry at {root} cannot be written: {error}; free some space, or set SNT_ZOO_HOME to "
+        "a folder that you may write to"
+    )
+
+
+def _entries(folder: Path) -> list[Path]:
+    """What stands in a folder, sorted; nothing where it is missing, as in a copy that may only be read."""
+    try:
+        return sorted(folder.iterdir())
+    except FileNotFoundError:
+        return []
