@@ -44,6 +44,11 @@ _REPOSITORIES = sa.Table(
     sa.Column("refused", sa.Boolean, nullable=False),  # for its content, rather than for being something else
     sa.Column("size", sa.Integer, nullable=False),
 )
+_SYNCED = sa.Table(
+    "synced",
+    _METADATA,
+    sa.Column("endpoint", sa.Text, primary_key=True),  # of a Hub that was once seen whole
+)
 _SUPERNETS = sa.Table(
     "supernets",
     _METADATA,
@@ -86,8 +91,16 @@ class HubCache:
         )
 
     def is_there(self) -> bool:
-        """Whether a sync was ever made."""
-        return self.path.is_file()
+        """Whether a sync of this Hub ever came to its end."""
+        if not self.path.is_file():
+            return False
+        here = [sa.select(table.c.endpoint).where(self._here(table)) for table in (_SYNCED, _REPOSITORIES)]
+        with self._transaction() as connection:
+            there = set(sa.inspect(connection).get_table_names())
+            return any(
+                table.name in there and connection.execute(query.limit(1)).first() is not None
+                for table, query in zip((_SYNCED, _REPOSITORIES), here, strict=True)
+            )
 
     # ---- what a sync needs ----------------------------------------------------------------------
 
@@ -98,6 +111,7 @@ class HubCache:
                 version = connection.exec_driver_sql("PRAGMA user_version").scalar()
                 if version == VERSION:
                     connection.execute(sa.select(_REPOSITORIES.c.repo).limit(1)).all()
+                    _METADATA.create_all(connection)  # a table that came later
                     return
         except RegistryError:
             pass
@@ -133,6 +147,11 @@ class HubCache:
                 )
                 if one.record is not None and one.vectors is not None:
                     connection.execute(_SUPERNETS.insert().values(self._row(one, one.record, one.vectors)))
+
+    def note_synced(self) -> None:
+        """Note that the Hub was seen."""
+        with self._transaction() as connection:
+            connection.execute(_SYNCED.insert().prefix_with("OR IGNORE").values(endpoint=self._endpoint))
 
     def remove(self, repos: Sequence[str]) -> None:
         """Forget repositories."""
