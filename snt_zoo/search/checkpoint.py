@@ -27,6 +27,7 @@ from snt_zoo.formats.durable import sync_file, sync_folder
 
 CHECKPOINT = "checkpoint.safetensors"
 FORMAT = 4  # has a digest
+_DAMAGE = (SafetensorError, LookupError, TypeError, ValueError, AttributeError, RecursionError, OSError)
 PARTIAL = f".{CHECKPOINT}.partial"
 """What a process that was killed while it wrote may leave; the next checkpoint replaces it."""
 
@@ -87,9 +88,17 @@ def load_checkpoint(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             if _digest(tensors, file.metadata()["run"]) != file.metadata()["sha256"]:
                 raise ValueError("its content is not the one that was written")
             return tensors, meta
-    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+    except (
+        SafetensorError,
+        LookupError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        RecursionError,
+        OSError,
+    ) as error:
         raise ResumeError(
-            f"the checkpoint {path} cannot be read ({error}): delete it and start again"
+            f"the checkpoint {path} cannot be read ({first_line(error)}): delete it and start again"
         ) from error
 
 

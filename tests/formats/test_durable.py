@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.limits import files_of_at_most
 from snt_zoo.formats.durable import is_empty_folder, made_whole, put_in_place, sync_folder, write_files
-from tests.limits import files_of_at_most
 
 
 def test_a_folder_and_its_files_are_forced_to_the_disk(

@@ -12,12 +12,12 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import snt_zoo
+from benchmarks.limits import files_of_at_most, read_only
 from snt_zoo.data import ImageDataset
 from snt_zoo.errors import ModelFolderError
 from snt_zoo.networks.model_folder import check_writable, model_files, write_into
 from snt_zoo.search.budget import Budget
 from tests.conftest import TINY, MakeSupernet
-from tests.limits import files_of_at_most, read_only
 from tests.search.runs import finetune
 
 

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from benchmarks.limits import read_only
 from snt_zoo.encoders.embedding import DatasetEncoder
 from snt_zoo.encoders.target import Target
 from snt_zoo.errors import NotInRegistryError, ReadOnlyRegistryError, RegistryError
 from snt_zoo.registry import Registry, read_bundle
 from snt_zoo.registry.catalog.vectors import Maker
 from snt_zoo.registry.retrieval import retrieve
-from tests.limits import read_only
 from tests.registry.making import BACKBONE, copy_home, make_bundle, sketch, snapshot
 
 

@@ -9,10 +9,10 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+from benchmarks.limits import files_of_at_most
 from snt_zoo.errors import ResumeError, UnwritableError
 from snt_zoo.search import checkpoint
 from snt_zoo.search.checkpoint import CHECKPOINT, PARTIAL, load_checkpoint, save_checkpoint
-from tests.limits import files_of_at_most
 
 
 @pytest.mark.parametrize("place", ["save_file", "sync_file", "json"])

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 
+from benchmarks.limits import files_of_at_most
 from snt_zoo.cli.runs import is_interrupted
 from snt_zoo.data import ImageDataset
 from snt_zoo.errors import (
@@ -32,7 +33,6 @@ from snt_zoo.search.checkpoint import CHECKPOINT
 from snt_zoo.workflows import share
 from snt_zoo.workflows.finetune import GENERALIST, GENERALISTS, STARTER_NETWORK
 from snt_zoo.zoo import Zoo
-from tests.limits import files_of_at_most
 
 
 def test_transfer_from_other_concepts_beats_fresh_weights_at_once(zoo: Zoo, digits: ImageDataset) -> None:

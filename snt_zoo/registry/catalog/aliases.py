@@ -171,8 +171,8 @@ def leave(connection: sa.Connection, id: str) -> None:
             .where(MOVES.c.digest == BUNDLES.c.digest, MOVES.c.why == BUNDLES.c.id.concat(ADDED))
             .scalar_subquery()
         )
-        order = added.desc().nulls_last(), BUNDLES.c.added_at.desc(), sa.literal_column("rowid").desc()
-        newest = staying.order_by(*order).limit(1)
+        staying = staying.order_by(added.desc().nulls_last())
+        newest = staying.order_by(BUNDLES.c.added_at.desc(), sa.literal_column("rowid").desc()).limit(1)
         follower = connection.scalar(newest) if alias == LATEST else None
         move(connection, name, alias, follower, why=f"{id} was removed")
 

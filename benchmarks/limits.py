@@ -9,8 +9,7 @@ import stat
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
+from unittest import SkipTest
 
 _CAPABILITIES = 0x20080522  # version 3 of Linux's capset
 _OVERRIDES = 0b111  # CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH: what lets root write anywhere
@@ -19,7 +18,10 @@ _OVERRIDES = 0b111  # CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH: what let
 @contextlib.contextmanager
 def files_of_at_most(size: int) -> Iterator[None]:
     """Inside, a file that would have more bytes cannot be written: the same as a disk that is full."""
-    resource = pytest.importorskip("resource")
+    if os.name != "posix":
+        raise SkipTest("files are limited on POSIX alone")
+    import resource
+
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
     try:
@@ -32,16 +34,18 @@ def files_of_at_most(size: int) -> Iterator[None]:
 def read_only(folder: Path) -> Iterator[None]:
     """Inside, nothing below a folder may be written, not even by root."""
     if sys.platform != "linux":
-        pytest.skip("permissions are taken away on Linux alone")
+        raise SkipTest("permissions are taken away on Linux alone")
     paths = [path for path in (folder, *folder.rglob("*")) if not path.is_symlink()]
     modes = {path: stat.S_IMODE(path.stat().st_mode) for path in paths}
     for path, mode in modes.items():
         path.chmod(mode & ~0o222)
-    with _without_root_rights():
-        yield
-    for path, mode in modes.items():
-        if path.exists():
-            path.chmod(mode)
+    try:
+        with _without_root_rights():
+            yield
+    finally:
+        for path, mode in modes.items():
+            if path.exists():
+                path.chmod(mode)
 
 
 @contextlib.contextmanager
@@ -57,7 +61,7 @@ def _without_root_rights() -> Iterator[None]:
     fewer = (ctypes.c_uint32 * 6)(*held)
     fewer[0] &= ~_OVERRIDES  # of what is in effect; it stays permitted, and can be taken back
     if libc.capset(header, fewer) != 0:
-        pytest.skip("the rights of root cannot be taken away here")
+        raise SkipTest("the rights of root cannot be taken away here")
     try:
         yield
     finally:
