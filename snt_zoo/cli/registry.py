@@ -74,6 +74,9 @@ def list_command(
 
 def _show_record(document: Mapping[str, Any]) -> None:
     config, origin = document["config"], document["origin"]
+    if config is None:
+        fields({name: value for name, value in document.items() if isinstance(value, str | int | float)})
+        return
     network, training = config["network"], config["training"]
     settings = ", ".join(f"{name} {value}" for name, value in network["hyperparameters"].items())
     derived, supernet = (
@@ -156,15 +159,18 @@ def show_command(id: str, home: Path | None) -> dict[str, Any]:
     Example:
       snt-zoo show nas_bench_201-flowers
     """
+    from snt_zoo.errors import leaving_out
     from snt_zoo.registry.hub.origins import Origins
 
     registry = open_registry(home)
     record = registry.show(registry.resolve(id))
-    origin = Origins(registry.home).get(record.id)
-    return asdict(record) | {
-        "origin": None if origin is None else origin.to_json(),
-        "config": record.document(),
-    }
+    found: dict[str, Any] = {"origin": None, "config": None}
+    with leaving_out(f"what {record.id} says of itself"):  # then the catalog's row is shown alone
+        found["config"] = record.document()
+    with leaving_out(f"where {record.id} was pulled from"):
+        origin = Origins(registry.home).get(record.id)
+        found["origin"] = None if origin is None else origin.to_json()
+    return asdict(record) | found
 
 
 def _show_added(document: Mapping[str, Any]) -> None:

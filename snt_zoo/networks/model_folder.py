@@ -22,11 +22,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from snt_zoo.data import Normalisation
 from snt_zoo.errors import BundleError, ModelFolderError, SntZooError, TensorError
+from snt_zoo.formats.durable import write_files
 from snt_zoo.formats.strict_json import parse_json
 from snt_zoo.formats.tensor_file import Spec, load_tensors, parse_header
 from snt_zoo.networks.derived import DerivedModel
@@ -64,25 +64,16 @@ class LoadedModel:
     accuracy: dict[str, float]
 
 
-def save_model(
-    model: Model,
-    folder: Path,
-    *,
-    class_names: Sequence[str],
-    source: str,
-    accuracy: Mapping[str, float],
-) -> None:
-    """Write a network into a folder, which is made if need be.
+def model_files(
+    model: Model, *, class_names: Sequence[str], source: str, accuracy: Mapping[str, float]
+) -> dict[str, Any]:
+    """What `write_into` has to write of a network.
 
     Args:
         model: a derived model, or an ensemble, whose first member was derived from `source`.
-        folder: where to.
         class_names: in the order of the outputs.
         source: as of `LoadedModel`.
         accuracy: likewise.
-
-    Raises:
-        ModelFolderError: the folder cannot be written.
     """
     first, *others = model.networks if isinstance(model, Ensemble) else [model]
     config = {
@@ -97,41 +88,46 @@ def save_model(
         members = [{"network": o.config.to_json(), "genotype": o.genotype.to_json()} for o in others]
         config |= {"version": ENSEMBLE_VERSION, "others": members}
     state = {name: t.contiguous() for name, t in model.state_dict().items()}
-    write_into(
-        folder,
-        {"model.safetensors": state, "config.json": config, "genotype.json": first.genotype.to_json()},
-    )
+    return {"model.safetensors": state, "config.json": config, "genotype.json": first.genotype.to_json()}
 
 
 def write_into(folder: Path, files: Mapping[str, Any]) -> None:
-    """Write files into a model's folder, which is made if need be.
+    """Write files into a model's folder, which is made if need be; of a failure nothing is seen there.
 
     Args:
         folder: where to.
-        files: by name: tensors for a `.safetensors`, plain data for a `.json`, else a text.
+        files: by name: tensors for a `.safetensors`, plain data for a `.json`, else a text. Where the last
+            one stands, all do.
 
     Raises:
         ModelFolderError: the folder cannot be written.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, content in files.items():
-            path = folder / name
-            if path.suffix == ".safetensors":
-                save_file(content, path, metadata={"format": "pt"})
-                continue
-            if path.suffix == ".json":
-                content = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
-            path.write_text(content, encoding="utf-8")
-    except (OSError, SafetensorError) as error:
-        why = error.strerror if isinstance(error, OSError) else error
+        write_files(folder, {name: _encoded(name, content) for name, content in files.items()})
+    except OSError as error:
         raise ModelFolderError(
-            f"cannot write the model into {folder} ({why}): choose another --out"
+            f"cannot write the model into {folder} ({error.strerror}): make room there, or choose another "
+            "--out"
         ) from error
 
 
+def check_writable(folder: Path) -> None:
+    """Raise `ModelFolderError` unless a model can be written there: asked before a run, not after it."""
+    write_into(folder, {"writable.txt": ""})
+    (folder / "writable.txt").unlink(missing_ok=True)
+
+
+def _encoded(name: str, content: Any) -> bytes:
+    if name.endswith(".safetensors"):
+        return save(content, metadata={"format": "pt"})
+    if name.endswith(".json"):
+        content = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
+    # A name that is no UTF-8 has halves of surrogate pairs: as escapes JSON keeps them.
+    return str(content).encode("utf-8", "backslashreplace")
+
+
 def load_model(folder: str | Path) -> LoadedModel:
-    """Load what `save_model` wrote.
+    """Load what `model_files` and `write_into` wrote.
 
     Example:
         >>> import snt_zoo

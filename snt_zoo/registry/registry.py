@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import platformdirs
 
 from snt_zoo.encoders.embedding import MOMENTS, DatasetEncoder
-from snt_zoo.errors import RegistryError
+from snt_zoo.errors import RegistryError, first_line
 from snt_zoo.registry.catalog.aliases import check_alias, check_tags
 from snt_zoo.registry.catalog.filters import Filter, fits_word
 from snt_zoo.registry.catalog.records import Record
@@ -71,9 +71,19 @@ class Registry(Household):
 
     @staticmethod
     def place(home: str | os.PathLike[str] | None = None) -> Path:
-        """The folder that `open` would open."""
-        chosen = home or os.environ.get(HOME_VARIABLE) or platformdirs.user_data_dir("snt-zoo", False)
-        return Path(chosen).expanduser().absolute()
+        """The folder that `open` would open.
+
+        Raises:
+            RegistryError: none was named, and the user has no home.
+        """
+        chosen = home or os.environ.get(HOME_VARIABLE)
+        try:
+            return Path(chosen or platformdirs.user_data_dir("snt-zoo", False)).expanduser().absolute()
+        except (RuntimeError, OSError) as error:  # no HOME, and no entry for the user; no working directory
+            raise RegistryError(
+                f"there is no place for the registry ({first_line(error)}): set {HOME_VARIABLE} to a folder "
+                "that you may write to"
+            ) from error
 
     @classmethod
     def rescue(
@@ -135,7 +145,8 @@ class Registry(Household):
             folders: of the bundles; if all were seeded before, only their manifests are read.
 
         Returns:
-            How many were added; one that is there already is not. Raises otherwise as `add` does.
+            How many were added; one that is there already is not, nor one that is spoilt. Raises otherwise
+            as `add` does.
         """
         return self._intake.seed(map(Path, folders))
 

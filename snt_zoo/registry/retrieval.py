@@ -6,6 +6,8 @@ unless another distance is asked for, and says which of the target's classes lie
 
 from __future__ import annotations
 
+import contextlib
+import math
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +18,7 @@ from snt_zoo.encoders.probe import Probe
 from snt_zoo.encoders.sketch import Sketch
 from snt_zoo.encoders.target import Target
 from snt_zoo.encoders.transport import class_distance
-from snt_zoo.errors import DatasetError, NoMatchError, NotInRegistryError, RegistryError
+from snt_zoo.errors import DatasetError, NoMatchError, NotInRegistryError, RegistryError, leaving_out
 from snt_zoo.networks.supernet import Supernet
 from snt_zoo.registry.catalog.filters import Filter
 from snt_zoo.registry.catalog.records import Candidate, Record
@@ -184,10 +186,16 @@ def retrieve(
     listed = time.perf_counter()
     candidates = {candidate.id: candidate for candidate, _ in found}
     sources = [source for candidate, shelf in found for source in _sources(shelf, candidate.id)]
+    if found and not sources:
+        raise NoMatchError(
+            f"none of the {len(found)} nearest supernets can be read: run `snt-zoo verify --repair`"
+        )
     if not sources:
         _explain(registry.count() + (0 if hub is None else len(hub.list())))
     best: dict[str, tuple[Source, Measured]] = {}
     for source, one in zip(sources, measure(target, sources), strict=True):
+        if not math.isfinite(one.distance):  # it was left out
+            continue
         if source.id not in best or one.distance < best[source.id][1].distance:
             best[source.id] = source, one
     ranking = _ranked(best.values(), {id: _among_equals(one) for id, one in candidates.items()})[:k]
@@ -234,11 +242,10 @@ def _explain(count: int) -> NoReturn:
 
 
 def _sources(shelf: Registry | HubCache, id: str) -> list[Source]:
-    """The datasets of one candidate; none if it was removed since it was found."""
-    try:
+    """The datasets of one candidate; none if it was removed since it was found, or cannot be read."""
+    sketches: Sequence[Sketch] = ()
+    with leaving_out(id), contextlib.suppress(NotInRegistryError):
         sketches = shelf.sketches(id)
-    except NotInRegistryError:
-        return []
 
     def load() -> Supernet:
         if isinstance(shelf, Registry):

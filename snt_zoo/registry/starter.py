@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib import resources
 from pathlib import Path
 
+from snt_zoo.errors import ReadOnlyRegistryError, warn
 from snt_zoo.registry.registry import Registry
 
 
@@ -20,7 +21,12 @@ def open_registry(home: str | Path | None = None, *, starter: bool = True) -> Re
         # An earlier release embedded otherwise; the sketches are still good.
         registry.rebuild_index(from_bundles=True)
     if starter:
-        registry.seed(starter_bundles())
+        try:
+            registry.seed(starter_bundles())
+        except ReadOnlyRegistryError as error:
+            if not registry.count():
+                raise
+            warn(f"left out supernets of the starter zoo: {error}")
     return registry
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
@@ -11,12 +12,14 @@ from typing import Any
 from snt_zoo.data import ImageDataset
 from snt_zoo.encoders.target import Target
 from snt_zoo.encoders.transport.solver import load_meanwhile
-from snt_zoo.errors import NoMatchError
+from snt_zoo.errors import ModelFolderError, NoMatchError, leaving_out
 from snt_zoo.networks.bounds import Limits
 from snt_zoo.networks.device import resolve_device
 from snt_zoo.networks.distributed import Team
-from snt_zoo.networks.supernet import NetworkConfig
+from snt_zoo.networks.model_folder import check_writable
+from snt_zoo.networks.supernet import NetworkConfig, Supernet
 from snt_zoo.registry.catalog.filters import Filter
+from snt_zoo.registry.catalog.records import Record
 from snt_zoo.registry.hub.cache import HubCache
 from snt_zoo.registry.retrieval import Match, retrieve
 from snt_zoo.search.adapting.candidates import SCRATCH, Candidate
@@ -130,11 +133,16 @@ def finetune(
     else:
         chosen = [SCRATCH if source == SCRATCH else id_of(zoo, source)]
     candidates = _candidates(zoo, chosen, recipe or {})
+    if options.folder is not None and Team.current().first:
+        check_writable(options.folder)
     probe = _floor(target, sketched, options) if floor and target is not None else None
     options = replace(options, spent=timer() - began)
     result = adapt(data, candidates, options, floor=probe, on_source=on_source)
     if options.folder is not None and Team.current().first:
-        result.save(options.folder)
+        try:
+            result.save(options.folder)
+        except ModelFolderError as error:
+            raise ModelFolderError(f"{error}; the run is kept, and --resume ends it") from error
         remove_checkpoint(options.folder)
     return result
 
@@ -147,7 +155,13 @@ def _nearest(zoo: Shelves, target: Target, *, exclude: Collection[str], hub: boo
     ranking = retrieve(zoo.registry, target, k=RANKED, where=where, hub=shelf)
     generalists = _generalists(zoo, target, ranking, where, shelf)
     found = {match.id: match for match in (*ranking[:CANDIDATES], *generalists)}
-    return [id_of(zoo, match) for match in found.values()]
+    ids: list[str] = []
+    for match in found.values():
+        with leaving_out(match.repo or match.id):  # as one that is gone from the Hub since the last sync
+            ids.append(id_of(zoo, match))
+    if not ids:
+        raise NoMatchError(f"none of the {len(found)} nearest supernets can be had: see the warnings above")
+    return ids
 
 
 def _generalists(
@@ -166,17 +180,21 @@ def _generalists(
 
 
 def _candidates(zoo: Shelves, ids: Sequence[str], recipe: Mapping[str, Any]) -> list[Candidate]:
-    """The supernets of some ids, or fresh weights, each with its recipe."""
-    records = zoo.registry.records(ids)
-    found = []
+    """The supernets of some ids, or fresh weights, each with its recipe; of several those that load."""
+    if ids == [SCRATCH]:
+        return [Candidate.of(SCRATCH, STARTER_NETWORK, recipe)]
+    sources: list[tuple[Record, Supernet]] = []
     for id in ids:
-        if id == SCRATCH:
-            found.append(Candidate.of(SCRATCH, STARTER_NETWORK, recipe))
-            continue
-        record = records[id]
-        source = zoo.registry.get(id).supernet
-        found.append(Candidate.of(id, source, recipe, breadth=len(record.sources), macs=record.macs))
-    return found
+        with leaving_out(id) if len(ids) > 1 else contextlib.nullcontext():
+            sources.append((zoo.registry.show(id), zoo.registry.get(id).supernet))
+    if not sources:
+        raise NoMatchError(
+            f"none of the {len(ids)} nearest supernets can be read: run `snt-zoo verify --repair`"
+        )
+    return [
+        Candidate.of(record.id, source, recipe, breadth=len(record.sources), macs=record.macs)
+        for record, source in sources
+    ]
 
 
 def _floor(target: Target, sketched: float, options: RunOptions) -> Floor:

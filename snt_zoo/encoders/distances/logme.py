@@ -17,7 +17,7 @@ from torch import Tensor
 from snt_zoo.data import Split
 from snt_zoo.encoders.distances.base import DatasetDistance, Measured, Source, register_distance
 from snt_zoo.encoders.target import Target
-from snt_zoo.errors import RegistryError
+from snt_zoo.errors import RegistryError, leaving_out
 from snt_zoo.networks.evaluate import features as network_features
 
 MAX_IMAGES = 1024
@@ -53,7 +53,12 @@ class LogME(DatasetDistance):
                 f"the distance 'logme' needs the network of {source.id}, and only its sketch is at hand: "
                 "ask through a zoo that holds it"
             )
-        return log_evidence(*network_features(source.load(), part))
+        network = None
+        with leaving_out(source.id):
+            network = source.load()
+        if network is None:
+            return -math.inf
+        return log_evidence(*network_features(network, part))
 
 
 def log_evidence(features: Tensor, labels: Tensor) -> float:

@@ -54,7 +54,7 @@ class Catalog(Lookup):
         with self._change() as connection:
             rows.insert(connection, Listing(record, vectors, config, files or {}))
             for alias in names:
-                aliases.move(connection, record.name, alias, record.id, why=f"{record.id} was added")
+                aliases.move(connection, record.name, alias, record.id, why=f"{record.id}{aliases.ADDED}")
             if seeded:
                 _insert_seeded(connection, record.digest, record.id)
 

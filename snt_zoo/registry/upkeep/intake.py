@@ -15,7 +15,15 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from snt_zoo.errors import AlreadyInRegistryError, IntegrityError, NotInRegistryError, RegistryError
+from snt_zoo.errors import (
+    AlreadyInRegistryError,
+    BundleError,
+    IntegrityError,
+    NotInRegistryError,
+    RegistryError,
+    leaving_out,
+    warn,
+)
 from snt_zoo.registry.bundle.folder import MANIFEST, read_file
 from snt_zoo.registry.bundle.manifest import read_manifest
 from snt_zoo.registry.catalog.aliases import LATEST
@@ -60,7 +68,10 @@ class Intake:
 
     def seed(self, folders: Iterable[Path]) -> int:
         """See `Registry.seed`."""
-        digests = {hashlib.sha256(read_file(folder, MANIFEST)).hexdigest(): folder for folder in folders}
+        digests: dict[str, Path] = {}
+        for folder in folders:
+            with leaving_out(str(folder)):
+                digests[hashlib.sha256(read_file(folder, MANIFEST)).hexdigest()] = folder
         if digests.keys() <= self.catalog.seeded():
             return 0
         added = 0
@@ -77,6 +88,8 @@ class Intake:
 
                     config, _, _ = read_header(folder)
                     self.catalog.mark_seeded(digest, bundle_id(config, digest))
+                except BundleError as error:
+                    warn(f"left out {folder}: {error}")
         return added
 
     def remove(self, id: str) -> None:
