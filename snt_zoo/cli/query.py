@@ -35,7 +35,7 @@ def show_matches(document: Mapping[str, Any]) -> None:
             str(rank),
             match["id"],
             f"{match['distance']:.3f}",
-            percent(match["head_accuracy"]),
+            "diverged" if match.get("diverged") else percent(match["head_accuracy"]),
             format_size(match["params"]),
             format_size(match["macs"]),
             match["space"],

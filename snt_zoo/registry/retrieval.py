@@ -6,6 +6,7 @@ unless another distance is asked for, and says which of the target's classes lie
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -64,6 +65,7 @@ class Match:
         repo: ``owner/name`` on the Hub, if the supernet is there and not on this machine; then its
             figures are its author's claims, which are checked when it is pulled.
         commit: at which it was seen there.
+        diverged: whether a head could not be fitted, since its weights overflow: it cannot be used.
     """
 
     id: str
@@ -78,6 +80,7 @@ class Match:
     class_matches: tuple[ClassPair, ...]
     repo: str | None = None
     commit: str | None = None
+    diverged: bool = False
 
     @property
     def remote(self) -> bool:
@@ -91,7 +94,8 @@ class Match:
             "class_matches": [pair._asdict() for pair in self.class_matches],
         }
         place = {"repo": data.pop("repo"), "commit": data.pop("commit")}
-        return data | ({"remote": True, **place} if self.remote else {})
+        diverged = {"diverged": True} if data.pop("diverged") else {}
+        return data | ({"remote": True, **place} if self.remote else {}) | diverged
 
 
 @dataclass(frozen=True)
@@ -270,4 +274,5 @@ def _match(candidate: Candidate, target: Sketch, source: Source, found: Measured
         ),
         repo=candidate.repo if isinstance(candidate, RemoteRecord) else None,
         commit=candidate.commit if isinstance(candidate, RemoteRecord) else None,
+        diverged=math.isinf(found.distance),
     )

@@ -37,6 +37,7 @@ class Measured:
 
     Args:
         distance: at least 0, smaller is nearer; distances of different names or levels are not compared.
+            Infinite for a source whose network computes no numbers.
         level: how it was computed: `exact`, `entropic` or `class` for transport, else the distance's name.
         transport: coupling of the classes, where there is one.
     """

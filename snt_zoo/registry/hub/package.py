@@ -10,6 +10,7 @@ from pathlib import Path
 from snt_zoo.errors import MissingFileError, ModelFolderError
 from snt_zoo.formats.strict_json import dump_json, parse_json
 from snt_zoo.networks.model_folder import FORMAT, load_model
+from snt_zoo.networks.trial import check_forward
 from snt_zoo.registry.bundle.bundle import read_bundle
 from snt_zoo.registry.bundle.folder import CARD, CONFIG, DATASET, MANIFEST, MODEL, read_file
 from snt_zoo.registry.hub.hub_card import derived_card, eval_results, supernet_card
@@ -82,6 +83,7 @@ def _pack_bundle(folder: Path) -> Package:
 
 def _pack_model(folder: Path, base: Callable[[str], str | None]) -> Package:
     loaded = load_model(folder)
+    check_forward(loaded.model, what=str(folder / MODEL))
     files: dict[str, Content] = {name: (folder / name).read_bytes() for name in (CONFIG, GENOTYPE)}
     report = folder / REPORT
     if report.is_file():
