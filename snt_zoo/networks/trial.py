@@ -46,7 +46,7 @@ def check_forward(network: Network | Ensemble, *, what: str) -> None:
                 outputs.append(network(_pixels(network), mixture=network.mixture()))
     if not all(bool(output.isfinite().all()) for output in outputs):
         raise NonFiniteError(
-            f"{what}: the weights are finite, but they overflow, and what the network computes are no numbers: "
+            f"{what}: the weights are finite, but they overflow, and no numbers come out of the network: "
             "the training diverged, or the file was made to spoil whatever uses it; do not use it"
         )
 

@@ -74,8 +74,8 @@ def finetune(
     Args:
         zoo: that has the supernet.
         source: a match, an id (or its beginning), a repository of the Hub (`owner/name@revision`), `auto` for
-            the winner of a race, or `scratch` for a search from fresh weights. A supernet that is on the Hub
-            alone is pulled.
+            the winner of a race, or `scratch` for a search from fresh weights. What is on the Hub alone is
+            pulled where it is named by its repository, or with `hub`.
         data: the task.
         budget: wall clock of the whole run, retrieval and probe included, as `"10m"`; the default if epochs
             are not given.
@@ -89,7 +89,7 @@ def finetune(
         max_params: most weights that the network may have.
         max_macs: most multiply-accumulates that it may take for one image.
         exclude: as in `query`, for `auto`.
-        hub: as in `query`, for `auto`.
+        hub: as in `query`, for `auto`; and whether an id may be that of a supernet on the Hub.
         floor: fit a linear probe on the ImageNet backbone as well, and hand back its network if it is better
             on validation and within the limits, or the network of the search and the probe's as an ensemble,
             if that is clearly better; the network of the search alone is then kept in `result.derived`.
@@ -123,7 +123,7 @@ def finetune(
     if target is not None:
         chosen = _nearest(zoo, target, exclude=exclude, hub=hub)
     else:
-        chosen = [SCRATCH if source == SCRATCH else id_of(zoo, source)]
+        chosen = [SCRATCH if source == SCRATCH else id_of(zoo, source, hub=hub)]
     candidates = _candidates(zoo, chosen, recipe or {})
     probe = _floor(target or Target.of(data), options) if floor else None
     options = replace(options, spent=timer() - began)

@@ -53,6 +53,8 @@ class DatasetDistance(ABC):
     name: ClassVar[str]
     needs_images: ClassVar[bool] = False
     """Whether a target's sketch is not enough."""
+    one_by_one: ClassVar[bool] = True
+    """Whether what is said of a source does not depend on which others are asked about with it."""
 
     def __call__(self, target: Target, sources: Sequence[Source]) -> list[Measured]:
         """One answer for each source, in order, all comparable with each other.

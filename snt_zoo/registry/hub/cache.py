@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import fields
@@ -28,7 +29,8 @@ from snt_zoo.registry.catalog.vectors import embeddings
 from snt_zoo.registry.hub.seen import Indexed, RemoteRecord
 
 FILE = "hub.sqlite"
-VERSION = 1
+VERSION = 2  # 1 held what was not held to its config
+OWNER_MOST = 4  # supernets of one owner in a shortlist: nobody fills it alone
 _SHOWN = 300  # characters of a reason
 
 _METADATA = sa.MetaData()
@@ -51,7 +53,7 @@ _SUPERNETS = sa.Table(
     sa.Column("commit", sa.Text, nullable=False),
     sa.Column("id", sa.Text, nullable=False, index=True),
     sa.Column("name", sa.Text, nullable=False),
-    sa.Column("digest", sa.Text, nullable=False),
+    sa.Column("digest", sa.Text, nullable=False, index=True),
     sa.Column("space", sa.Text, nullable=False),
     sa.Column("params", sa.Integer, nullable=False),
     sa.Column("macs", sa.Integer, nullable=False),
@@ -85,8 +87,11 @@ class HubCache:
         )
 
     def is_there(self) -> bool:
-        """Whether a sync was ever made."""
-        return self.path.is_file()
+        """Whether a sync was ever made, by a release whose cache this one reads."""
+        if not self.path.is_file():
+            return False
+        with self._transaction() as connection:
+            return connection.exec_driver_sql("PRAGMA user_version").scalar() == VERSION
 
     # ---- what a sync needs ----------------------------------------------------------------------
 
@@ -172,33 +177,43 @@ class HubCache:
         records: dict[str, RemoteRecord] = {}
         for row in rows:
             lists = {name: tuple(json.loads(row._mapping[name])) for name in ("sources", "tags")}
-            records.setdefault(row.id, RemoteRecord(**{**row._mapping, **lists}))
+            # By the whole digest: an id has 32 bits of it, which somebody can have made to be alike.
+            records.setdefault(row.digest, RemoteRecord(**{**row._mapping, **lists}))
         return [*records.values()]
 
     def search(self, sketch: Sketch, k: int, *, allowed: AbstractSet[str] | None = None) -> Answers:
-        """The supernets whose best sketch is nearest; as `Registry.search`.
+        """The supernets whose best sketch is nearest; as `Registry.search`, but by their digests.
 
-        Those of another backbone or encoder cannot be compared and are left out.
+        Those of another backbone or encoder cannot be compared and are left out, and so are those of an owner
+        of whom four are nearer.
         """
         (query,) = embeddings([sketch], self.encoder)
         owners, vectors = self._vectors(sketch.backbone, len(query), allowed)
         best: dict[str, float] = {}
+        of_owner: Counter[str] = Counter()
         if owners:
             scores = vectors @ query
             for row in np.argsort(-scores, kind="stable").tolist():
-                best.setdefault(owners[row], min(1.0, max(-1.0, float(scores[row]))))
+                repo, digest = owners[row]
+                owner = repo.partition("/")[0]
+                if digest in best or of_owner[owner] == OWNER_MOST:
+                    continue
+                best[digest] = min(1.0, max(-1.0, float(scores[row])))
+                of_owner[owner] += 1
                 if len(best) == k:
                     break
         return sorted(best.items(), key=lambda answer: (-answer[1], answer[0]))
 
-    def sketches(self, id: str) -> tuple[Sketch, ...]:
+    def sketches(self, digest: str) -> tuple[Sketch, ...]:
         """The sketches of a supernet; raises `NotInRegistryError` if a sync removed it meanwhile."""
         table = _SUPERNETS.c
-        query = sa.select(table.sketches, table.backbone).where(self._here(_SUPERNETS), table.id == id)
+        query = sa.select(table.sketches, table.backbone).where(
+            self._here(_SUPERNETS), table.digest == digest
+        )
         with self._transaction() as connection:
             row = connection.execute(query.order_by(table.repo).limit(1)).first()
         if row is None:
-            raise NotInRegistryError(f"no supernet {id!r} was seen on the Hub: run `snt-zoo sync`")
+            raise NotInRegistryError(f"no supernet {digest!r} was seen on the Hub: run `snt-zoo sync`")
         return load_sketches(row[0], backbone=row[1])
 
     def find(self, id: str) -> RemoteRecord | None:
@@ -211,18 +226,18 @@ class HubCache:
 
     def _vectors(
         self, backbone: str, dim: int, allowed: AbstractSet[str] | None
-    ) -> tuple[Sequence[str], NDArray[np.float32]]:
-        """Every vector that compares, and whose it is."""
+    ) -> tuple[Sequence[tuple[str, str]], NDArray[np.float32]]:
+        """Every vector that compares, and the repository and the digest that it is of."""
         table = _SUPERNETS.c
-        query = sa.select(table.id, table.vectors).where(
+        query = sa.select(table.repo, table.digest, table.vectors).where(
             self._here(_SUPERNETS), table.backbone == backbone, table.encoder == self.encoder.id
         )
-        owners: list[str] = []
+        owners: list[tuple[str, str]] = []
         parts: list[bytes] = []
         with self._transaction() as connection:
-            for id, data in connection.execute(query.order_by(table.repo)):
-                if len(data) % (4 * dim) == 0 and (allowed is None or id in allowed):
-                    owners += [id] * (len(data) // (4 * dim))
+            for repo, digest, data in connection.execute(query.order_by(table.repo)):
+                if len(data) % (4 * dim) == 0 and (allowed is None or digest in allowed):
+                    owners += [(repo, digest)] * (len(data) // (4 * dim))
                     parts.append(data)
         vectors = np.frombuffer(b"".join(parts), dtype="<f4").astype(np.float32)
         return owners, vectors.reshape(-1, dim)
