@@ -152,16 +152,20 @@ def _chunks(found: Iterable[Candidate], most: int) -> Iterator[list[tuple[Candid
         yield chunk
 
 
-def ranked(found: Iterable[Nearest]) -> list[Nearest]:
+def ranked(found: Iterable[Nearest], *, rounding: float = 0.0) -> list[Nearest]:
     """Nearest first; of equals those that are here, of these those that were trained on the fewest sources.
 
     A generalist is as near as the supernet of its nearest source alone, which was trained on nothing else;
     but for rounding, where their sketches of that source were made by different releases. What is equal is
     decided between two: one that is far away says nothing of those that are near.
+
+    Args:
+        found: in any order.
+        rounding: of the distance, where it is about 0.
     """
     groups: list[list[Nearest]] = []
     for one in sorted(found, key=lambda each: each.distance):
-        if not groups or one.distance - groups[-1][0].distance > EQUAL * one.distance:
+        if not groups or one.distance - groups[-1][0].distance > rounding + EQUAL * one.distance:
             groups.append([])
         groups[-1].append(one)
     return [one for group in groups for one in sorted(group, key=lambda each: each.order)]

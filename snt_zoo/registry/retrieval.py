@@ -173,7 +173,7 @@ def retrieve(
     start = time.perf_counter()
     found = shortlist(registry, target, max(k, SHORTLIST), where=where or Filter(), hub=hub)
     listed = time.perf_counter()
-    ranking = ranked(nearest_sources(target, found, measure))[:k]
+    ranking = ranked(nearest_sources(target, found, measure), rounding=measure.rounding)[:k]
     if not ranking:
         _explain(registry.count() + (0 if hub is None else len(hub.list())))
     matches = tuple(_match(one, target.sketch) for one in ranking)

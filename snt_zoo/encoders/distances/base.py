@@ -53,6 +53,8 @@ class DatasetDistance(ABC):
     name: ClassVar[str]
     needs_images: ClassVar[bool] = False
     """Whether a target's sketch is not enough."""
+    rounding: ClassVar[float] = 0.0
+    """What a dataset can be away from itself, where two releases wrote its sketch."""
     one_by_one: ClassVar[bool] = True
     """Whether what is said of a source does not depend on which others are asked about with it."""
 
