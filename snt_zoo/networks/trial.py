@@ -15,6 +15,7 @@ from snt_zoo.errors import NonFiniteError
 from snt_zoo.networks.ensemble import Ensemble
 from snt_zoo.networks.evaluate import Network, count_parameters, evaluation_mode
 from snt_zoo.networks.heads import statistics_kept
+from snt_zoo.networks.spaces.darts import kernels
 from snt_zoo.networks.supernet import IN_CHANNELS, Supernet
 
 _IMAGES = 4  # black, white, and noise
@@ -36,7 +37,7 @@ def check_forward(network: Network | Ensemble, *, what: str) -> None:
         NonFiniteError: an output is NaN or infinite.
     """
     members = network.networks if isinstance(network, Ensemble) else [network]
-    with evaluation_mode(network):
+    with evaluation_mode(network), kernels.without():  # which would take longer to compile
         outputs = [member(_pixels(member)) for member in members]
         if isinstance(network, Ensemble):
             outputs.append(network.pooled(outputs))
