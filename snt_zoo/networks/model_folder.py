@@ -17,7 +17,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -55,12 +55,32 @@ class LoadedModel:
         source: id of the supernet that it came from, `"scratch"`, or `"probe"` for a linear probe on the
             backbone of the package.
         accuracy: ``{"val": …, "test": …}`` as measured when it was made.
+        licences: of what it was made from, a supernet and the datasets that it was trained on, by name.
     """
 
     model: Model
     class_names: tuple[str, ...]
     source: str
     accuracy: dict[str, float]
+    licences: dict[str, str] = field(default_factory=dict)
+
+    def documents(self) -> dict[str, dict[str, Any]]:
+        """The JSON files of its folder, by name, as `save_model` writes them: nothing else is in them."""
+        first, *others = self.model.networks if isinstance(self.model, Ensemble) else [self.model]
+        config = {
+            "format": FORMAT,
+            "version": VERSION,
+            "network": first.config.to_json(),
+            "class_names": list(self.class_names),
+            "source": self.source,
+            "accuracy": dict(self.accuracy),
+        }
+        if isinstance(self.model, Ensemble):
+            members = [{"network": o.config.to_json(), "genotype": o.genotype.to_json()} for o in others]
+            config |= {"version": ENSEMBLE_VERSION, "others": members}
+        if self.licences:
+            config |= {"licences": dict(self.licences)}
+        return {"config.json": config, "genotype.json": first.genotype.to_json()}
 
 
 def save_model(
@@ -70,6 +90,7 @@ def save_model(
     class_names: Sequence[str],
     source: str,
     accuracy: Mapping[str, float],
+    licences: Mapping[str, str] | None = None,
 ) -> None:
     """Write a network into a folder, which is made if need be.
 
@@ -79,27 +100,14 @@ def save_model(
         class_names: in the order of the outputs.
         source: as of `LoadedModel`.
         accuracy: likewise.
+        licences: likewise.
 
     Raises:
         ModelFolderError: the folder cannot be written.
     """
-    first, *others = model.networks if isinstance(model, Ensemble) else [model]
-    config = {
-        "format": FORMAT,
-        "version": VERSION,
-        "network": first.config.to_json(),
-        "class_names": list(class_names),
-        "source": source,
-        "accuracy": dict(accuracy),
-    }
-    if isinstance(model, Ensemble):
-        members = [{"network": o.config.to_json(), "genotype": o.genotype.to_json()} for o in others]
-        config |= {"version": ENSEMBLE_VERSION, "others": members}
+    saved = LoadedModel(model, tuple(class_names), source, dict(accuracy), dict(licences or {}))
     state = {name: t.contiguous() for name, t in model.state_dict().items()}
-    write_into(
-        folder,
-        {"model.safetensors": state, "config.json": config, "genotype.json": first.genotype.to_json()},
-    )
+    write_into(folder, {"model.safetensors": state, **saved.documents()})
 
 
 def write_into(folder: Path, files: Mapping[str, Any]) -> None:
@@ -120,13 +128,18 @@ def write_into(folder: Path, files: Mapping[str, Any]) -> None:
                 save_file(content, path, metadata={"format": "pt"})
                 continue
             if path.suffix == ".json":
-                content = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
+                content = json_text(content)
             path.write_text(content, encoding="utf-8")
     except (OSError, SafetensorError) as error:
         why = error.strerror if isinstance(error, OSError) else error
         raise ModelFolderError(
             f"cannot write the model into {folder} ({why}): choose another --out"
         ) from error
+
+
+def json_text(document: Any) -> str:
+    """A document as it stands in a model's folder."""
+    return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
 
 
 def load_model(folder: str | Path) -> LoadedModel:
@@ -155,6 +168,7 @@ def load_model(folder: str | Path) -> LoadedModel:
         network = _network(config["network"])
         class_names = tuple(str(name) for name in config["class_names"])
         accuracy = {str(part): float(value) for part, value in dict(config.get("accuracy", {})).items()}
+        licences = {str(name): str(text) for name, text in dict(config.get("licences", {})).items()}
         genotype = Genotype.from_json(_read_json(folder, "genotype.json"))
         with torch.device("meta"):
             first = DerivedModel(network, genotype)
@@ -168,7 +182,7 @@ def load_model(folder: str | Path) -> LoadedModel:
             f"{folder} has {len(class_names)} class names for {network.num_classes} outputs"
         )
     _load_weights(model, folder)
-    return LoadedModel(model.eval(), class_names, str(config.get("source", "")), accuracy)
+    return LoadedModel(model.eval(), class_names, str(config.get("source", "")), accuracy, licences)
 
 
 def _ensemble(first: DerivedModel, others: Any) -> Ensemble:

@@ -45,6 +45,17 @@ class Candidate(NamedTuple):
         except (NotInRegistryError, BundleError):
             return ()
 
+    def licences(self) -> tuple[str, ...]:
+        """Its own, then those of the datasets that it was trained on, each once."""
+        if isinstance(self.record, RemoteRecord):
+            of_sources: Iterable[str] = self.record.source_licences
+        else:
+            try:
+                of_sources = self.record.config.source_licences.values()
+            except BundleError:  # removed meanwhile
+                of_sources = ()
+        return tuple(dict.fromkeys([self.record.licence, *of_sources]))
+
     def load(self) -> Supernet:
         """Its network."""
         if isinstance(self.shelf, Registry):

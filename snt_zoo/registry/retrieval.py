@@ -63,6 +63,7 @@ class Match:
         repo: ``owner/name`` on the Hub, if the supernet is there and not on this machine; then its
             figures are its author's claims, which are checked when it is pulled.
         commit: at which it was seen there.
+        licences: its own, then those of the datasets that it was trained on, each once.
         diverged: whether a head could not be fitted, since its weights overflow: it cannot be used.
     """
 
@@ -78,6 +79,7 @@ class Match:
     class_matches: tuple[ClassPair, ...]
     repo: str | None = None
     commit: str | None = None
+    licences: tuple[str, ...] = ()
     diverged: bool = False
 
     @property
@@ -89,6 +91,7 @@ class Match:
         """Plain data with the keys of the command line's contract."""
         data = vars(self) | {
             "sources": list(self.sources),
+            "licences": list(self.licences),
             "class_matches": [pair._asdict() for pair in self.class_matches],
         }
         place = {"repo": data.pop("repo"), "commit": data.pop("commit")}
@@ -210,5 +213,6 @@ def _match(nearest: Nearest, target: Sketch) -> Match:
         ),
         repo=record.repo if isinstance(record, RemoteRecord) else None,
         commit=record.commit if isinstance(record, RemoteRecord) else None,
+        licences=nearest.candidate.licences(),
         diverged=math.isinf(nearest.distance),
     )

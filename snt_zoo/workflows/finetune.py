@@ -62,6 +62,7 @@ def finetune(
     recipe: Mapping[str, Any] | None = None,
     max_params: int | None = None,
     max_macs: int | None = None,
+    licence: str | None = None,
     exclude: Collection[str] = (),
     hub: bool = False,
     floor: bool = True,
@@ -88,7 +89,8 @@ def finetune(
             the source.
         max_params: most weights that the network may have.
         max_macs: most multiply-accumulates that it may take for one image.
-        exclude: as in `query`, for `auto`.
+        licence: as in `query`, for `auto`.
+        exclude: likewise.
         hub: as in `query`, for `auto`; and whether an id may be that of a supernet on the Hub.
         floor: fit a linear probe on the ImageNet backbone as well, and hand back its network if it is better
             on validation and within the limits, or the network of the search and the probe's as an ensemble,
@@ -121,7 +123,7 @@ def finetune(
     resolve_device(device)  # what is wrong is said before the probe takes its time
     target = Target.of(data) if source == AUTO else None
     if target is not None:
-        chosen = _nearest(zoo, target, exclude=exclude, hub=hub)
+        chosen = _nearest(zoo, target, Filter(licence=licence, exclude=tuple(exclude)), hub=hub)
     else:
         chosen = [SCRATCH if source == SCRATCH else id_of(zoo, source, hub=hub)]
     candidates = _candidates(zoo, chosen, recipe or {})
@@ -134,11 +136,10 @@ def finetune(
     return result
 
 
-def _nearest(zoo: Shelves, target: Target, *, exclude: Collection[str], hub: bool) -> list[str]:
+def _nearest(zoo: Shelves, target: Target, where: Filter, *, hub: bool) -> list[str]:
     """Ids of those that race: the best matches, and the nearest generalists."""
     shelf = seen_on_hub(zoo) if hub else None
-    check_excluded(zoo, exclude, shelf)
-    where = Filter(exclude=tuple(exclude))
+    check_excluded(zoo, where.exclude, shelf)
     ranking = retrieve(zoo.registry, target, k=RANKED, where=where, hub=shelf)
     generalists = _generalists(zoo, target, ranking, where, shelf)
     found = {match.id: match for match in (*ranking[:CANDIDATES], *generalists)}
@@ -169,8 +170,10 @@ def _candidates(zoo: Shelves, ids: Sequence[str], recipe: Mapping[str, Any]) -> 
             found.append(Candidate.of(SCRATCH, STARTER_NETWORK, recipe))
             continue
         record = records[id]
-        source = zoo.registry.get(id).supernet
-        found.append(Candidate.of(id, source, recipe, breadth=len(record.sources), macs=record.macs))
+        bundle = zoo.registry.get(id)
+        made = Candidate.of(id, bundle.supernet, recipe, breadth=len(record.sources), macs=record.macs)
+        licences = {id: record.licence, **bundle.config.source_licences}
+        found.append(replace(made, licences=licences))
     return found
 
 

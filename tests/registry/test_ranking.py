@@ -14,13 +14,14 @@ import torch
 from snt_zoo.encoders.distances import Source, get_distance
 from snt_zoo.encoders.sketch import Sketch
 from snt_zoo.encoders.target import Target
+from snt_zoo.errors import NoMatchError
 from snt_zoo.registry import Registry, ranking
 from snt_zoo.registry.catalog.filters import Filter
 from snt_zoo.registry.retrieval import retrieve
 from tests.registry.conftest import Zoos
 from tests.registry.hub.repositories import repository
 from tests.registry.hub.state import Hub
-from tests.registry.making import make_bundle, sketch
+from tests.registry.making import config_data, make_bundle, network, sketch, source
 
 
 def shrunk(made: Sketch, by: float) -> Sketch:
@@ -146,3 +147,22 @@ def test_the_memory_of_a_query_is_bounded(tmp_path: Path) -> None:
         peaks.append(int(run.stdout) / 1024)
     assert peaks[1] - peaks[0] < 100, peaks  # MB; all twelve at once would take 800
     assert peaks[1] < 1500, peaks
+
+
+def test_licences_are_told_and_can_be_asked_for(hub: Hub, zoo: Zoos, tmp_path: Path) -> None:
+    home = zoo()
+    free = config_data(network())["training"] | {"datasets": [source(licence="CC0-1.0")]}
+    bound = config_data(network())["training"] | {"datasets": [source(licence="CC BY-NC 4.0")]}
+    home.registry.add(make_bundle(tmp_path / "own", name="own", licence="MIT", training=free))
+    hub.seed("bob/nc", repository(tmp_path / "made", 0, name="nc", licence="[odd] MIT too", training=bound))
+    home.sync()
+    found = {match.id[:2]: match for match in home.query(sketch(), k=9, hub=True)}
+    assert found["ow"].licences == ("MIT", "CC0-1.0")
+    assert found["nc"].licences == ("[odd] MIT too", "CC BY-NC 4.0")
+    assert found["nc"].to_json()["licences"] == ["[odd] MIT too", "CC BY-NC 4.0"]
+    for licence, expected in (("mit", {"ow"}), ("*MIT*", {"ow", "nc"}), ("[ODD]*", {"nc"}), ("[o]*", set())):
+        try:
+            names = {match.id[:2] for match in home.query(sketch(), k=9, hub=True, licence=licence)}
+        except NoMatchError:
+            names = set()
+        assert names == expected, licence

@@ -33,6 +33,8 @@ VERSION = 2  # 1 held what was not held to its config
 OWNER_MOST = 4  # supernets of one owner in a shortlist: nobody fills it alone
 _SHOWN = 300  # characters of a reason
 
+_LISTS = ("sources", "tags", "source_licences")  # as JSON
+
 _METADATA = sa.MetaData()
 Answers = list[tuple[str, float]]  # within the class, `list` is its method
 _REPOSITORIES = sa.Table(
@@ -60,6 +62,7 @@ _SUPERNETS = sa.Table(
     sa.Column("sources", sa.Text, nullable=False),  # JSON
     sa.Column("tags", sa.Text, nullable=False),  # JSON
     sa.Column("licence", sa.Text, nullable=False),
+    sa.Column("source_licences", sa.Text, nullable=False),  # JSON
     sa.Column("backbone", sa.Text, nullable=False),
     sa.Column("encoder", sa.Text, nullable=False),
     sa.Column("sketches", sa.LargeBinary, nullable=False),  # the file
@@ -176,7 +179,7 @@ class HubCache:
             ).all()
         records: dict[str, RemoteRecord] = {}
         for row in rows:
-            lists = {name: tuple(json.loads(row._mapping[name])) for name in ("sources", "tags")}
+            lists = {name: tuple(json.loads(row._mapping[name])) for name in _LISTS}
             # By the whole digest: an id has 32 bits of it, which somebody can have made to be alike.
             records.setdefault(row.digest, RemoteRecord(**{**row._mapping, **lists}))
         return [*records.values()]
@@ -245,8 +248,7 @@ class HubCache:
     def _row(self, one: Indexed, record: RemoteRecord, vectors: NDArray[np.float32]) -> dict[str, object]:
         return {
             **vars(record),
-            "sources": json.dumps(record.sources),
-            "tags": json.dumps(record.tags),
+            **{name: json.dumps(getattr(record, name)) for name in _LISTS},
             "endpoint": self._endpoint,
             "backbone": one.backbone,
             "encoder": self.encoder.id,

@@ -76,9 +76,9 @@ def race(
         device: where heads are fitted.
 
     Returns:
-        The winner; and of each candidate, as plain data, its id, validation accuracy, seconds, whether
-        it won, and else what put it out: `behind` (its head), `narrower` (its head is as good, but it
-        was trained on fewer datasets), `time` (for a head there was none), `limits` (no network
+        The winner; and of each candidate, as plain data, its id, validation accuracy, seconds, licences,
+        whether it won, and else what put it out: `behind` (its head), `narrower` (its head is as good, but
+        it was trained on fewer datasets), `time` (for a head there was none), `limits` (no network
         within them) or `diverged` (what it computes are not numbers).
 
     Raises:
@@ -114,7 +114,13 @@ def race(
     rows = []
     for candidate in candidates:
         found = heads.get(candidate.id)
-        row: dict[str, Any] = {"id": candidate.id, "val_accuracy": None, "seconds": None}
+        licences = [*dict.fromkeys(candidate.licences.values())]
+        row: dict[str, Any] = {
+            "id": candidate.id,
+            "val_accuracy": None,
+            "seconds": None,
+            "licences": licences,
+        }
         if found is not None:
             row |= {"val_accuracy": found.accuracy, "seconds": found.seconds}
         rows.append(row | {"won": found is winner, "out": None if found is winner else out[candidate.id]})
