@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import ast
+import importlib.metadata
+import itertools
 import re
+import sys
 from pathlib import Path
 
+import pytest
 import yaml
 
 from snt_zoo import __version__
@@ -41,3 +46,24 @@ def test_contributors_are_told_of_files_and_names_that_are_there() -> None:
     )
     for name in names:
         assert re.search(rf"\b{name}\b", code), name
+
+
+def test_what_is_imported_is_declared() -> None:
+    """What only another package brings along can be gone with its next release."""
+    tomllib = pytest.importorskip("tomllib")  # since Python 3.11
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    lines = [*project["dependencies"], *itertools.chain(*project["optional-dependencies"].values())]
+    declared = {re.split(r"[\[<>=~! ]", line)[0].lower().replace("_", "-") for line in lines}
+    owners = importlib.metadata.packages_distributions()
+    for path in (ROOT / "snt_zoo").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                names = [node.module]
+            for name in {name.partition(".")[0] for name in names} - {*sys.stdlib_module_names, "snt_zoo"}:
+                known = {owner.lower().replace("_", "-") for owner in owners.get(name, [name])}
+                assert known & declared, (
+                    f"{path.relative_to(ROOT)} imports {name}: declare it in pyproject.toml"
+                )
+    (lock,) = [line for line in lines if line.startswith("filelock")]
+    assert lock == "filelock>=3.20.3"  # earlier ones follow a link that somebody else put there

@@ -19,6 +19,7 @@ from snt_zoo.cli.parameters import (
     format_size,
     home_option,
     hub_option,
+    licence_option,
     one_budget,
     search_options,
     training_options,
@@ -76,6 +77,7 @@ def show_run(document: Mapping[str, Any]) -> None:
     help="Hand back a linear probe on the ImageNet backbone where it is better on validation; or the network "
     "and the probe together, where that is clearly better.",
 )
+@licence_option
 @exclude_option
 @hub_option
 @bad_image_option

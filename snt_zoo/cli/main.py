@@ -158,7 +158,8 @@ def _as_exit_codes(ctx: click.Context | None = None) -> Iterator[None]:
 
 def _trace(meta: dict[str, Any]) -> None:
     if meta.get(DEBUG):
-        click.echo(traceback.format_exc(), err=True)
+        for line in traceback.format_exc().splitlines():
+            click.echo("".join(c if c.isprintable() else repr(c)[1:-1] for c in line), err=True)
 
 
 @click.command(cls=CommandLine, context_settings={"help_option_names": ["-h", "--help"]})

@@ -202,7 +202,7 @@ def table(
 
 def fields(rows: Mapping[str, object], *, indent: int = 0) -> None:
     """Print names and values on stdout, aligned, and without those that are empty."""
-    filled = {name: value for name, value in rows.items() if _text(value, _UNLIMITED)}
+    filled = {printable(name): value for name, value in rows.items() if _text(value, _UNLIMITED)}
     width = max(map(_wide, filled), default=0)
     start = indent + width + len(_GAP)
     for name, value in filled.items():

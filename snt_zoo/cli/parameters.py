@@ -174,6 +174,11 @@ def search_options(function: _F) -> _F:
     return cast(_F, command)
 
 
+def licence_option(function: _F) -> _F:
+    """`--licence`: of the supernets that are looked at."""
+    return click.option("--licence", help="Only this licence; * and ? stand for any signs.")(function)
+
+
 def filter_options(function: _F) -> _F:
     """What a list is narrowed to, beside `constraint_options`."""
     for option in (
@@ -193,7 +198,7 @@ def filter_options(function: _F) -> _F:
             type=click.FloatRange(0, 1),
             help="Least accuracy from 0 to 1: test, or validation where that alone was measured.",
         ),
-        click.option("--licence", help="Only this licence; * and ? stand for any signs."),
+        licence_option,
         click.option("--source", help="Only those trained on this dataset; * and ? stand for any signs."),
     ):
         function = option(function)

@@ -19,6 +19,7 @@ from snt_zoo.cli.parameters import (
     format_size,
     home_option,
     hub_option,
+    licence_option,
 )
 from snt_zoo.cli.progress import waiting
 
@@ -28,19 +29,20 @@ _PAIRS = 3  # nearest pairs of classes that are shown
 def show_matches(document: Mapping[str, Any]) -> None:
     """Print the answer of a query for people."""
     numbers = "distance", "accuracy", "params", "MACs"
-    under = "trained on", "on the Hub", "yours ~ theirs"
+    under = "trained on", "on the Hub", "licences", "yours ~ theirs"
     columns = [("rank", True), ("id", False), *((title, True) for title in numbers), ("space", False)]
     rows = [
         (
             str(rank),
             match["id"],
             f"{match['distance']:.3f}",
-            percent(match["head_accuracy"]),
+            "diverged" if match.get("diverged") else percent(match["head_accuracy"]),
             format_size(match["params"]),
             format_size(match["macs"]),
             match["space"],
             Names(match["sources"], "sources"),
             match.get("repo", ""),
+            Names(match["licences"]),
             _pairs(match),
         )
         for rank, match in enumerate(document["matches"], 1)
@@ -77,6 +79,7 @@ def _pairs(match: Mapping[str, Any]) -> Names:
 @click.argument("dataset")
 @click.option("-k", default=5, show_default=True, type=click.IntRange(1), help="Answers.")
 @constraint_options
+@licence_option
 @exclude_option
 @hub_option
 @click.option("--distance", help="What ranks: class-ot, otdd, mean-feature, ….  [default: class-ot]")
@@ -90,6 +93,7 @@ def query_command(
     max_params: int | None,
     max_macs: int | None,
     space: str | None,
+    licence: str | None,
     exclude: tuple[str, ...],
     hub: bool,
     distance: str | None,
@@ -123,6 +127,7 @@ def query_command(
             max_params=max_params,
             max_macs=max_macs,
             space=space,
+            licence=licence,
             exclude=exclude,
             hub=hub,
             on_stage=tell,

@@ -34,6 +34,10 @@ FORMAT = 2
 COVARIANCE_DIM = 32  # the first so many of the DIM projected features
 FULL_COVARIANCES = 96  # above so many classes they share one shape
 MAX_CLASSES = 1000  # the most frequent ones are kept
+LARGEST = 64.0
+"""Length of a mean or a sample, and root of the trace of a covariance, at most. Features have unit length
+before they are projected, and about that length after it: 6.6 at most from 2,048 features of a backbone,
+which is the largest singular value of the projection. What is larger was made by no backbone."""
 _PACKED = COVARIANCE_DIM * (COVARIANCE_DIM + 1) // 2
 
 
@@ -128,6 +132,7 @@ def unpack(tensors: Mapping[str, Tensor], meta: str) -> tuple[dict[str, Any], Ro
         roots = Roots(_square(tensors["roots"].float()), tensors.get("scales", torch.ones(k)).float())
         matrices = roots.matrices()
         covariances = matrices @ matrices
+    _check_size(name, tensors, covariances)
     fields = {
         "name": name,
         "backbone": backbone,
@@ -139,6 +144,23 @@ def unpack(tensors: Mapping[str, Tensor], meta: str) -> tuple[dict[str, Any], Ro
         "sample_labels": labels,
     }
     return fields, roots
+
+
+def _check_size(name: str, tensors: Mapping[str, Tensor], covariances: Tensor) -> None:
+    """Refuse what no projected feature can come to."""
+    variances = covariances if covariances.dim() == 2 else covariances.diagonal(dim1=1, dim2=2)
+    lengths = {
+        "means": tensors["means"].float().norm(dim=1),
+        "samples": tensors["samples"].float().norm(dim=1),
+        "covariances": variances.clamp_min(0).sum(1).sqrt(),
+    }
+    for key, found in lengths.items():
+        most = float(found.max()) if len(found) else 0.0
+        if not most <= LARGEST:
+            raise TensorError(
+                f"the sketch of {name!r} holds {key} of size {most:.3g}, features of a backbone come to "
+                f"{LARGEST:g} at most: it was not made by one; do not use it"
+            )
 
 
 def _expected(version: int, k: int, m: int) -> dict[str, tuple[torch.dtype, tuple[int, ...]]]:

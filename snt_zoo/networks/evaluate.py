@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from snt_zoo.data import Split, batches
+from snt_zoo.errors import DivergenceError
 from snt_zoo.networks.derived import DerivedModel
 from snt_zoo.networks.device import mixed_precision
 from snt_zoo.networks.ensemble import Ensemble
@@ -177,6 +178,7 @@ def predict(network: Network | Ensemble, *images: Tensor) -> Tensor:
 
     Raises:
         ValueError: there are images of too many sizes, or none.
+        DivergenceError: its weights overflow.
     """
     sizes = input_sizes(network)
     if len(images) not in (1, len(sizes)):
@@ -194,6 +196,10 @@ def predict(network: Network | Ensemble, *images: Tensor) -> Tensor:
             pairs = zip(network.networks, pixels, strict=True)
             answers = network.pooled([member(member.config.normalisation(x)) for member, x in pairs])
         out: Tensor = answers.softmax(1).cpu()
+    if not bool(out.isfinite().all()):
+        raise DivergenceError(
+            "the network's answers are not numbers: its weights overflow; train it again, or take another"
+        )
     return out
 
 

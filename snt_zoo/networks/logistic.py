@@ -9,6 +9,8 @@ import torch
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
+from snt_zoo.errors import DivergenceError
+
 _UNSEEN = -50.0  # the bias of a class without a training image: finite, and never the largest
 
 
@@ -21,6 +23,9 @@ class LogisticRegressions:
         num_classes: K; some may have no image.
         iterations: of L-BFGS, at most, for each.
         tolerance: largest gradient at which one ends.
+
+    Raises:
+        DivergenceError: a feature is no number, or too large to be standardised.
     """
 
     def __init__(
@@ -29,7 +34,13 @@ class LogisticRegressions:
         from sklearn.linear_model import LogisticRegression
 
         self.mean, self.std = x.mean(0), x.std(0, correction=0).clamp_min(1e-4)
-        self.z = ((x - self.mean) / self.std).numpy()
+        z = (x - self.mean) / self.std
+        if not bool(z.isfinite().all()):
+            raise DivergenceError(
+                "the features that a head is fitted to are not numbers: the weights of the network overflow; "
+                "take another supernet"
+            )
+        self.z = z.numpy()
         self.labels = labels.numpy()
         self.num_classes = num_classes
         self.seen = torch.unique(labels)

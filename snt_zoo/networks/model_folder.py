@@ -17,7 +17,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -56,16 +56,41 @@ class LoadedModel:
         source: id of the supernet that it came from, `"scratch"`, or `"probe"` for a linear probe on the
             backbone of the package.
         accuracy: ``{"val": …, "test": …}`` as measured when it was made.
+        licences: of what it was made from, a supernet and the datasets that it was trained on, by name.
     """
 
     model: Model
     class_names: tuple[str, ...]
     source: str
     accuracy: dict[str, float]
+    licences: dict[str, str] = field(default_factory=dict)
+
+    def documents(self) -> dict[str, dict[str, Any]]:
+        """The JSON files of its folder, by name, as `model_files` has them: nothing else is in them."""
+        first, *others = self.model.networks if isinstance(self.model, Ensemble) else [self.model]
+        config = {
+            "format": FORMAT,
+            "version": VERSION,
+            "network": first.config.to_json(),
+            "class_names": list(self.class_names),
+            "source": self.source,
+            "accuracy": dict(self.accuracy),
+        }
+        if isinstance(self.model, Ensemble):
+            members = [{"network": o.config.to_json(), "genotype": o.genotype.to_json()} for o in others]
+            config |= {"version": ENSEMBLE_VERSION, "others": members}
+        if self.licences:
+            config |= {"licences": dict(self.licences)}
+        return {"config.json": config, "genotype.json": first.genotype.to_json()}
 
 
 def model_files(
-    model: Model, *, class_names: Sequence[str], source: str, accuracy: Mapping[str, float]
+    model: Model,
+    *,
+    class_names: Sequence[str],
+    source: str,
+    accuracy: Mapping[str, float],
+    licences: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """What `write_into` has to write of a network.
 
@@ -74,21 +99,11 @@ def model_files(
         class_names: in the order of the outputs.
         source: as of `LoadedModel`.
         accuracy: likewise.
+        licences: likewise.
     """
-    first, *others = model.networks if isinstance(model, Ensemble) else [model]
-    config = {
-        "format": FORMAT,
-        "version": VERSION,
-        "network": first.config.to_json(),
-        "class_names": list(class_names),
-        "source": source,
-        "accuracy": dict(accuracy),
-    }
-    if isinstance(model, Ensemble):
-        members = [{"network": o.config.to_json(), "genotype": o.genotype.to_json()} for o in others]
-        config |= {"version": ENSEMBLE_VERSION, "others": members}
+    saved = LoadedModel(model, tuple(class_names), source, dict(accuracy), dict(licences or {}))
     state = {name: t.contiguous() for name, t in model.state_dict().items()}
-    return {"model.safetensors": state, "config.json": config, "genotype.json": first.genotype.to_json()}
+    return {"model.safetensors": state, **saved.documents()}
 
 
 def write_into(folder: Path, files: Mapping[str, Any]) -> None:
@@ -120,10 +135,14 @@ def check_writable(folder: Path) -> None:
 def _encoded(name: str, content: Any) -> bytes:
     if name.endswith(".safetensors"):
         return save(content, metadata={"format": "pt"})
-    if name.endswith(".json"):
-        content = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
+    text = json_text(content) if name.endswith(".json") else str(content)
     # A name that is no UTF-8 has halves of surrogate pairs: as escapes JSON keeps them.
-    return str(content).encode("utf-8", "backslashreplace")
+    return text.encode("utf-8", "backslashreplace")
+
+
+def json_text(document: Any) -> str:
+    """A document as it stands in a model's folder."""
+    return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
 
 
 def load_model(folder: str | Path) -> LoadedModel:
@@ -152,6 +171,7 @@ def load_model(folder: str | Path) -> LoadedModel:
         network = _network(config["network"])
         class_names = tuple(str(name) for name in config["class_names"])
         accuracy = {str(part): float(value) for part, value in dict(config.get("accuracy", {})).items()}
+        licences = {str(name): str(text) for name, text in dict(config.get("licences", {})).items()}
         genotype = Genotype.from_json(_read_json(folder, "genotype.json"))
         with torch.device("meta"):
             first = DerivedModel(network, genotype)
@@ -165,7 +185,7 @@ def load_model(folder: str | Path) -> LoadedModel:
             f"{folder} has {len(class_names)} class names for {network.num_classes} outputs"
         )
     _load_weights(model, folder)
-    return LoadedModel(model.eval(), class_names, str(config.get("source", "")), accuracy)
+    return LoadedModel(model.eval(), class_names, str(config.get("source", "")), accuracy, licences)
 
 
 def _ensemble(first: DerivedModel, others: Any) -> Ensemble:

@@ -18,6 +18,8 @@ from snt_zoo.errors import (
 )
 from snt_zoo.formats.durable import made_whole
 from snt_zoo.networks.model_folder import load_model
+from snt_zoo.networks.trial import check_forward
+from snt_zoo.registry.bundle.folder import MODEL
 from snt_zoo.registry.hub.client import HubClient
 from snt_zoo.registry.hub.layout import Kind
 from snt_zoo.registry.hub.origins import Origin, Origins
@@ -143,7 +145,7 @@ def _held(registry: Registry, place: str, ref: RepoRef) -> Pulled | None:
 def _place_model(got: Fetched, target: Path) -> None:
     """Put a derived model in place, whole or not at all, once it has been loaded."""
     assert got.folder is not None
-    load_model(got.folder)
+    check_forward(load_model(got.folder).model, what=f"{got.repo}@{got.commit[:8]}: {MODEL}")
     target = target.absolute()
     try:
         if target.exists() and (not target.is_dir() or any(target.iterdir())):

@@ -16,7 +16,7 @@ import torch
 
 from snt_zoo.encoders.probe import Probe
 from snt_zoo.encoders.target import Target
-from snt_zoo.errors import NotInRegistryError, leaving_out
+from snt_zoo.errors import DivergenceError, NotInRegistryError, leaving_out
 from snt_zoo.networks.head import begin_on, quick_norms
 from snt_zoo.registry.registry import Registry
 from snt_zoo.registry.retrieval import Match
@@ -29,6 +29,8 @@ def with_heads(
     matches: Sequence[Match], registry: Registry, target: Target, *, max_val: int
 ) -> tuple[Match, ...]:
     """The matches; the nearest of those that are on this machine with the accuracy of a new head.
+
+    One whose weights overflow is marked as diverged; the others are measured all the same.
 
     Args:
         matches: nearest first.
@@ -50,7 +52,10 @@ def with_heads(
         if source is None:
             return match
         network = source.with_head(data.num_classes, generator=torch.Generator().manual_seed(0))
-        found = begin_on(network, train, val, norms=quick_norms(network))
+        try:
+            found = begin_on(network, train, val, norms=quick_norms(network))
+        except DivergenceError:
+            return replace(match, diverged=True)
         return replace(match, head_accuracy=found.accuracy)
 
     return tuple(measured(match) for match in matches)

@@ -6,29 +6,26 @@ unless another distance is asked for, and says which of the target's classes lie
 
 from __future__ import annotations
 
-import contextlib
 import math
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, NoReturn, overload
 
-from snt_zoo.encoders.distances import DatasetDistance, Measured, Source, get_distance
+from snt_zoo.encoders.distances import DatasetDistance, get_distance
 from snt_zoo.encoders.probe import Probe
 from snt_zoo.encoders.sketch import Sketch
 from snt_zoo.encoders.target import Target
 from snt_zoo.encoders.transport import class_distance
-from snt_zoo.errors import DatasetError, NoMatchError, NotInRegistryError, RegistryError, leaving_out
-from snt_zoo.networks.supernet import Supernet
+from snt_zoo.errors import NoMatchError, RegistryError
 from snt_zoo.registry.catalog.filters import Filter
-from snt_zoo.registry.catalog.records import Candidate, Record
 from snt_zoo.registry.hub.cache import HubCache
 from snt_zoo.registry.hub.seen import RemoteRecord
+from snt_zoo.registry.ranking import Nearest, nearest_sources, ranked, shortlist
 from snt_zoo.registry.registry import Registry
 
 DEFAULT_DISTANCE = "class-ot"
 SHORTLIST = 32  # supernets that are re-ranked; more where more answers are asked for
-EQUAL = 1e-4  # distances that differ by less, as a share of the range of those that were measured, are equal
 
 
 class RankedBy(NamedTuple):
@@ -66,6 +63,8 @@ class Match:
         repo: ``owner/name`` on the Hub, if the supernet is there and not on this machine; then its
             figures are its author's claims, which are checked when it is pulled.
         commit: at which it was seen there.
+        licences: its own, then those of the datasets that it was trained on, each once.
+        diverged: whether a head could not be fitted, since its weights overflow: it cannot be used.
     """
 
     id: str
@@ -80,6 +79,8 @@ class Match:
     class_matches: tuple[ClassPair, ...]
     repo: str | None = None
     commit: str | None = None
+    licences: tuple[str, ...] = ()
+    diverged: bool = False
 
     @property
     def remote(self) -> bool:
@@ -90,10 +91,12 @@ class Match:
         """Plain data with the keys of the command line's contract."""
         data = vars(self) | {
             "sources": list(self.sources),
+            "licences": list(self.licences),
             "class_matches": [pair._asdict() for pair in self.class_matches],
         }
         place = {"repo": data.pop("repo"), "commit": data.pop("commit")}
-        return data | ({"remote": True, **place} if self.remote else {})
+        diverged = {"diverged": True} if data.pop("diverged") else {}
+        return data | ({"remote": True, **place} if self.remote else {}) | diverged
 
 
 @dataclass(frozen=True)
@@ -171,65 +174,18 @@ def retrieve(
         raise RegistryError(f"k must be at least 1, got {k}: ask for one answer or more")
     measure = get_distance(distance) if isinstance(distance, str) else distance
     start = time.perf_counter()
-    where = where or Filter()
-    count = max(k, SHORTLIST)
-    nearest = registry.search(target.sketch, count, where=where)
-    here = registry.records([id for id, _ in nearest])
-    found: list[tuple[Candidate, Registry | HubCache]] = [(record, registry) for record in here.values()]
-    if hub is not None:
-        seen = {one.id: one for one in hub.list() if where.fits(one)}
-        for id in registry.records([*seen]):
-            del seen[id]
-        if seen:
-            there = hub.search(target.sketch, count, allowed=set(seen))
-            found += [(seen[id], hub) for id, _ in there]
+    found = shortlist(registry, target, max(k, SHORTLIST), where=where or Filter(), hub=hub)
     listed = time.perf_counter()
-    candidates = {candidate.id: candidate for candidate, _ in found}
-    sources = [source for candidate, shelf in found for source in _sources(shelf, candidate.id)]
-    if found and not sources:
+    ranking = ranked(nearest_sources(target, found, measure), rounding=measure.rounding)[:k]
+    if found and not ranking:
         raise NoMatchError(
             f"none of the {len(found)} nearest supernets can be read: run `snt-zoo verify --repair`"
         )
-    if not sources:
+    if not ranking:
         _explain(registry.count() + (0 if hub is None else len(hub.list())))
-    best: dict[str, tuple[Source, Measured]] = {}
-    for source, one in zip(sources, measure(target, sources), strict=True):
-        if not math.isfinite(one.distance):  # it was left out
-            continue
-        if source.id not in best or one.distance < best[source.id][1].distance:
-            best[source.id] = source, one
-    ranking = _ranked(best.values(), {id: _among_equals(one) for id, one in candidates.items()})[:k]
-    matches = tuple(_match(candidates[source.id], target.sketch, source, one) for source, one in ranking)
-    ranked = time.perf_counter()
-    seconds = {"shortlist": listed - start, "rerank": ranked - listed}
-    return QueryResult(matches, None, seconds, RankedBy(measure.name, ranking[0][1].level))
-
-
-def _among_equals(candidate: Candidate) -> tuple[int, float, str]:
-    """What orders supernets that are equally near, the smallest first: breadth, accuracy, id.
-
-    Accuracy is that on validation, of what is in this registry: elsewhere it is a claim.
-    """
-    accuracy = candidate.val_accuracy if isinstance(candidate, Record) else None
-    return len(candidate.sources), -(accuracy or 0.0), candidate.id
-
-
-def _ranked(
-    found: Iterable[tuple[Source, Measured]], order: Mapping[str, tuple[int, float, str]]
-) -> list[tuple[Source, Measured]]:
-    """Nearest first; of equals those that were trained on the fewest sources, and of these the most accurate.
-
-    A generalist is as near as the supernet of its nearest source alone, which was trained on nothing else;
-    but for rounding, where their sketches of that source were made by different releases.
-    """
-    ordered = sorted(found, key=lambda pair: pair[1].distance)
-    same = EQUAL * (ordered[-1][1].distance - ordered[0][1].distance)
-    groups: list[list[tuple[Source, Measured]]] = []
-    for pair in ordered:
-        if not groups or pair[1].distance - groups[-1][0][1].distance > same:
-            groups.append([])
-        groups[-1].append(pair)
-    return [pair for group in groups for pair in sorted(group, key=lambda p: order[p[0].id])]
+    matches = tuple(_match(one, target.sketch) for one in ranking)
+    seconds = {"shortlist": listed - start, "rerank": time.perf_counter() - listed}
+    return QueryResult(matches, None, seconds, RankedBy(measure.name, ranking[0].level))
 
 
 def _explain(count: int) -> NoReturn:
@@ -241,40 +197,26 @@ def _explain(count: int) -> NoReturn:
     )
 
 
-def _sources(shelf: Registry | HubCache, id: str) -> list[Source]:
-    """The datasets of one candidate; none if it was removed since it was found, or cannot be read."""
-    sketches: Sequence[Sketch] = ()
-    with leaving_out(id), contextlib.suppress(NotInRegistryError):
-        sketches = shelf.sketches(id)
-
-    def load() -> Supernet:
-        if isinstance(shelf, Registry):
-            return shelf.get(id).supernet
-        raise DatasetError(
-            f"the weights of {id} are on the Hub, and this distance needs them: pull it first, or take a "
-            "distance between sketches"
-        )
-
-    return [Source(id, sketch, load) for sketch in sketches]
-
-
-def _match(candidate: Candidate, target: Sketch, source: Source, found: Measured) -> Match:
-    # A distance without a coupling ranks; which class lies near which is still told by transport.
-    transport = found.transport or class_distance(target, source.sketch)
+def _match(nearest: Nearest, target: Sketch) -> Match:
+    record, matches = nearest.candidate.record, nearest.matches
+    if matches is None:  # such a distance ranks; which class lies near which is still told by transport
+        sketches = nearest.candidate.sketches()[nearest.number :]
+        matches = class_distance(target, sketches[0]).matches if sketches else ()
     return Match(
-        id=candidate.id,
-        space=candidate.space,
-        sources=candidate.sources,
-        score=1.0 / (1.0 + found.distance),
-        distance=found.distance,
+        id=record.id,
+        space=record.space,
+        sources=record.sources,
+        score=1.0 / (1.0 + nearest.distance),
+        distance=nearest.distance,
         predicted_accuracy=None,
         head_accuracy=None,
-        params=candidate.params,
-        macs=candidate.macs,
+        params=record.params,
+        macs=record.macs,
         class_matches=tuple(
-            ClassPair(match.target, source.sketch.name, match.source_class, match.distance)
-            for match in transport.matches
+            ClassPair(match.target, nearest.source, match.source_class, match.distance) for match in matches
         ),
-        repo=candidate.repo if isinstance(candidate, RemoteRecord) else None,
-        commit=candidate.commit if isinstance(candidate, RemoteRecord) else None,
+        repo=record.repo if isinstance(record, RemoteRecord) else None,
+        commit=record.commit if isinstance(record, RemoteRecord) else None,
+        licences=nearest.candidate.licences(),
+        diverged=math.isinf(nearest.distance),
     )

@@ -17,7 +17,8 @@ from snt_zoo.networks.bounds import Limits
 from snt_zoo.networks.device import resolve_device
 from snt_zoo.networks.distributed import Team
 from snt_zoo.networks.model_folder import check_writable
-from snt_zoo.networks.supernet import NetworkConfig, Supernet
+from snt_zoo.networks.supernet import NetworkConfig
+from snt_zoo.registry.bundle.bundle import Bundle
 from snt_zoo.registry.catalog.filters import Filter
 from snt_zoo.registry.catalog.records import Record
 from snt_zoo.registry.hub.cache import HubCache
@@ -66,6 +67,7 @@ def finetune(
     recipe: Mapping[str, Any] | None = None,
     max_params: int | None = None,
     max_macs: int | None = None,
+    licence: str | None = None,
     exclude: Collection[str] = (),
     hub: bool = False,
     floor: bool = True,
@@ -78,8 +80,8 @@ def finetune(
     Args:
         zoo: that has the supernet.
         source: a match, an id (or its beginning), a repository of the Hub (`owner/name@revision`), `auto` for
-            the winner of a race, or `scratch` for a search from fresh weights. A supernet that is on the Hub
-            alone is pulled.
+            the winner of a race, or `scratch` for a search from fresh weights. What is on the Hub alone is
+            pulled where it is named by its repository, or with `hub`.
         data: the task.
         budget: wall clock of the whole run, retrieval and probe included, as `"10m"`; the default if epochs
             are not given.
@@ -92,8 +94,9 @@ def finetune(
             the source.
         max_params: most weights that the network may have.
         max_macs: most multiply-accumulates that it may take for one image.
-        exclude: as in `query`, for `auto`.
-        hub: as in `query`, for `auto`.
+        licence: as in `query`, for `auto`.
+        exclude: likewise.
+        hub: as in `query`, for `auto`; and whether an id may be that of a supernet on the Hub.
         floor: fit a linear probe on the ImageNet backbone as well, and hand back its network if it is better
             on validation and within the limits, or the network of the search and the probe's as an ensemble,
             if that is clearly better; the network of the search alone is then kept in `result.derived`.
@@ -129,9 +132,9 @@ def finetune(
     sketched = timer() - began
     if source == AUTO:
         assert target is not None
-        chosen = _nearest(zoo, target, exclude=exclude, hub=hub)
+        chosen = _nearest(zoo, target, Filter(licence=licence, exclude=tuple(exclude)), hub=hub)
     else:
-        chosen = [SCRATCH if source == SCRATCH else id_of(zoo, source)]
+        chosen = [SCRATCH if source == SCRATCH else id_of(zoo, source, hub=hub)]
     candidates = _candidates(zoo, chosen, recipe or {})
     if options.folder is not None and Team.current().first:
         check_writable(options.folder)
@@ -147,11 +150,10 @@ def finetune(
     return result
 
 
-def _nearest(zoo: Shelves, target: Target, *, exclude: Collection[str], hub: bool) -> list[str]:
+def _nearest(zoo: Shelves, target: Target, where: Filter, *, hub: bool) -> list[str]:
     """Ids of those that race: the best matches, and the nearest generalists."""
     shelf = seen_on_hub(zoo) if hub else None
-    check_excluded(zoo, exclude, shelf)
-    where = Filter(exclude=tuple(exclude))
+    check_excluded(zoo, where.exclude, shelf)
     ranking = retrieve(zoo.registry, target, k=RANKED, where=where, hub=shelf)
     generalists = _generalists(zoo, target, ranking, where, shelf)
     found = {match.id: match for match in (*ranking[:CANDIDATES], *generalists)}
@@ -183,17 +185,20 @@ def _candidates(zoo: Shelves, ids: Sequence[str], recipe: Mapping[str, Any]) -> 
     """The supernets of some ids, or fresh weights, each with its recipe; of several those that load."""
     if ids == [SCRATCH]:
         return [Candidate.of(SCRATCH, STARTER_NETWORK, recipe)]
-    sources: list[tuple[Record, Supernet]] = []
+    sources: list[tuple[Record, Bundle]] = []
     for id in ids:
         with leaving_out(id) if len(ids) > 1 else contextlib.nullcontext():
-            sources.append((zoo.registry.show(id), zoo.registry.get(id).supernet))
+            sources.append((zoo.registry.show(id), zoo.registry.get(id)))
     if not sources:
         raise NoMatchError(
             f"none of the {len(ids)} nearest supernets can be read: run `snt-zoo verify --repair`"
         )
     return [
-        Candidate.of(record.id, source, recipe, breadth=len(record.sources), macs=record.macs)
-        for record, source in sources
+        replace(
+            Candidate.of(record.id, bundle.supernet, recipe, breadth=len(record.sources), macs=record.macs),
+            licences={record.id: record.licence, **bundle.config.source_licences},
+        )
+        for record, bundle in sources
     ]
 
 

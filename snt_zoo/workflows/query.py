@@ -29,6 +29,7 @@ def query(
     max_params: int | None = None,
     max_macs: int | None = None,
     space: str | None = None,
+    licence: str | None = None,
     exclude: Collection[str] = (),
     hub: bool = False,
     distance: str | DatasetDistance = DEFAULT_DISTANCE,
@@ -45,6 +46,7 @@ def query(
         max_params: largest number of weights of the network that a supernet's genotype derives to.
         max_macs: largest number of its multiply-accumulates.
         space: only supernets of this search space.
+        licence: only those of this licence, in any case of letters; `*` and `?` stand for any signs.
         exclude: ids (or their beginnings), names or tags of supernets to leave out.
         hub: rank those on the Hugging Face Hub as well, as the last `sync` saw them; needs no network.
         distance: what ranks, or its name; see `snt_zoo.encoders.distances`. The answer's `ranked_by` says
@@ -64,7 +66,9 @@ def query(
     """
     shelf = seen_on_hub(zoo) if hub else None
     check_excluded(zoo, exclude, shelf)
-    where = Filter(space=space, max_params=max_params, max_macs=max_macs, exclude=tuple(exclude))
+    where = Filter(
+        space=space, max_params=max_params, max_macs=max_macs, licence=licence, exclude=tuple(exclude)
+    )
     on_stage("sketch")
     load_meanwhile()
     start = time.perf_counter()

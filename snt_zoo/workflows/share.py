@@ -131,13 +131,16 @@ def origin(zoo: Shelves, id: str) -> Origin | None:
     return Origins(zoo.registry.home).get(zoo.registry.resolve(id))
 
 
-def id_of(zoo: Shelves, source: Match | RemoteRecord | str) -> str:
+def id_of(zoo: Shelves, source: Match | RemoteRecord | str, *, hub: bool = False) -> str:
     """The id of a supernet that is in the registry now, whether or not it had to be pulled.
+
+    A bare name is that of a supernet here. Whoever could choose a name on the Hub that somebody mistypes, or
+    has removed, would have his own supernet used; so the Hub is asked only where it is named.
 
     Args:
         zoo: into whose registry.
-        source: a match, or what a person named: an id or its beginning, a repository, or the id of a supernet
-            that the last sync saw.
+        source: a match, or what a person named: an id or its beginning, or a repository.
+        hub: where nothing here fits, the id may be that of a supernet which the last sync saw.
 
     Raises:
         NotInRegistryError: nothing fits, or several do.
@@ -153,10 +156,14 @@ def id_of(zoo: Shelves, source: Match | RemoteRecord | str) -> str:
             return pulled.id
         try:
             return zoo.registry.resolve(source)
-        except NotInRegistryError:
+        except NotInRegistryError as error:
             seen = cache_of(zoo).find(source)
-            if seen is None:
+            if seen is None or zoo.registry.knows(source):
                 raise
+            if not hub:
+                raise NotInRegistryError(
+                    f"{error}; the last sync saw {seen.id} in {seen.repo}: name the repository, or add --hub"
+                ) from None
             source = seen
     if source.repo is not None:
         pulled = pull(zoo, f"{source.repo}@{source.commit}")

@@ -20,6 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
+from snt_zoo.cli import output
 from snt_zoo.cli.output import Names, fields, plain, printable, prints, say, table
 
 VALUES = st.recursive(
@@ -129,3 +130,17 @@ def test_prose_is_broken_between_words(words: list[str], columns: int) -> None:
 
 def test_fields_leave_out_what_is_empty() -> None:
     assert shown(None, fields, {"a": 0, "b": None, "c": "", "d": Names(())}) == ["a  0"]
+
+
+@pytest.mark.parametrize(
+    "mark", ["\x1b[31m", "\x9b2J", "\u202e", "\u2066", "\u200f", "\u061c", "\r", "\x07", "\udc80"]
+)
+def test_nothing_that_steers_a_terminal_is_shown(mark: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """In names, titles, dates and values alike, wherever they come from."""
+    fields({f"a{mark}b": f"c{mark}d", "names": Names([f"e{mark}f"])})
+    table([(f"g{mark}h", False)], [[f"i{mark}j"]])
+    say(f"k{mark}l")
+    output.note(f"m{mark}n")
+    shown = capsys.readouterr()
+    for line in (shown.out + shown.err).splitlines():
+        assert line.isprintable(), line

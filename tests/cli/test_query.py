@@ -30,7 +30,9 @@ def test_query_answers_the_contract(photos: Path, home: Path, pretrained: Any) -
         "params",
         "macs",
         "class_matches",
+        "licences",
     }
+    assert match["licences"] == ["Apache-2.0", "CC0-1.0"]
     assert match["id"] == pretrained[1]["id"]
     for pair in match["class_matches"]:
         assert set(pair) == {"target", "source", "source_class", "distance"}
@@ -47,7 +49,14 @@ def test_query_shows_people_the_same(photos: Path, home: Path, pretrained: Any) 
 
 
 @pytest.mark.parametrize(
-    "constraint", [("--max-params", 10), ("--max-macs", "1k"), ("--space", "darts"), ("--exclude", "small")]
+    "constraint",
+    [
+        ("--max-params", 10),
+        ("--max-macs", "1k"),
+        ("--space", "darts"),
+        ("--exclude", "small"),
+        ("--licence", "GPL*"),
+    ],
 )
 def test_a_query_that_nothing_meets_says_so(constraint: tuple[str, object], photos: Path, home: Path) -> None:
     assert "constraints" in reason(invoke("query", photos, "--home", home, *constraint))

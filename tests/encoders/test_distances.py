@@ -183,3 +183,14 @@ def test_logme_asks_for_what_it_lacks(few_digits: ImageDataset) -> None:
         logme(Target(made), [Source("a", made, lambda: tiny_supernet(0))])
     with pytest.raises(RegistryError, match="needs the network of a"):
         logme(Target(made, few_digits), [Source("a", made)])
+
+
+def test_logme_puts_a_network_that_computes_no_numbers_last(few_digits: ImageDataset) -> None:
+    made = sketch(few_digits)
+    spoilt = tiny_supernet(1)
+    with torch.no_grad():
+        for parameter in spoilt.trunk.parameters():
+            parameter.fill_(3e38)
+    sources = [Source("a", made, lambda: spoilt), Source("b", made, lambda: tiny_supernet(0))]
+    bad, good = get_distance("logme", max_images=50)(Target(made, few_digits), sources)
+    assert bad.distance == float("inf") and 0 < good.distance < bad.distance

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from snt_zoo.data import ImageDataset
+from snt_zoo.errors import DivergenceError
 from snt_zoo.networks.logistic import LogisticRegressions
 
 
@@ -48,3 +49,11 @@ def test_a_class_without_an_image_is_never_named(digits: ImageDataset, classes: 
     everywhere, _ = pixels(digits, 10)
     assert int((everywhere @ weight.T + bias).argmax(1).max()) < classes
     assert bool(weight.isfinite().all() and bias.isfinite().all())
+
+
+@pytest.mark.parametrize("spoilt", [float("nan"), float("inf"), -float("inf"), 3e38])
+def test_features_that_are_no_numbers_are_told(spoilt: float) -> None:
+    x = torch.rand(20, 4)
+    x[:5, 2] = spoilt
+    with pytest.raises(DivergenceError, match="overflow"):
+        LogisticRegressions(x, torch.arange(20) % 2, 2, iterations=10, tolerance=1e-3)

@@ -44,6 +44,7 @@ def network(*, seed: int = 0, classes: int = 3, channels: int = 2, space: str = 
 def sketch(*, seed: int = 0, classes: int = 3, backbone: str = BACKBONE, name: str = "shapes") -> Sketch:
     """A sketch of random features, as a reader of a file sees it."""
     generator = torch.Generator().manual_seed(seed)
+    shifts = torch.randint(0, 15, (classes,), generator=generator)
     factors = torch.randn(classes, COVARIANCE_DIM, COVARIANCE_DIM, generator=generator)
     covariances = factors @ factors.mT
     if classes > FULL_COVARIANCES:
@@ -52,7 +53,7 @@ def sketch(*, seed: int = 0, classes: int = 3, backbone: str = BACKBONE, name: s
         name=name,
         backbone=backbone,
         class_names=tuple(f"class {i}" for i in range(classes)),
-        counts=torch.randint(1, 90, (classes,), generator=generator),
+        counts=30 + shifts - shifts.roll(1),  # in all 30 for each class, as `source` says
         means=torch.randn(classes, 64, generator=generator),
         covariances=covariances,
         samples=torch.randn(4, 64, generator=generator),
@@ -69,7 +70,7 @@ def source(name: str = "shapes", **changes: Any) -> dict[str, Any]:
         "licence": "CC0-1.0",
         "licence_url": None,
         "classes": 3,
-        "train_images": 90,
+        "train_images": 30 * changes.get("classes", 3),
         "fingerprint": "0123456789abcdef",
         **changes,
     }
@@ -124,8 +125,12 @@ def make_bundle(
 ) -> Path:
     """Write a good bundle."""
     net = network(seed=seed) if net is None else net
-    config = BundleConfig.from_data(config_data(net, **changes))
-    return write_bundle(folder, supernet=net, config=config, sketches=sketches or [sketch(seed=seed)])
+    sketches = sketches or [sketch(seed=seed, classes=net.config.num_classes)]
+    data = config_data(net, **changes)
+    if "training" not in changes:
+        entries = [source(made.name, classes=len(made.class_names)) for made in sketches]
+        data["training"] = data["training"] | {"datasets": entries}
+    return write_bundle(folder, supernet=net, config=BundleConfig.from_data(data), sketches=sketches)
 
 
 def remanifest(folder: Path) -> None:

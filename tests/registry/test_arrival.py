@@ -11,7 +11,16 @@ import torch
 
 import snt_zoo
 from snt_zoo.data import ImageDataset
-from snt_zoo.errors import ConfigError, HubError, HubUnavailableError, SntZooError, SntZooWarning
+from snt_zoo.errors import (
+    ConfigError,
+    HubError,
+    HubUnavailableError,
+    NonFiniteError,
+    SntZooError,
+    SntZooWarning,
+)
+from snt_zoo.networks.derived import DerivedModel
+from snt_zoo.networks.model_folder import model_files, write_into
 from snt_zoo.networks.supernet import Supernet
 from snt_zoo.registry.hub.client import HubClient
 from snt_zoo.search.budget import Budget
@@ -48,6 +57,29 @@ def test_a_hostile_derived_model_is_refused(hub: Hub, zoo: Zoos, uploaded: Files
     ).encode()
     hub.seed("bob/model", files)
     with pytest.raises(ConfigError, match=r"x\.bin"):
+        zoo().pull("bob/model", out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_derived_model_whose_weights_overflow_is_not_taken_in(hub: Hub, zoo: Zoos, tmp_path: Path) -> None:
+    net = DerivedModel.inherit(Supernet.create(TINY["darts"], generator=torch.Generator().manual_seed(0)))
+    names = [str(label) for label in range(10)]
+    write_into(tmp_path / "model", model_files(net, class_names=names, source="scratch", accuracy={}))
+    zoo().push(tmp_path / "model", "alice/model")
+    with torch.no_grad():
+        net.head.weight.fill_(3e38)
+    write_into(tmp_path / "spoilt", model_files(net, class_names=names, source="scratch", accuracy={}))
+    with pytest.raises(NonFiniteError, match="overflow"):
+        zoo().push(tmp_path / "spoilt", "alice/model")
+    files = hub.files("alice/model")
+    files[MODEL] = (tmp_path / "spoilt" / MODEL).read_bytes()
+    manifest = json.loads(files["manifest.json"])
+    manifest["files"][MODEL] = {
+        "sha256": hashlib.sha256(files[MODEL]).hexdigest(),
+        "size": len(files[MODEL]),
+    }
+    hub.seed("bob/model", files | {"manifest.json": json.dumps(manifest).encode()})
+    with pytest.raises(NonFiniteError, match=r"bob/model@.*overflow"):
         zoo().pull("bob/model", out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from benchmarks.closeness import summarise
 from snt_zoo import Zoo
@@ -15,6 +16,8 @@ from snt_zoo.encoders.target import Target
 from snt_zoo.errors import SntZooWarning
 from snt_zoo.networks.evaluate import evaluate
 from snt_zoo.networks.head import begin_on
+from snt_zoo.registry import Registry
+from snt_zoo.registry.bundle.bundle import Bundle
 from snt_zoo.registry.closeness import NEAREST, any_close, with_heads
 
 
@@ -58,6 +61,28 @@ def test_spoilt_weights_do_not_end_a_query(digits: ImageDataset, tmp_path: Path)
         again = Zoo.open(tmp_path).query(digits, k=2)
     assert [match.id for match in again] == [match.id for match in first]
     assert again[0].head_accuracy is None and again[1].head_accuracy == first[1].head_accuracy
+
+
+def test_weights_that_overflow_do_not_end_a_query(
+    zoo: Zoo, digits: ImageDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that an earlier release took in, which did not look."""
+    target = Target.of(digits)
+    found = zoo.query(digits, k=2, probe=False)
+    original = Registry.get
+
+    def get(self: Registry, id: str) -> Bundle:
+        bundle = original(self, id)
+        if id == found[0].id:
+            with torch.no_grad():
+                for parameter in bundle.supernet.trunk.parameters():
+                    parameter.fill_(3e38)
+        return bundle
+
+    monkeypatch.setattr(Registry, "get", get)
+    told = with_heads(found.matches, zoo.registry, target, max_val=100)
+    assert told[0].diverged and told[0].head_accuracy is None and told[0].to_json()["diverged"] is True
+    assert told[1].head_accuracy is not None and "diverged" not in told[1].to_json()
 
 
 def test_close_is_what_is_no_worse_than_the_probe(zoo: Zoo, digits: ImageDataset) -> None:

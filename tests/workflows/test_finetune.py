@@ -111,10 +111,10 @@ def test_a_candidate_that_cannot_be_had_does_not_race(
             raise TensorError("model.safetensors: the file is cut off")
         return whole(self, id)
 
-    def id_of(zoo: Zoo, source: Any) -> str:
+    def id_of(zoo: Zoo, source: Any, **options: Any) -> str:
         if getattr(source, "id", source) == gone:
             raise HubNotFoundError("alice/gone: no such repository")
-        return had(zoo, source)
+        return had(zoo, source, **options)
 
     monkeypatch.setattr(Registry, "get", get)
     monkeypatch.setattr("snt_zoo.workflows.finetune.id_of", id_of)
@@ -127,7 +127,7 @@ def test_a_candidate_that_cannot_be_had_does_not_race(
     ]
     with pytest.raises(TensorError):  # the one that was asked for
         zoo.finetune(spoilt, few_digits, **options)
-    monkeypatch.setattr("snt_zoo.workflows.finetune.id_of", lambda zoo, source: spoilt)
+    monkeypatch.setattr("snt_zoo.workflows.finetune.id_of", lambda zoo, source, **options: spoilt)
     with pytest.warns(SntZooWarning), pytest.raises(NoMatchError, match=r"none of the \d nearest"):
         zoo.finetune("auto", few_digits, **options)
 

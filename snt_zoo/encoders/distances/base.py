@@ -37,6 +37,7 @@ class Measured:
 
     Args:
         distance: at least 0, smaller is nearer; distances of different names or levels are not compared.
+            Infinite for a source whose network computes no numbers.
         level: how it was computed: `exact`, `entropic` or `class` for transport, else the distance's name.
         transport: coupling of the classes, where there is one.
     """
@@ -52,6 +53,10 @@ class DatasetDistance(ABC):
     name: ClassVar[str]
     needs_images: ClassVar[bool] = False
     """Whether a target's sketch is not enough."""
+    rounding: ClassVar[float] = 0.0
+    """What a dataset can be away from itself, where two releases wrote its sketch."""
+    one_by_one: ClassVar[bool] = True
+    """Whether what is said of a source does not depend on which others are asked about with it."""
 
     def __call__(self, target: Target, sources: Sequence[Source]) -> list[Measured]:
         """One answer for each source, in order, all comparable with each other.

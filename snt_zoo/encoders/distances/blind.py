@@ -41,6 +41,8 @@ class Static(DatasetDistance):
         averages: mean accuracy from 0 to 1 that was reached from each supernet, by id.
     """
 
+    one_by_one = False
+
     def __init__(self, *, averages: Mapping[str, float] | None = None) -> None:
         self.averages = averages
 

@@ -41,13 +41,13 @@ class LogME(DatasetDistance):
     def measure(self, target: Target, sources: Sequence[Source]) -> list[Measured]:
         assert target.data is not None  # `needs_images` is checked before
         part = target.data.train.thinned(self.max_images)
-        scores: dict[str, float] = {}
+        found: dict[str, float] = {}
         for source in sources:
-            if source.id not in scores:  # a supernet of several datasets is asked once
-                scores[source.id] = self._score(source, part)
-        return self.plain([math.exp(-scores[source.id]) for source in sources])
+            if source.id not in found:  # a supernet of several datasets is asked once
+                found[source.id] = self._distance(source, part)
+        return self.plain([found[source.id] for source in sources])
 
-    def _score(self, source: Source, part: Split) -> float:
+    def _distance(self, source: Source, part: Split) -> float:
         if source.load is None:
             raise RegistryError(
                 f"the distance 'logme' needs the network of {source.id}, and only its sketch is at hand: "
@@ -57,8 +57,11 @@ class LogME(DatasetDistance):
         with leaving_out(source.id):
             network = source.load()
         if network is None:
-            return -math.inf
-        return log_evidence(*network_features(network, part))
+            return math.nan
+        features, labels = network_features(network, part)
+        if not bool(features.isfinite().all()):  # its weights overflow: nothing is further away
+            return math.inf
+        return math.exp(-log_evidence(features, labels))
 
 
 def log_evidence(features: Tensor, labels: Tensor) -> float:

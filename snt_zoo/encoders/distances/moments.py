@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
 from snt_zoo.encoders.distances.base import DatasetDistance, Measured, Source, register_distance
+from snt_zoo.encoders.distances.transports import ROUNDING
 from snt_zoo.encoders.sketch import COVARIANCE_DIM, Sketch
 from snt_zoo.encoders.sketch_format import symmetric_roots
 from snt_zoo.encoders.target import Target
@@ -26,6 +27,8 @@ def mean_feature(sketch: Sketch) -> Tensor:
 class MeanFeature(DatasetDistance):
     """One minus the cosine of the mean features."""
 
+    rounding = 1e-7  # the square of a length
+
     def measure(self, target: Target, sources: Sequence[Source]) -> list[Measured]:
         own = mean_feature(target.sketch)
         theirs = torch.stack([mean_feature(source.sketch) for source in sources])
@@ -39,6 +42,8 @@ class ClassMeans(DatasetDistance):
     No class has to give way to another, so that this is no transport: the modified Hausdorff distance
     (Dubuisson and Jain 1994) of the class means, averaged over both directions.
     """
+
+    rounding = ROUNDING
 
     def measure(self, target: Target, sources: Sequence[Source]) -> list[Measured]:
         return self.plain([_both_ways(target.sketch, source.sketch) for source in sources])
@@ -54,6 +59,8 @@ def _both_ways(left: Sketch, right: Sketch) -> float:
 @register_distance("frechet")
 class Frechet(DatasetDistance):
     """W₂ between one Gaussian for each dataset (Heusel et al. 2017, arXiv 1706.08500), labels unseen."""
+
+    rounding = ROUNDING
 
     def measure(self, target: Target, sources: Sequence[Source]) -> list[Measured]:
         sides = [_gaussian(source.sketch) for source in sources]

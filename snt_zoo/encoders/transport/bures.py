@@ -47,13 +47,25 @@ def squared_bures(
     return (_norms(left)[:, None] + _norms(right) - 2 * out).clamp_min(0)
 
 
-def squared_bures_of_pairs(left: Tensor, right: Tensor) -> Tensor:
-    """Squared Bures distances of pairs: ``n x r x d`` and ``n x s x d`` to ``n``."""
-    cross = left.new_empty(len(left))
-    for start in range(0, len(left), _CHUNK):
+def squared_bures_of_pairs(
+    left: Tensor, right: Tensor, *, pairs: tuple[Tensor, Tensor] | None = None
+) -> Tensor:
+    """Squared Bures distances of pairs.
+
+    Args:
+        left: factors, ``n x r x d``.
+        right: ``m x s x d``.
+        pairs: int64 ``p``, the row of the left and that of the right; by default each with its like.
+
+    Returns:
+        ``p``, at least 0.
+    """
+    rows, columns = pairs or (torch.arange(len(left), device=left.device),) * 2
+    cross = left.new_empty(len(rows))
+    for start in range(0, len(rows), _CHUNK):  # of many pairs not all factors are in memory at once
         part = slice(start, start + _CHUNK)
-        cross[part] = nuclear_norms(left[part] @ right[part].mT)
-    return (_norms(left) + _norms(right) - 2 * cross).clamp_min(0)
+        cross[part] = nuclear_norms(left[rows[part]] @ right[columns[part]].mT)
+    return (_norms(left)[rows] + _norms(right)[columns] - 2 * cross).clamp_min(0)
 
 
 def square_root_distances(

@@ -111,8 +111,8 @@ def class_distances(
         worth.append(_dearest(plans[-1] * bound, _COVERED))
     rows, columns = torch.cat(worth, 1).nonzero(as_tuple=True)
     # In float32: a rounding error of 1e-6, far below that of the bound, at half of the time.
-    pairs = own.float()[rows.to(device)], theirs.float()[columns.to(device)]
-    exact = SPREAD_SCALE * squared_bures_of_pairs(*pairs).cpu().double()
+    pairs = rows.to(device), columns.to(device)
+    exact = SPREAD_SCALE * squared_bures_of_pairs(own.float(), theirs.float(), pairs=pairs).cpu().double()
     # It is below the bound but for rounding; so equal classes are at zero.
     spreads[rows, columns] = torch.minimum(exact, spreads[rows, columns])
     return [

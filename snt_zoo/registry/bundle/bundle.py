@@ -19,6 +19,7 @@ from snt_zoo.errors import BundleError, ConfigError, IntegrityError
 from snt_zoo.formats.durable import is_empty_folder, made_whole
 from snt_zoo.formats.tensor_file import dump_tensors, load_tensors, parse_header
 from snt_zoo.networks.supernet import Supernet
+from snt_zoo.networks.trial import check_forward
 from snt_zoo.registry.bundle.folder import (
     CARD,
     CONFIG,
@@ -34,7 +35,7 @@ from snt_zoo.registry.bundle.folder import (
 from snt_zoo.registry.bundle.manifest import LISTED, Manifest, read_manifest, write_manifest
 from snt_zoo.registry.bundle.model_card import model_card
 from snt_zoo.registry.bundle.schema import BundleConfig
-from snt_zoo.registry.bundle.sketch_file import dump_sketches, load_sketches
+from snt_zoo.registry.bundle.sketch_file import check_sketches, dump_sketches, load_sketches
 from snt_zoo.registry.bundle.weights import blueprint, check_claims, check_spec, pack, stored_spec, unpack
 
 
@@ -179,11 +180,11 @@ def read_bundle(folder: str | os.PathLike[str], *, verify: bool = True, known: s
 
     Args:
         folder: of the bundle.
-        verify: False skips the sha256 of the model and the card, and whether the config's figures
-            are those of the network. Format, names, shapes, types and finite values are checked
-            always.
+        verify: False skips the sha256 of the model and the card, whether the config's figures
+            are those of the network and of the sketches, and whether a pass gives numbers. Format,
+            names, shapes, types and finite values are checked always.
         known: digest of a bundle that was read before: the manifest must have it, and the figures
-            are not computed again, which would take a second or two in a new process.
+            and the pass are not computed again, which would take a second or two in a new process.
 
     Returns:
         The bundle.
@@ -196,6 +197,8 @@ def read_bundle(folder: str | os.PathLike[str], *, verify: bool = True, known: s
     folder = Path(folder)
     manifest = _open(folder, verify=verify, known=known)
     config, sketches = _read_light(folder, manifest)
+    if verify and known is None:
+        check_sketches(config, sketches)
     net = blueprint(config.network.to_network())
     with open_file(folder, MODEL) as file:
         size = file.seek(0, os.SEEK_END)
@@ -209,6 +212,7 @@ def read_bundle(folder: str | os.PathLike[str], *, verify: bool = True, known: s
     supernet = unpack(tensors, net, config.dtype)
     if verify and known is None:
         check_claims(config, supernet)
+        check_forward(supernet, what=MODEL)
     return Bundle(config, supernet, sketches, manifest.digest)
 
 

@@ -39,7 +39,9 @@ def _prose(text: str) -> str:
 
 
 def _iso_date(text: str) -> str:
-    # Python 3.10 does not read the Z.
+    # `fromisoformat` takes any sign between day and time; Python 3.10 does not read the Z.
+    if re.fullmatch(r"[-0-9TWZ:., +]*", text, re.ASCII) is None:
+        raise ValueError(f"must be a date or a time in ISO 8601, got {text!a}")
     datetime.fromisoformat(re.sub(r"Z$", "+00:00", text))
     return text
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+from collections.abc import Mapping
 from pathlib import Path
 from typing import BinaryIO
 
@@ -25,6 +26,7 @@ CARD = "README.md"
 CONFIG_LIMIT = 1_000_000  # bytes
 MAX_PARAMS = 200_000_000
 MAX_SKETCHES = 256
+MAX_SKETCHED_CLASSES = 4096  # of all sketches: in memory each takes 16 KB, in a file 138 bytes can be enough
 MODEL_HEADER_LIMIT = 2_000_000  # bytes; 32 DARTS cells, the most that the space allows, take 1.6 MB
 DATASET_HEADER_LIMIT = 4_000_000  # class names of 256 sketches
 
@@ -69,8 +71,13 @@ def check_folder(folder: Path) -> None:
         raise MissingFileError(f"the bundle {folder} lacks {', '.join(missing)}: copy or download it again")
 
 
-def open_file(folder: Path, name: str) -> BinaryIO:
+def open_file(folder: Path, name: str, *, limits: Mapping[str, int] = FILE_LIMITS) -> BinaryIO:
     """Open one of the five files for reading; never follows a link, never waits for a pipe.
+
+    Args:
+        folder: of the bundle.
+        name: of the file.
+        limits: most bytes of each file, where it is no bundle's.
 
     Raises:
         MissingFileError: it is gone.
@@ -89,11 +96,11 @@ def open_file(folder: Path, name: str) -> BinaryIO:
     if not stat.S_ISREG(status.st_mode):
         os.close(descriptor)
         raise _no_regular_file(name, folder)
-    if status.st_size > FILE_LIMITS[name]:
+    if status.st_size > limits[name]:
         os.close(descriptor)
         raise IntegrityError(
-            f"{name} must have at most {FILE_LIMITS[name]:,} bytes, has {status.st_size:,}: "
-            f"{folder} is not a bundle of format 1"
+            f"{name} must have at most {limits[name]:,} bytes, has {status.st_size:,}: "
+            f"{folder} is not as snt-zoo writes it"
         )
     return os.fdopen(descriptor, "rb")
 

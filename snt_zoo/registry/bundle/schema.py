@@ -203,6 +203,11 @@ class BundleConfig(_Entry):
             )
         return self
 
+    @property
+    def source_licences(self) -> dict[str, str]:
+        """The licence of each dataset that it was trained on, by name; without those that state none."""
+        return {data.name: data.licence for data in self.training.datasets if data.licence.strip()}
+
     @classmethod
     def from_data(cls, data: dict[str, Any]) -> BundleConfig:
         """Validate plain data; nested entries may be dicts or entries, sequences lists or tuples.

@@ -9,12 +9,13 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from snt_zoo.encoders.sketch import Sketch
+from snt_zoo.encoders.sketch import MAX_CLASSES, Sketch
 from snt_zoo.errors import ConfigError, TensorError
 from snt_zoo.formats.strict_json import parse_json
 from snt_zoo.formats.tensor_file import dump_tensors, load_tensors
 from snt_zoo.registry.bundle.fields import one_line
-from snt_zoo.registry.bundle.folder import DATASET, DATASET_HEADER_LIMIT, MAX_SKETCHES
+from snt_zoo.registry.bundle.folder import DATASET, DATASET_HEADER_LIMIT, MAX_SKETCHED_CLASSES, MAX_SKETCHES
+from snt_zoo.registry.bundle.schema import BundleConfig
 
 
 def dump_sketches(sketches: Sequence[Sketch]) -> bytes:
@@ -57,7 +58,47 @@ def load_sketches(raw: bytes, *, backbone: str) -> tuple[Sketch, ...]:
         if number not in {str(i) for i in range(count)}:
             raise TensorError(f"{DATASET}: {ascii(name)[:80]} belongs to no sketch")
         parts[int(number)][key] = tensor
+    classes = sum(part["counts"].numel() for part in parts if "counts" in part)
+    if classes > MAX_SKETCHED_CLASSES:
+        raise TensorError(
+            f"{DATASET}: the sketches of a bundle may have {MAX_SKETCHED_CLASSES:,} classes together, these "
+            f"have {classes:,}: train on fewer datasets"
+        )
     return tuple(_load_one(part, metadata[f"sketch.{i}"], i, backbone) for i, part in enumerate(parts))
+
+
+def check_sketches(config: BundleConfig, sketches: Sequence[Sketch]) -> None:
+    """Hold the sketches to what the config says of the datasets, one by one.
+
+    Whoever could add sketches of what a supernet never saw would be near everybody's data.
+
+    Raises:
+        ConfigError: another number of sketches than of datasets, or one with another name, other classes or
+            other numbers of images than its dataset.
+    """
+    datasets = config.training.datasets
+    if len(sketches) != len(datasets):
+        raise ConfigError(
+            f"{DATASET} must hold one sketch for each of the {len(datasets)} training.datasets of "
+            f"config.json, holds {len(sketches)}: the bundle was not made by snt-zoo; do not use it"
+        )
+    for number, (sketch, data) in enumerate(zip(sketches, datasets, strict=True)):
+        classes, images = len(sketch.class_names), sum(sketch.counts.tolist())
+        # Classes without an image for training are not sketched, nor the rarest beyond a thousand.
+        whole = classes == data.classes
+        fits = whole or (classes < data.classes and classes <= MAX_CLASSES)
+        if sketch.name != data.name:
+            found, expected = repr(sketch.name), repr(data.name)
+        elif not fits:
+            found, expected = f"{classes:,} classes", f"{data.classes:,}"
+        elif images > data.train_images or (whole and images != data.train_images):
+            found, expected = f"{images:,} images", f"{data.train_images:,}"
+        else:
+            continue
+        raise ConfigError(
+            f"{DATASET}: sketch {number} is of {found}, config.json: training.datasets.{number} says "
+            f"{expected}: the bundle was not made by snt-zoo; do not use it"
+        )
 
 
 def _load_one(tensors: dict[str, Tensor], meta: str, number: int, backbone: str) -> Sketch:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 from dataclasses import dataclass
 from typing import Literal
 
@@ -99,14 +100,14 @@ class Filter:
     def fits(self, candidate: Candidate) -> bool:
         """Whether a supernet that is in no catalog meets the conditions.
 
-        Only space, parameters, MACs, tag and words can be told of such a one; it does not meet any other.
+        Only space, parameters, MACs, licence, tag and words can be told of such a one; it does not meet any
+        other.
         """
         untold = (
             self.name,
             self.max_size,
             self.min_accuracy,
             self.source,
-            self.licence,
             self.metrics or None,
         )
         return (
@@ -114,9 +115,15 @@ class Filter:
             and (self.space is None or candidate.space == self.space)
             and (self.max_params is None or candidate.params <= self.max_params)
             and (self.max_macs is None or candidate.macs <= self.max_macs)
+            and (self.licence is None or _is_like(candidate.licence.lower(), self.licence.lower()))
             and (self.tag is None or self.tag in candidate.tags)
             and not any(_is_word_of(word, candidate) for word in self.exclude)
         )
+
+
+def _is_like(text: str, pattern: str) -> bool:
+    """What `_matches` asks of the database."""
+    return fnmatch.fnmatchcase(text, pattern.replace("[", "[[]"))
 
 
 def _is_word_of(word: str, candidate: Candidate) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import fields
@@ -29,8 +30,11 @@ from snt_zoo.registry.catalog.vectors import embeddings
 from snt_zoo.registry.hub.seen import Indexed, RemoteRecord
 
 FILE = "hub.sqlite"
-VERSION = 1
+VERSION = 2  # 1 held what was not held to its config
+OWNER_MOST = 4  # supernets of one owner in a shortlist: nobody fills it alone
 _SHOWN = 300  # characters of a reason
+
+_LISTS = ("sources", "tags", "source_licences")  # as JSON
 
 _METADATA = sa.MetaData()
 Answers = list[tuple[str, float]]  # within the class, `list` is its method
@@ -57,13 +61,14 @@ _SUPERNETS = sa.Table(
     sa.Column("commit", sa.Text, nullable=False),
     sa.Column("id", sa.Text, nullable=False, index=True),
     sa.Column("name", sa.Text, nullable=False),
-    sa.Column("digest", sa.Text, nullable=False),
+    sa.Column("digest", sa.Text, nullable=False, index=True),
     sa.Column("space", sa.Text, nullable=False),
     sa.Column("params", sa.Integer, nullable=False),
     sa.Column("macs", sa.Integer, nullable=False),
     sa.Column("sources", sa.Text, nullable=False),  # JSON
     sa.Column("tags", sa.Text, nullable=False),  # JSON
     sa.Column("licence", sa.Text, nullable=False),
+    sa.Column("source_licences", sa.Text, nullable=False),  # JSON
     sa.Column("backbone", sa.Text, nullable=False),
     sa.Column("encoder", sa.Text, nullable=False),
     sa.Column("sketches", sa.LargeBinary, nullable=False),  # the file
@@ -91,11 +96,13 @@ class HubCache:
         )
 
     def is_there(self) -> bool:
-        """Whether a sync of this Hub ever came to its end."""
+        """Whether a sync of this Hub ever came to its end, by a release whose cache this one reads."""
         if not self.path.is_file():
             return False
         here = [sa.select(table.c.endpoint).where(self._here(table)) for table in (_SYNCED, _REPOSITORIES)]
         with self._transaction() as connection:
+            if connection.exec_driver_sql("PRAGMA user_version").scalar() != VERSION:
+                return False
             there = set(sa.inspect(connection).get_table_names())
             return any(
                 table.name in there and connection.execute(query.limit(1)).first() is not None
@@ -193,33 +200,43 @@ class HubCache:
         records: dict[str, RemoteRecord] = {}
         for row in rows:
             with leaving_out(f"{row.repo} on the Hub"):
-                records.setdefault(row.id, _record(row))
+                # By the whole digest: an id has 32 bits of it, which somebody can have made to be alike.
+                records.setdefault(row.digest, _record(row))
         return [*records.values()]
 
     def search(self, sketch: Sketch, k: int, *, allowed: AbstractSet[str] | None = None) -> Answers:
-        """The supernets whose best sketch is nearest; as `Registry.search`.
+        """The supernets whose best sketch is nearest; as `Registry.search`, but by their digests.
 
-        Those of another backbone or encoder cannot be compared and are left out.
+        Those of another backbone or encoder cannot be compared and are left out, and so are those of an owner
+        of whom four are nearer.
         """
         (query,) = embeddings([sketch], self.encoder)
         owners, vectors = self._vectors(sketch.backbone, len(query), allowed)
         best: dict[str, float] = {}
+        of_owner: Counter[str] = Counter()
         if owners:
             scores = vectors @ query
             for row in np.argsort(-scores, kind="stable").tolist():
-                best.setdefault(owners[row], min(1.0, max(-1.0, float(scores[row]))))
+                repo, digest = owners[row]
+                owner = repo.partition("/")[0]
+                if digest in best or of_owner[owner] == OWNER_MOST:
+                    continue
+                best[digest] = min(1.0, max(-1.0, float(scores[row])))
+                of_owner[owner] += 1
                 if len(best) == k:
                     break
         return sorted(best.items(), key=lambda answer: (-answer[1], answer[0]))
 
-    def sketches(self, id: str) -> tuple[Sketch, ...]:
+    def sketches(self, digest: str) -> tuple[Sketch, ...]:
         """The sketches of a supernet; raises `NotInRegistryError` if a sync removed it meanwhile."""
         table = _SUPERNETS.c
-        query = sa.select(table.sketches, table.backbone).where(self._here(_SUPERNETS), table.id == id)
+        query = sa.select(table.sketches, table.backbone).where(
+            self._here(_SUPERNETS), table.digest == digest
+        )
         with self._transaction() as connection:
             row = connection.execute(query.order_by(table.repo).limit(1)).first()
         if row is None:
-            raise NotInRegistryError(f"no supernet {id!r} was seen on the Hub: run `snt-zoo sync`")
+            raise NotInRegistryError(f"no supernet {digest!r} was seen on the Hub: run `snt-zoo sync`")
         return load_sketches(row[0], backbone=row[1])
 
     def find(self, id: str) -> RemoteRecord | None:
@@ -232,18 +249,18 @@ class HubCache:
 
     def _vectors(
         self, backbone: str, dim: int, allowed: AbstractSet[str] | None
-    ) -> tuple[Sequence[str], NDArray[np.float32]]:
-        """Every vector that compares, and whose it is."""
+    ) -> tuple[Sequence[tuple[str, str]], NDArray[np.float32]]:
+        """Every vector that compares, and the repository and the digest that it is of."""
         table = _SUPERNETS.c
-        query = sa.select(table.id, table.vectors).where(
+        query = sa.select(table.repo, table.digest, table.vectors).where(
             self._here(_SUPERNETS), table.backbone == backbone, table.encoder == self.encoder.id
         )
-        owners: list[str] = []
+        owners: list[tuple[str, str]] = []
         parts: list[bytes] = []
         with self._transaction() as connection:
-            for id, data in connection.execute(query.order_by(table.repo)):
-                if len(data) % (4 * dim) == 0 and (allowed is None or id in allowed):
-                    owners += [id] * (len(data) // (4 * dim))
+            for repo, digest, data in connection.execute(query.order_by(table.repo)):
+                if len(data) % (4 * dim) == 0 and (allowed is None or digest in allowed):
+                    owners += [(repo, digest)] * (len(data) // (4 * dim))
                     parts.append(data)
         vectors = np.frombuffer(b"".join(parts), dtype="<f4").astype(np.float32)
         return owners, vectors.reshape(-1, dim)
@@ -251,8 +268,7 @@ class HubCache:
     def _row(self, one: Indexed, record: RemoteRecord, vectors: NDArray[np.float32]) -> dict[str, object]:
         return {
             **vars(record),
-            "sources": json.dumps(record.sources),
-            "tags": json.dumps(record.tags),
+            **{name: json.dumps(getattr(record, name)) for name in _LISTS},
             "endpoint": self._endpoint,
             "backbone": one.backbone,
             "encoder": self.encoder.id,
@@ -282,7 +298,7 @@ class HubCache:
 
 def _record(row: sa.Row[Any]) -> RemoteRecord:
     try:
-        lists = {name: tuple(json.loads(row._mapping[name])) for name in ("sources", "tags")}
+        lists = {name: tuple(json.loads(row._mapping[name])) for name in _LISTS}
     except (ValueError, TypeError) as error:
         raise RegistryError(
             f"what was kept of it cannot be read: run `snt-zoo sync` anew ({error})"

@@ -7,14 +7,13 @@ by itself, and which is imported when it is first needed. Every error that leave
 from __future__ import annotations
 
 import contextlib
-import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from snt_zoo.errors import HubError, IntegrityError
+from snt_zoo.errors import HubError, IntegrityError, warn
 from snt_zoo.registry.hub.failures import hub_failures
 from snt_zoo.registry.hub.redaction import Secret, protect_logs, redact
 from snt_zoo.registry.hub.refs import RepoRef, is_commit, is_repo
@@ -46,6 +45,7 @@ class HubClient:
         self.endpoint = (endpoint or constants.ENDPOINT).rstrip("/")
         self.cache = cache
         self._token = None if token is None else Secret(token)
+        self._warned = False
 
     def __repr__(self) -> str:
         shown = "None" if self._token is None else repr(self._token)
@@ -217,9 +217,10 @@ class HubClient:
             for path, content in add.items()
         ]
         operations += [CommitOperationDelete(path, is_folder=False) for path in delete]
+        api = self._api()  # which may warn itself
         with warnings.catch_warnings(record=True) as remarks, self._failures(repo):
             warnings.simplefilter("always")
-            done = self._api().create_commit(
+            done = api.create_commit(
                 repo, operations, commit_message=message, parent_commit=parent, revision=branch
             )
             # The check of the card warns so; other categories are the client's own business.
@@ -231,6 +232,7 @@ class HubClient:
     def _api(self) -> HfApi:
         from huggingface_hub import HfApi
 
+        self._warn_of_plain_text()
         protect_logs(self._secrets)  # again each time: loggers may be new
         return HfApi(
             endpoint=self.endpoint, token=self._given(), library_name=_LIBRARY, library_version=__version__
@@ -247,6 +249,7 @@ class HubClient:
             http_stream_backoff,
         )
 
+        self._warn_of_plain_text()
         headers = build_hf_headers(token=self._given(), library_name=_LIBRARY, library_version=__version__)
         protect_logs(self._secrets)
         with (
@@ -275,6 +278,14 @@ class HubClient:
         stored = get_token()
         found = () if stored is None else (Secret(stored),)
         return found if self._token is None else (*found, self._token)
+
+    def _warn_of_plain_text(self) -> None:
+        if self.endpoint.lower().startswith("http://") and self._secrets and not self._warned:
+            self._warned = True
+            warn(
+                f"the token is sent to {self.place} without encryption, and who is in between can read it: "
+                "use https:// in HF_ENDPOINT, or unset HF_TOKEN"
+            )
 
     @property
     def place(self) -> str:

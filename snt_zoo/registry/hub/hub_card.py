@@ -81,6 +81,7 @@ def derived_card(loaded: LoadedModel, repo: str, *, base: str | None = None) -> 
                 "|---|---|",
                 *(f"| {title} | {value} |" for title, value in rows),
                 "",
+                *_licences(loaded),
                 f"{len(loaded.class_names)} classes: {shown}{f' and {hidden:,} more' if hidden > 0 else ''}.",
                 "",
                 "## Use",
@@ -99,6 +100,14 @@ def derived_card(loaded: LoadedModel, repo: str, *, base: str | None = None) -> 
             ]
         )
     )
+
+
+def _licences(loaded: LoadedModel) -> list[str]:
+    """Those of what it was made from, which may say what may be done with it."""
+    if not loaded.licences:
+        return []
+    rows = [f"| {plain(name)} | {plain(licence)} |" for name, licence in loaded.licences.items()]
+    return ["## Made from", "", "| | licence |", "|---|---|", *rows, ""]
 
 
 def _described(loaded: LoadedModel) -> str:

@@ -18,10 +18,12 @@ class RemoteRecord(Candidate):
     Args:
         repo: ``owner/name``.
         commit: at which it was seen.
+        source_licences: of the datasets that it was trained on, each once.
     """
 
     repo: str
     commit: str
+    source_licences: tuple[str, ...]
 
     @classmethod
     def of(cls, config: BundleConfig, *, id: str, digest: str, repo: str, commit: str) -> RemoteRecord:
@@ -38,6 +40,7 @@ class RemoteRecord(Candidate):
             licence=config.licence,
             repo=repo,
             commit=commit,
+            source_licences=tuple(dict.fromkeys(config.source_licences.values())),
         )
 
 

@@ -24,7 +24,7 @@ from snt_zoo.registry.bundle.bundle import bundle_id
 from snt_zoo.registry.bundle.folder import CONFIG, DATASET, FILE_LIMITS, MANIFEST
 from snt_zoo.registry.bundle.manifest import parse_manifest
 from snt_zoo.registry.bundle.schema import BundleConfig
-from snt_zoo.registry.bundle.sketch_file import load_sketches
+from snt_zoo.registry.bundle.sketch_file import check_sketches, load_sketches
 from snt_zoo.registry.catalog.vectors import embeddings
 from snt_zoo.registry.hub.cache import FILE, HubCache
 from snt_zoo.registry.hub.client import HubClient
@@ -150,7 +150,9 @@ def _look(client: HubClient, one: Listed, encoder: DatasetEncoder) -> Indexed | 
         config = BundleConfig.from_bytes(raw)
         raw = fetch(DATASET, min(FILE_LIMITS[DATASET], MAX_SKETCHES_BYTES))
         manifest.check_bytes(DATASET, raw)
-        vectors = embeddings(load_sketches(raw, backbone=config.backbone), encoder)
+        sketches = load_sketches(raw, backbone=config.backbone)
+        check_sketches(config, sketches)
+        vectors = embeddings(sketches, encoder)
         id = bundle_id(config, manifest.digest)
         record = RemoteRecord.of(config, id=id, digest=manifest.digest, repo=one.repo, commit=one.commit)
         return Indexed(one.repo, one.commit, read, record, config.backbone, raw, vectors)

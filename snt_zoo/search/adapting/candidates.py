@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -28,6 +28,7 @@ class Candidate:
         recipe: that it is trained by.
         breadth: number of datasets that it was trained on.
         macs: multiply-accumulates of its derived network for one image, where they are known.
+        licences: its own and those of the datasets that it was trained on, by their names.
     """
 
     id: str
@@ -35,6 +36,7 @@ class Candidate:
     recipe: Recipe
     breadth: int = 0
     macs: int | None = None
+    licences: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(

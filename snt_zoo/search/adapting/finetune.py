@@ -94,6 +94,7 @@ def finetune(
         search=searched.report | {"derived_steps": trained.derived_steps},
         warnings=searched.warnings,
         race=() if run.facts.begun is None else run.facts.begun.race,
+        licences=candidate.licences,
     )
     return result if floor is None else floor.under(result, device)
 

@@ -296,6 +296,7 @@ def _handed_back(
         probe=probe,
         ensemble=choice.ensemble,
         derived=searched,
+        licences={} if choice.returned == "probe" else searched.licences,
     )
 
 

@@ -18,7 +18,7 @@ import torch
 
 from snt_zoo.data import ImageDataset, Split
 from snt_zoo.data.splits import stratified_split
-from snt_zoo.errors import InfeasibleError
+from snt_zoo.errors import DivergenceError, InfeasibleError
 from snt_zoo.networks.head import Norms, begin_on, quick_norms
 from snt_zoo.networks.supernet import Supernet
 from snt_zoo.search.adapting.candidates import Candidate
@@ -76,29 +76,33 @@ def race(
         device: where heads are fitted.
 
     Returns:
-        The winner; and of each candidate, as plain data, its id, validation accuracy, seconds, whether
-        it won, and else what put it out: `behind` (its head), `narrower` (its head is as good, but it
-        was trained on fewer datasets), `time` (for a head there was none) or `limits` (no network
-        within them).
+        The winner; and of each candidate, as plain data, its id, validation accuracy, seconds, licences,
+        whether it won, and else what put it out: `behind` (its head), `narrower` (its head is as good, but
+        it was trained on fewer datasets), `time` (for a head there was none), `limits` (no network
+        within them) or `diverged` (what it computes are not numbers).
 
     Raises:
         InfeasibleError: no candidate has a network within the limits.
+        DivergenceError: none of those within the limits computes numbers.
     """
     train = _few(data.train, run.seed)
     end = run.seconds() + RACE_SHARE * run.left()
     heads: dict[str, Head] = {}
     out: dict[str, str] = {}
-    refused: InfeasibleError | None = None
+    refused: InfeasibleError | DivergenceError | None = None
     for candidate in _in_order(candidates):
         try:
             supernet = candidate.start(data, run.options.limits, run.seed, device)
+            if heads and run.seconds() + _expected(candidate, heads.values()) > end:
+                out[candidate.id] = "time"
+                continue
+            head = Head.fit(candidate, supernet, train, run, quick_norms(supernet))
         except InfeasibleError as error:
             out[candidate.id], refused = "limits", error
             continue
-        if heads and run.seconds() + _expected(candidate, heads.values()) > end:
-            out[candidate.id] = "time"
+        except DivergenceError as error:
+            out[candidate.id], refused = "diverged", error
             continue
-        head = Head.fit(candidate, supernet, train, run, quick_norms(supernet))
         heads[candidate.id] = head
         run.record("race", head.accuracy, entropy=supernet.entropy(), who=candidate.id)
     if not heads:
@@ -110,7 +114,13 @@ def race(
     rows = []
     for candidate in candidates:
         found = heads.get(candidate.id)
-        row: dict[str, Any] = {"id": candidate.id, "val_accuracy": None, "seconds": None}
+        licences = [*dict.fromkeys(candidate.licences.values())]
+        row: dict[str, Any] = {
+            "id": candidate.id,
+            "val_accuracy": None,
+            "seconds": None,
+            "licences": licences,
+        }
         if found is not None:
             row |= {"val_accuracy": found.accuracy, "seconds": found.seconds}
         rows.append(row | {"won": found is winner, "out": None if found is winner else out[candidate.id]})

@@ -25,6 +25,7 @@ _STEPS = {
 }
 _OUT = {
     "behind": "behind with a new head",
+    "diverged": "its weights overflow: what it computes are not numbers",
     "narrower": "not clearly ahead of a supernet that was trained on more datasets",
     "time": "no time for it",
     "limits": "no network of its space is within the limits",

@@ -60,6 +60,7 @@ class FinetuneResult:
         ensemble: where an ensemble is handed back, its `weights` (of the derived network and of the probe),
             its `cross_entropy` on validation in nats and that of the best network `alone`; else None.
         derived: where another network is handed back, the result of the search itself; else None.
+        licences: of what `model` was made from, a supernet and the datasets that it was trained on, by name.
     """
 
     model: Model
@@ -81,6 +82,7 @@ class FinetuneResult:
     probe: Mapping[str, Any] | None = None
     ensemble: Mapping[str, Any] | None = None
     derived: FinetuneResult | None = None
+    licences: Mapping[str, str] = field(default_factory=dict)
 
     def to_json(self, *, out: str | Path | None = None) -> dict[str, Any]:
         """Plain data with the keys of the command line's contract.
@@ -108,6 +110,7 @@ class FinetuneResult:
             "ensemble": None if self.ensemble is None else dict(self.ensemble),
             "race": [dict(row) for row in self.race],
             "derived": None if self.derived is None else self.derived._beside(out),
+            "licences": dict(self.licences),
             "class_names": list(self.class_names),
             "settings": dict(self.settings),
             "micro_batch": {record.stage: record.micro_batch for record in self.history},
@@ -148,7 +151,11 @@ class FinetuneResult:
         return {
             **{f"{DERIVED}/{name}": content for name, content in below.items()},
             **model_files(
-                self.model, class_names=self.class_names, source=source, accuracy=dict(self.accuracy)
+                self.model,
+                class_names=self.class_names,
+                source=source,
+                accuracy=dict(self.accuracy),
+                licences=self.licences,
             ),
             "report.html": report_html(document),
             "report.json": document,

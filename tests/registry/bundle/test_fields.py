@@ -11,6 +11,10 @@ from snt_zoo.registry import BundleConfig
 from tests.registry.making import config_data, network
 
 
+def dated(text: str) -> dict[str, Any]:
+    return {**config_data(network())["training"], "date": text}
+
+
 @pytest.mark.parametrize(
     ("changes", "path"),
     [
@@ -24,6 +28,12 @@ from tests.registry.making import config_data, network
         ({"class_names": ["a", "b", "c\n"]}, "class_names.2"),
         ({"class_names": ["a", "b", "\u202ec"]}, "class_names.2"),
         ({"description": "\x1b[2J"}, "description"),
+        ({"training": dated("2026-11-01\x1b12:00:00")}, "training.date"),
+        ({"training": dated("2026-11-01\u202e12:00:00")}, "training.date"),
+        ({"training": dated("2026-11-01\u061c12:00:00")}, "training.date"),
+        ({"training": dated("2026-11-01\n12:00:00")}, "training.date"),
+        ({"training": dated("2026-11-01\u200f12:00:00")}, "training.date"),
+        ({"training": dated("\u0662026-11-01")}, "training.date"),
         ({"params": 1.0}, "params"),
         ({"params": True}, "params"),
         ({"macs": -1}, "macs"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,10 +12,31 @@ from hypothesis import strategies as st
 
 from snt_zoo.errors import ConfigError, SntZooError, TensorError
 from snt_zoo.formats.tensor_file import load_tensors
-from snt_zoo.registry import Registry
-from snt_zoo.registry.bundle.sketch_file import load_sketches
+from snt_zoo.registry import BundleConfig, Registry
+from snt_zoo.registry.bundle.folder import MAX_SKETCHED_CLASSES
+from snt_zoo.registry.bundle.sketch_file import check_sketches, dump_sketches, load_sketches
 from tests.registry.bundle.refusals import DATASET, MODEL, Case, check_refused, set_field, set_metadata
-from tests.registry.making import BACKBONE, edit_tensors
+from tests.registry.making import (
+    BACKBONE,
+    config_data,
+    edit_config,
+    edit_tensors,
+    network,
+    remanifest,
+    sketch,
+    source,
+)
+
+
+def with_more_sketches(count: int) -> Callable[[Path], None]:
+    """So that a supernet of one dataset is near everybody's."""
+
+    def spoil(folder: Path) -> None:
+        (folder / DATASET).write_bytes(dump_sketches([sketch(seed=seed) for seed in range(count)]))
+        remanifest(folder)
+
+    return spoil
+
 
 REFUSED = {
     "config of another backbone": Case(
@@ -46,6 +68,56 @@ REFUSED = {
         ConfigError,
         (DATASET, "sketch 0", "twice"),
     ),
+    "more sketches than datasets": Case(
+        with_more_sketches(40), ConfigError, (DATASET, "one sketch for each", "40")
+    ),
+    "a sketch of another name": Case(
+        set_metadata(lambda m: m.update({"sketch.0": m["sketch.0"].replace("shapes", "faces")})),
+        ConfigError,
+        (DATASET, "'faces'", "'shapes'"),
+    ),
+    "a sketch of more classes": Case(
+        lambda f: edit_config(f, lambda d: d["training"]["datasets"][0].update(classes=2)),
+        ConfigError,
+        (DATASET, "3 classes", "2"),
+    ),
+    "a sketch of more images": Case(
+        lambda f: edit_config(f, lambda d: d["training"]["datasets"][0].update(train_images=89)),
+        ConfigError,
+        (DATASET, "90 images", "89"),
+    ),
+    "a sketch of fewer images": Case(
+        lambda f: edit_config(f, lambda d: d["training"]["datasets"][0].update(train_images=91)),
+        ConfigError,
+        (DATASET, "90 images", "91"),
+    ),
+    "counts whose sum wraps around": Case(
+        lambda f: edit_tensors(f, DATASET, lambda t: t["0.counts"].fill_(2**62)),
+        ConfigError,
+        (DATASET, "images", "90"),
+    ),
+    "more datasets than sketches": Case(
+        lambda f: edit_config(
+            f, lambda d: d["training"]["datasets"].append(d["training"]["datasets"][0] | {"name": "more"})
+        ),
+        ConfigError,
+        (DATASET, "each of the 2"),
+    ),
+    "a sketch from far away": Case(
+        lambda f: edit_tensors(f, DATASET, lambda t: t["0.means"].mul_(5000)),
+        TensorError,
+        (DATASET, "means of size", "do not use it"),
+    ),
+    "samples from far away": Case(
+        lambda f: edit_tensors(f, DATASET, lambda t: t["0.samples"].fill_(60_000)),
+        TensorError,
+        (DATASET, "samples of size"),
+    ),
+    "covariances from far away": Case(
+        lambda f: edit_tensors(f, DATASET, lambda t: t["0.roots"].mul_(5000)),
+        TensorError,
+        (DATASET, "covariances of size"),
+    ),
     "sketch with a control character": Case(
         set_metadata(lambda m: m.update({"sketch.0": m["sketch.0"].replace("class 0", "\\u001b[2J")})),
         ConfigError,
@@ -75,3 +147,20 @@ def test_fuzzed_bytes_of_a_tensor_file(_good: Path, name: str, data: st.DataObje
             load_sketches(bytes(raw), backbone=BACKBONE)
     except SntZooError as error:
         assert str(error).isprintable()
+
+
+def test_the_classes_of_all_sketches_are_bounded() -> None:
+    """A class takes 138 bytes in a file and 16 KB in a query."""
+    made = sketch(classes=1000)
+    few = MAX_SKETCHED_CLASSES // 1000
+    assert len(load_sketches(dump_sketches([made] * few), backbone=BACKBONE)) == few
+    with pytest.raises(TensorError, match="may have 4,096 classes together, these have 5,000"):
+        load_sketches(dump_sketches([made] * (few + 1)), backbone=BACKBONE)
+
+
+def test_classes_that_no_sketch_holds_are_no_lie() -> None:
+    """Those without an image for training, and the rarest beyond a thousand."""
+    for classes, images in ((4, 90), (4, 95), (3, 90), (5000, 200_000)):
+        data = config_data(network())
+        data["training"]["datasets"] = [source(classes=classes, train_images=images)]
+        check_sketches(BundleConfig.from_data(data), [sketch()])

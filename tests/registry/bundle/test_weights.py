@@ -46,6 +46,19 @@ REFUSED = {
     "NaN weights": Case(
         set_tensor("head.weight", fill(float("nan"))), NonFiniteError, (MODEL, "head.weight")
     ),
+    "weights that overflow": Case(
+        set_tensor("trunk.stem.0.weight", lambda t: torch.full_like(t, 3e38)),
+        NonFiniteError,
+        (MODEL, "overflow"),
+    ),
+    "weights that overflow beside the path": Case(
+        set_tensor("trunk.cells.0.conv_1x1.0.conv.weight", lambda t: torch.full_like(t, 3e38)),
+        NonFiniteError,
+        (MODEL, "overflow"),
+    ),
+    "a variance below zero": Case(
+        set_tensor("trunk.stem.1.running_var", lambda t: -t), NonFiniteError, (MODEL, "do not use it")
+    ),
     "pickle as model": Case(with_pickle_as_model, TensorError, (MODEL, "header")),
     "config that lies about parameters": Case(set_field("params", value=5), ConfigError, ("params", "got 5")),
     "config that lies about MACs": Case(set_field("macs", value=5), ConfigError, ("macs", "got 5")),

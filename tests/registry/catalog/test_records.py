@@ -10,7 +10,9 @@ from tests.registry.making import config_data, make_bundle, network, sketch, sou
 
 def test_several_sources_are_listed(tmp_path: Path, registry: Registry) -> None:
     training = config_data(network())["training"] | {"datasets": [source("a"), source("b")]}
-    folder = make_bundle(tmp_path / "b", training=training, sketches=[sketch(seed=1), sketch(seed=2)])
+    folder = make_bundle(
+        tmp_path / "b", training=training, sketches=[sketch(seed=1, name="a"), sketch(seed=2, name="b")]
+    )
     record = registry.add(folder)
     assert record.sources == ("a", "b")
     assert len(registry.sketches(record.id)) == 2

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from snt_zoo.encoders.embedding import MOMENTS, DatasetEncoder
-from snt_zoo.errors import NotInRegistryError
-from snt_zoo.registry.hub.cache import FILE, HubCache
+from snt_zoo.errors import HubError, NotInRegistryError
+from snt_zoo.registry.hub.cache import FILE, OWNER_MOST, HubCache
 from snt_zoo.registry.hub.sync import sync
+from snt_zoo.workflows.share import id_of
 from tests.registry.conftest import Zoos
 from tests.registry.hub.repositories import repository
 from tests.registry.hub.state import Hub
@@ -49,7 +52,8 @@ def test_another_encoder_needs_no_network(stocked: Hub, zoo: Zoos) -> None:
     assert best.repo == "alice/s3" and len(stocked.log) == requests
     assert cache.search(target, 1) == []  # they are of `MOMENTS` now
     cache = HubCache(home.registry.home, endpoint=home.hub.place, encoder=MOMENTS)
-    assert [id for id, _ in cache.search(sketch(seed=9), 9, allowed={best.id})] == [best.id]
+    digest = next(one.digest for one in cache.list() if one.id == best.id)
+    assert [found for found, _ in cache.search(sketch(seed=9), 9, allowed={digest})] == [digest]
 
 
 def test_the_same_content_in_two_places_is_ranked_once(stocked: Hub, zoo: Zoos, tmp_path: Path) -> None:
@@ -57,6 +61,43 @@ def test_the_same_content_in_two_places_is_ranked_once(stocked: Hub, zoo: Zoos, 
     home = zoo()
     assert home.sync().repositories == 5
     assert len(home.query(sketch(seed=2), k=9, hub=True)) == 4
+
+
+def test_an_owner_of_many_repositories_does_not_fill_a_shortlist(
+    stocked: Hub, zoo: Zoos, tmp_path: Path
+) -> None:
+    for seed in range(20):
+        stocked.seed(f"mallory/m{seed}", repository(tmp_path / f"many{seed}", 0, name=f"m{seed}"))
+    home = zoo()
+    home.sync()
+    repos = [match.repo or "" for match in home.query(sketch(seed=0), k=30, hub=True)]
+    assert sum(repo.startswith("mallory/") for repo in repos) == OWNER_MOST
+    assert sum(repo.startswith("alice/") for repo in repos) == 4
+
+
+def test_contents_whose_ids_are_alike_do_not_hide_each_other(
+    stocked: Hub, zoo: Zoos, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An id has 32 bits of the digest, and that many can be tried."""
+    monkeypatch.setattr("snt_zoo.registry.hub.sync.bundle_id", lambda config, digest: "same-12345678")
+    home = zoo()
+    home.sync()
+    found = home.query(sketch(seed=2), k=9, hub=True)
+    assert {match.repo for match in found} == {f"alice/s{seed}" for seed in range(4)}
+    assert found[0].repo == "alice/s2"
+    with pytest.raises(NotInRegistryError):  # which of the four is not for us to choose
+        id_of(home, "same-12345678", hub=True)
+
+
+def test_what_an_earlier_release_kept_is_not_used(stocked: Hub, zoo: Zoos) -> None:
+    """It did not hold the sketches to the config."""
+    home = zoo()
+    home.sync()
+    with closing(sqlite3.connect(home.registry.home / FILE)) as connection, connection:
+        connection.execute("PRAGMA user_version = 1")
+    with pytest.raises(HubError, match="run `snt-zoo sync` once"):
+        home.query(sketch(seed=2), hub=True)
+    assert home.sync().fetched == 4 and len(home.query(sketch(seed=2), hub=True)) == 4
 
 
 def test_constraints_and_exclusions_hold_for_both(stocked: Hub, zoo: Zoos, tmp_path: Path) -> None:

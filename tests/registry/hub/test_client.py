@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from snt_zoo.errors import IntegrityError
+from snt_zoo.errors import HubError, IntegrityError
+from snt_zoo.registry.hub.client import HubClient
 from snt_zoo.registry.hub.redaction import MASK
-from tests.registry.conftest import Zoos
+from snt_zoo.registry.hub.refs import RepoRef
+from tests.registry.conftest import Clients, Zoos
 from tests.registry.hub.repositories import LIGHT, MODEL, REPO, TOKEN, Files, unreachable
 from tests.registry.hub.state import Hub
 
@@ -70,3 +72,23 @@ def test_a_client_shows_no_token(hub: Hub, zoo: Zoos) -> None:
     client = zoo().hub
     assert TOKEN not in repr(client) and TOKEN not in str(vars(client))
     assert MASK in repr(client)
+
+
+def test_a_token_that_goes_out_without_encryption_is_told_once(hub: Hub, client: Clients) -> None:
+    hub.seed(REPO, {"README.md": b"x"})
+    alice = client()
+    with pytest.warns(UserWarning, match="without encryption.*https://") as told:
+        alice.state(RepoRef(REPO))
+        alice.tags(REPO)
+    assert len([one for one in told if "encryption" in str(one.message)]) == 1
+    assert TOKEN not in str(told[0].message)
+
+
+def test_without_a_token_or_with_encryption_nothing_is_told(
+    hub: Hub, client: Clients, recwarn: pytest.WarningsRecorder
+) -> None:
+    hub.seed(REPO, {"README.md": b"x"})
+    client(None).state(RepoRef(REPO))
+    with pytest.raises(HubError):
+        HubClient(endpoint="https://127.0.0.1:9", token=TOKEN).state(RepoRef(REPO))
+    assert not [one for one in recwarn.list if "encryption" in str(one.message)]

@@ -90,9 +90,14 @@ def test_finetune_takes_a_repository_or_an_id_that_was_seen(
     home = zoo()
     home.sync()
     seen = next(record for record in cache_of(home).list() if record.repo == "alice/s3")
+    for source in (seen.id, seen.id[:6]):  # nobody said that it may be somebody else's
+        with pytest.raises(
+            NotInRegistryError, match=r"saw s3-.* in alice/s3: name the repository, or add --hub"
+        ):
+            home.finetune(source, few_digits, epochs=1)
     for source in ("alice/s0", "alice/s0@main", seen.id, seen.id[:6]):
         with pytest.raises(KeyboardInterrupt):
-            home.finetune(source, few_digits, epochs=1, floor=False)
+            home.finetune(source, few_digits, epochs=1, floor=False, hub=True)
     assert [id.split("-")[0] for id in used] == ["s0", "s0", "s3", "s3"]
     with pytest.raises(NotInRegistryError, match="no supernet 'nobody'"):
         home.finetune("nobody", few_digits, epochs=1)

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from snt_zoo.data import ImageDataset, Split
-from snt_zoo.errors import InfeasibleError, ResumeError
+from snt_zoo.errors import DivergenceError, InfeasibleError, ResumeError
 from snt_zoo.networks.bounds import Limits
 from snt_zoo.networks.evaluate import evaluate, recalibrate
 from snt_zoo.networks.head import Beginning, Norms, fit_head
@@ -114,7 +114,14 @@ def test_limits_hold_for_all(few_digits: ImageDataset, candidates: list[Candidat
     options: dict[str, Any] = {"limits": Limits(max_params=5_000), "budget": Budget(epochs=1)}
     result = finetune(few_digits, [large, candidates[2]], **options)
     assert result.params <= 5_000 and result.source == "learned"
-    row = {"id": "large", "val_accuracy": None, "seconds": None, "won": False, "out": "limits"}
+    row = {
+        "id": "large",
+        "val_accuracy": None,
+        "seconds": None,
+        "licences": [],
+        "won": False,
+        "out": "limits",
+    }
     assert row in result.race
     with pytest.raises(InfeasibleError):
         finetune(few_digits, [large, replace(large, id="too")], **options)
@@ -186,3 +193,28 @@ def test_many_images_are_not_all_looked_at_before_the_winner_is_known(
 def test_the_report_tells_of_the_race(whole: FinetuneResult) -> None:
     page = report_html(whole.to_json())
     assert "The race of sources" in page and "behind with a new head" in page and "goes on" in page
+
+
+def overflowing(candidate: Candidate) -> Candidate:
+    """The same with one weight in each convolution that is finite and too large."""
+    assert isinstance(candidate.source, Supernet)
+    source = candidate.source.with_head(10, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        for parameter in source.trunk.parameters():
+            if parameter.dim() == 4:
+                parameter[0] = 3e38
+    return replace(candidate, source=source, breadth=99)
+
+
+def test_one_whose_weights_overflow_is_out_and_the_others_race(
+    few_digits: ImageDataset, candidates: list[Candidate], whole: FinetuneResult
+) -> None:
+    result = finetune(few_digits, [*candidates[:-1], overflowing(candidates[-1])], budget=TWO)
+    rows = {row["id"]: row for row in result.race}
+    assert result.source == whole.source
+    assert rows["c"]["out"] == "diverged" and rows["c"]["val_accuracy"] is None and not rows["c"]["won"]
+    assert "overflow" in report_html(result.to_json())
+    with pytest.raises(DivergenceError, match="take another supernet"):
+        finetune(few_digits, [overflowing(one) for one in candidates[:2]], budget=TWO)
+    with pytest.raises(DivergenceError, match="take another supernet"):
+        finetune(few_digits, [overflowing(candidates[0])], budget=TWO)

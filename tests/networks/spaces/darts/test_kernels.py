@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -174,18 +177,134 @@ def test_a_workspace_gives_what_came_back_and_only_that() -> None:
     assert workspace.take((2, 3), torch.float32) is first
 
 
-@pytest.mark.parametrize("compiler", ["", "/nowhere/c++"])
-def test_without_a_compiler_a_warning_says_what_to_do(
-    compiler: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+Fresh = Callable[[], Any]
+
+
+@pytest.fixture
+def fresh(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Fresh:
+    """`library` as a new process with an empty cache has it; compiled without optimisation, in a second."""
+    monkeypatch.setattr(build.platformdirs, "user_cache_dir", lambda *_: str(tmp_path / "cache"))
+    monkeypatch.setattr(build, "FLAGS", ("-std=c++17", "-O0", "-fPIC", "-shared"))
+    monkeypatch.delenv("CXX", raising=False)
+    return build.library.__wrapped__
+
+
+def libraries(tmp_path: Path) -> list[Path]:
+    return sorted((tmp_path / "cache" / "kernels").iterdir())
+
+
+def test_no_compiler_is_no_news(
+    fresh: Fresh, monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
 ) -> None:
     monkeypatch.setattr(build.shutil, "which", lambda _: None)
-    monkeypatch.setattr(build.platformdirs, "user_cache_dir", lambda *_: str(tmp_path))
-    if compiler:
-        monkeypatch.setenv("CXX", compiler)
-    else:
-        monkeypatch.delenv("CXX", raising=False)
-    with pytest.warns(UserWarning, match="g\\+\\+|PyTorch's operations"):
-        assert build.library.__wrapped__() is None
+    for value in (None, "", "  "):
+        if value is not None:
+            monkeypatch.setenv("CXX", value)
+        assert fresh() is None
+    assert not recwarn.list
+
+
+@pytest.mark.parametrize("compiler", ["/nowhere/c++", "/nowhere/c++ -O2", "false", "'unclosed", "true"])
+def test_a_compiler_that_fails_is_told(
+    compiler: str, fresh: Fresh, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("CXX", compiler)
+    with pytest.warns(UserWarning, match="PyTorch's operations are used instead"):
+        assert fresh() is None
+    cache = tmp_path / "cache"
+    assert not cache.exists() or libraries(tmp_path) == []
+
+
+@needs_compiler
+def test_a_compiler_may_have_options(
+    fresh: Fresh, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    monkeypatch.setenv("CXX", "c++ -g0 '-DA=1 2'")
+    assert fresh() is not None and not recwarn.list
+    (path,) = libraries(tmp_path)
+    assert path.stat().st_mode & 0o777 == 0o700
+    assert path.stem.rpartition("-")[2] == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def cut(path: Path) -> None:
+    content = path.read_bytes()
+    path.unlink()
+    path.write_bytes(content[: len(content) // 3])
+    path.chmod(0o700)
+
+
+def change_a_byte(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.unlink()
+    path.write_bytes(content)
+    path.chmod(0o700)
+
+
+def empty(path: Path) -> None:
+    path.unlink()
+    path.touch(0o700)
+
+
+def link(path: Path) -> None:
+    path.rename(path.with_name("elsewhere"))
+    path.symlink_to(path.with_name("elsewhere"))
+
+
+def open_to_all(path: Path) -> None:
+    path.chmod(0o777)
+
+
+@needs_compiler
+@pytest.mark.parametrize("spoil", [cut, change_a_byte, empty, link, open_to_all])
+def test_a_library_that_is_not_as_it_was_put_there_is_made_anew(
+    spoil: Callable[[Path], None], fresh: Fresh, tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    compiler = build._compiler()
+    assert compiler is not None
+    path = build._built(compiler)  # not loaded: what is in memory would be changed with the file
+    content = path.read_bytes()
+    spoil(path)
+    assert not build._is_sound(path)
+    again = build._built(compiler)
+    assert build._is_sound(again) and len(again.read_bytes()) == len(content)
+    assert fresh() is not None and not recwarn.list
+
+
+def test_what_belongs_to_others_is_not_loaded(
+    fresh: Fresh, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    folder = tmp_path / "cache" / "kernels"
+    folder.mkdir(parents=True)
+    monkeypatch.setenv("CXX", "true")
+    folder.chmod(0o777)
+    with pytest.warns(UserWarning, match="others may write to it: remove it"):
+        assert fresh() is None
+    folder.chmod(0o700)
+    monkeypatch.setattr(build.os, "geteuid", lambda: 12345)
+    with pytest.warns(UserWarning, match="belongs to somebody else"):
+        assert fresh() is None
+
+
+def test_what_does_not_compute_gets_no_name(
+    fresh: Fresh, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A compiler that makes what ends the process that loads it."""
+    script = tmp_path / "compiler"
+    script.write_text('#!/bin/sh\nfor last; do :; done\nprintf "\\177ELF no library" > "$last"\n')
+    script.chmod(0o755)
+    monkeypatch.setenv("CXX", str(script))
+    with pytest.warns(UserWarning, match="PyTorch's operations are used instead"):
+        assert fresh() is None
+    assert libraries(tmp_path) == []
+
+
+def test_they_can_be_left_alone_for_a_while() -> None:
+    x = torch.zeros(1, 2, 2, 3)
+    before = kernels.usable(x)
+    with kernels.without():
+        assert not kernels.usable(x) and not kernels.available()
+    assert kernels.usable(x) == before
 
 
 def test_the_switch_turns_the_kernels_off_without_a_word() -> None:

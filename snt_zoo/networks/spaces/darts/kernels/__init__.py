@@ -11,11 +11,11 @@ gradients have slow paths (kernels above 3×3, dilation, stride). Here
   weights and that of the input while the image is in the cache, and recomputes what the forward pass did
   not keep.
 
-Without a compiler, on other devices and for other floating-point types the spaces compute the same with
-PyTorch's operations. `SNT_ZOO_KERNELS=0` switches the kernels off.
+Without a compiler (which is no fault, and not told), on other devices and for other floating-point types the
+spaces compute the same with PyTorch's operations. `SNT_ZOO_KERNELS=0` switches the kernels off.
 """
 
-from snt_zoo.networks.spaces.darts.kernels.build import available
+from snt_zoo.networks.spaces.darts.kernels.build import available, without
 from snt_zoo.networks.spaces.darts.kernels.calls import (
     Geometry,
     block_backward,
@@ -39,4 +39,5 @@ __all__ = [
     "pool_backward",
     "pool_forward",
     "usable",
+    "without",
 ]

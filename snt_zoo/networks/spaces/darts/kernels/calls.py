@@ -15,14 +15,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from snt_zoo.networks.spaces.darts.kernels.build import library
+from snt_zoo.networks.spaces.darts.kernels.build import available, library
 
 _SUFFIX = {torch.float32: "f32", torch.float64: "f64"}
 
 
 def usable(x: Tensor) -> bool:
     """Whether the kernels take tensors of this device and type here."""
-    return x.device.type == "cpu" and x.dtype in _SUFFIX and library() is not None
+    return x.device.type == "cpu" and x.dtype in _SUFFIX and available()
 
 
 @dataclass(frozen=True)
