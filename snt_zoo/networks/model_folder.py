@@ -4,6 +4,7 @@
 config.json         network, class names, input, where it came from, accuracy
 model.safetensors   weights
 genotype.json       the architecture
+seen.safetensors    digests of the images that it was trained on (`snt_zoo.networks.trained_on`)
 ```
 
 An ensemble's `config.json` holds besides the network and the genotype of the members after the first, and
@@ -34,6 +35,8 @@ from snt_zoo.networks.ensemble import Ensemble
 from snt_zoo.networks.evaluate import Model
 from snt_zoo.networks.genotype import Genotype
 from snt_zoo.networks.supernet import NetworkConfig
+from snt_zoo.networks.trained_on import FILE as SEEN
+from snt_zoo.networks.trained_on import TrainedOn
 
 FORMAT = "snt-zoo derived model"
 VERSION = 1
@@ -55,12 +58,14 @@ class LoadedModel:
         source: id of the supernet that it came from, `"scratch"`, or `"probe"` for a linear probe on the
             backbone of the package.
         accuracy: ``{"val": …, "test": …}`` as measured when it was made.
+        trained_on: what is known of its dataset.
     """
 
     model: Model
     class_names: tuple[str, ...]
     source: str
     accuracy: dict[str, float]
+    trained_on: TrainedOn
 
 
 def save_model(
@@ -70,6 +75,7 @@ def save_model(
     class_names: Sequence[str],
     source: str,
     accuracy: Mapping[str, float],
+    trained_on: TrainedOn | None = None,
 ) -> None:
     """Write a network into a folder, which is made if need be.
 
@@ -79,6 +85,7 @@ def save_model(
         class_names: in the order of the outputs.
         source: as of `LoadedModel`.
         accuracy: likewise.
+        trained_on: likewise.
 
     Raises:
         ModelFolderError: the folder cannot be written.
@@ -91,15 +98,20 @@ def save_model(
         "class_names": list(class_names),
         "source": source,
         "accuracy": dict(accuracy),
+        **({} if trained_on is None else trained_on.to_json()),
     }
     if isinstance(model, Ensemble):
         members = [{"network": o.config.to_json(), "genotype": o.genotype.to_json()} for o in others]
         config |= {"version": ENSEMBLE_VERSION, "others": members}
     state = {name: t.contiguous() for name, t in model.state_dict().items()}
-    write_into(
-        folder,
-        {"model.safetensors": state, "config.json": config, "genotype.json": first.genotype.to_json()},
-    )
+    files: dict[str, Any] = {
+        "model.safetensors": state,
+        "config.json": config,
+        "genotype.json": first.genotype.to_json(),
+    }
+    if trained_on is not None and trained_on.seen is not None:
+        files[SEEN] = trained_on.seen.tensors()
+    write_into(folder, files)
 
 
 def write_into(folder: Path, files: Mapping[str, Any]) -> None:
@@ -155,6 +167,7 @@ def load_model(folder: str | Path) -> LoadedModel:
         network = _network(config["network"])
         class_names = tuple(str(name) for name in config["class_names"])
         accuracy = {str(part): float(value) for part, value in dict(config.get("accuracy", {})).items()}
+        trained_on = TrainedOn.read(config, folder)
         genotype = Genotype.from_json(_read_json(folder, "genotype.json"))
         with torch.device("meta"):
             first = DerivedModel(network, genotype)
@@ -168,7 +181,7 @@ def load_model(folder: str | Path) -> LoadedModel:
             f"{folder} has {len(class_names)} class names for {network.num_classes} outputs"
         )
     _load_weights(model, folder)
-    return LoadedModel(model.eval(), class_names, str(config.get("source", "")), accuracy)
+    return LoadedModel(model.eval(), class_names, str(config.get("source", "")), accuracy, trained_on)
 
 
 def _ensemble(first: DerivedModel, others: Any) -> Ensemble:

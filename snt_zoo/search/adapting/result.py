@@ -1,7 +1,8 @@
 """What a finetuning hands back, and the folder that it is saved to.
 
 ```
-config.json, model.safetensors, genotype.json   the network (`snt_zoo.networks.model_folder`)
+config.json, model.safetensors, genotype.json, seen.safetensors
+              the network (`snt_zoo.networks.model_folder`)
 report.json   the run, as `snt-zoo finetune --json` prints it
 report.html   the same to look at
 derived/      where another network is handed back: that of the search, such a folder itself
@@ -23,6 +24,7 @@ from snt_zoo.networks.evaluate import Model
 from snt_zoo.networks.genotype import Genotype
 from snt_zoo.networks.model_folder import save_model, write_into
 from snt_zoo.networks.supernet import Supernet
+from snt_zoo.networks.trained_on import TrainedOn
 from snt_zoo.search.adapting.report import report_html
 from snt_zoo.search.run import EpochRecord
 from snt_zoo.version import __version__
@@ -60,6 +62,7 @@ class FinetuneResult:
         ensemble: where an ensemble is handed back, its `weights` (of the derived network and of the probe),
             its `cross_entropy` on validation in nats and that of the best network `alone`; else None.
         derived: where another network is handed back, the result of the search itself; else None.
+        trained_on: what a saved network tells of the dataset.
     """
 
     model: Model
@@ -81,6 +84,7 @@ class FinetuneResult:
     probe: Mapping[str, Any] | None = None
     ensemble: Mapping[str, Any] | None = None
     derived: FinetuneResult | None = None
+    trained_on: TrainedOn | None = None
 
     def to_json(self, *, out: str | Path | None = None) -> dict[str, Any]:
         """Plain data with the keys of the command line's contract.
@@ -139,7 +143,12 @@ class FinetuneResult:
         folder = Path(out)
         source = "probe" if self.returned == "probe" else self.source
         save_model(
-            self.model, folder, class_names=self.class_names, source=source, accuracy=dict(self.accuracy)
+            self.model,
+            folder,
+            class_names=self.class_names,
+            source=source,
+            accuracy=dict(self.accuracy),
+            trained_on=self.trained_on,
         )
         document = self.to_json(out=folder)
         write_into(folder, {"report.json": document, "report.html": report_html(document)})
