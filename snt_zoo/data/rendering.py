@@ -72,8 +72,10 @@ class Rendering:
             return self._scaled(image)
         if not image.has_transparency_data:
             return image if image.mode == "L" else image.convert("RGB")
-        layer = image if image.mode == "RGBA" else image.convert("RGBA")
-        ground = Image.new("RGB", layer.size, (GROUNDS[self.ground],) * 3)
+        layer = image if image.mode in ("LA", "RGBA") else image.convert("RGBA")
+        ground = Image.new("L", layer.size, GROUNDS[self.ground])
+        if layer.mode == "RGBA":
+            ground = ground.convert("RGB")
         ground.paste(layer, mask=layer.getchannel("A"))
         return ground
 

@@ -92,3 +92,22 @@ def test_predict_takes_folders_patterns_and_the_standard_input(
     piped = CliRunner().invoke(main, ["predict", str(out), "-", "--json"], input=lines)
     assert json.loads(piped.stdout)["predictions"] == pattern
     assert "no file fits" in reason(invoke("predict", out, photos / "*.gif"))
+
+
+def test_predict_and_evaluate_lay_transparency_on_the_ground_of_the_training(
+    finetuned: tuple[Path, Any], photos: Path, tmp_path: Path
+) -> None:
+    out = Path(shutil.copytree(finetuned[0], tmp_path / "model"))
+    config = out / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"rendering": {"ground": "black"}}))
+    for path in photos.rglob("*.png"):  # strokes of white on nothing, and on black
+        strokes = Image.open(path)
+        white = Image.new("L", strokes.size, 255)
+        for kind, image in (("clear", Image.merge("LA", (white, strokes))), ("black", strokes)):
+            target = tmp_path / kind / "test" / path.parent.name / path.name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            image.save(target, compress_level=1)  # other bytes than those that were trained on
+    clear, black = (answer("predict", out, tmp_path / kind)["predictions"] for kind in ("clear", "black"))
+    assert [entry["labels"] for entry in clear] == [entry["labels"] for entry in black]
+    measured = [answer("evaluate", out, tmp_path / kind)["accuracy"] for kind in ("clear", "black")]
+    assert measured[0] == measured[1]

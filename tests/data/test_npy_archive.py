@@ -8,6 +8,7 @@ import tracemalloc
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -97,8 +98,9 @@ def test_a_bomb_is_refused_before_memory_is_spent(
 
 def test_what_is_small_or_not_packed_may_be_even(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     blank = {"train_images": np.zeros((5000, 32, 32), np.uint8), "train_labels": np.arange(5000) % 3}
+    arrays: dict[str, Any] = {**npz_arrays(), **blank}
     packed = tmp_path / "packed.npz"
-    np.savez_compressed(packed, **{**npz_arrays(), **blank})
+    np.savez_compressed(packed, **arrays)
     assert len(open_dataset(packed).train) == 5000
     monkeypatch.setattr(npy_archive, "SMALL_BYTES", 2**20)
     with pytest.raises(OversizedImageError, match=r"numpy\.savez, uncompressed"):
