@@ -20,6 +20,7 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
+from snt_zoo.data.deep_colour import fill
 from snt_zoo.data.rendering import PLAIN, Rendering
 from snt_zoo.errors import DatasetError, OversizedImageError, UnreadableImageError, first_line
 
@@ -64,6 +65,7 @@ def decode_image(
         if size is not None:
             # JPEG decodes at 1/2, 1/4 or 1/8 for little; twice the size leaves the filter its work.
             image.draft("RGB", (2 * size, 2 * size))
+        fill(image, rendering)
         return pixels_of(image, size, rendering)
 
 

@@ -28,7 +28,8 @@ FAINT = 0.1
 FAINT_SHARE = 0.05
 
 _LOOK_SIZE = 64  # pixels a side at which contrast is measured
-_STRIP = 2**20  # pixels that are scaled at a time: a float64 copy of a whole image takes eight times its grey
+STRIP = 2**20
+"""Pixels that are scaled at a time: a float64 copy of a whole image takes eight times its grey."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ class Rendering:
         if image.mode == "F" and low >= 0 and high <= 1:
             low, high = 0.0, 1.0
         elif image.mode != "F" and low >= 0 and high <= 65535:
-            low, high = 0.0, 2.0 ** max(_depth(high), self.bits) - 1
+            low, high = 0.0, 2.0 ** max(depth_of(high), self.bits) - 1
         elif low >= 0 and high <= 255:
             low, high = 0.0, 255.0
         # Beyond any usual range (elevations, counts) only the image's own range is left to go by.
@@ -117,7 +118,7 @@ class Look:
         """Look at an image, which is decoded if it has transparency or more than eight bits."""
         if _is_deep(image):
             low, high = (0.0, -1.0) if image.mode == "F" else _range(image)
-            return cls(bits=_depth(high) if low >= 0 and 0 <= high <= 65535 else 0)
+            return cls(bits=depth_of(high) if low >= 0 and 0 <= high <= 65535 else 0)
         if not image.has_transparency_data:
             return cls()
         layer = image.convert("RGBA")
@@ -150,7 +151,7 @@ def _is_deep(image: Image.Image) -> bool:
     return image.mode in ("I", "F") or image.mode.startswith("I;16")
 
 
-def _depth(high: float) -> int:
+def depth_of(high: float) -> int:
     """The least of `DEPTHS` that holds a value of at most 65,535."""
     return next(bits for bits in DEPTHS if high < 2**bits)
 
@@ -166,7 +167,7 @@ def _range(image: Image.Image) -> tuple[float, float]:
 
 def _strips(image: Image.Image) -> Iterator[tuple[int, NDArray[np.float64]]]:
     """The rows of a deep image as float64, some at a time, each with the place of its first."""
-    rows = max(1, _STRIP // image.width)
+    rows = max(1, STRIP // image.width)
     for top in range(0, image.height, rows):
         strip = image.crop((0, top, image.width, min(top + rows, image.height)))
         yield top, np.asarray(strip).astype(np.float64)

@@ -15,6 +15,7 @@ from torch.nn import functional
 from torch.utils.data import get_worker_info
 
 from snt_zoo.data.decoding import MAX_PIXELS, decode_image, opened
+from snt_zoo.data.deep_colour import look_at
 from snt_zoo.data.image_store import digest_bytes, digest_file
 from snt_zoo.data.rendering import PLAIN, Look, Rendering
 from snt_zoo.errors import DatasetError, OversizedImageError, UnreadableImageError
@@ -136,7 +137,7 @@ class EncodedStore:
         def look(index: int) -> Look:
             try:
                 with opened(self.sources[index], max_pixels=self.max_pixels) as image:
-                    return Look.at(image)
+                    return look_at(image)
             except DatasetError:
                 return Look()  # whoever reads it will tell what is wrong
 

@@ -142,7 +142,7 @@ def test_large_deep_images_are_scaled_in_strips(monkeypatch: pytest.MonkeyPatch)
     low, high = float(values.min()), float(values.max())
     expected = np.rint((values.astype(np.float64) - low) * 255 / (high - low))
     assert np.array_equal(whole[0].numpy(), expected)
-    monkeypatch.setattr(module, "_STRIP", 50)
+    monkeypatch.setattr(module, "STRIP", 50)
     assert np.array_equal(decode_image(deep(values, "TIFF")), whole)
 
 
