@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from snt_zoo.cli.output import note
@@ -19,8 +20,13 @@ def read_dataset(ref: str, on_bad_image: Any) -> ImageDataset:
         from snt_zoo import open_dataset
 
         data = open_dataset(ref, on_bad_image=on_bad_image)
-    if data.skipped:
-        named = ", ".join(data.skipped[:_NAMED])
-        more = ", ..." if len(data.skipped) > _NAMED else ""
-        note(f"left out {len(data.skipped)} unreadable images: {named}{more}")
+    tell_unreadable(data.skipped)
     return data
+
+
+def tell_unreadable(skipped: Sequence[str]) -> None:
+    """A line on the images that could not be read, if there are any."""
+    if skipped:
+        named = ", ".join(skipped[:_NAMED])
+        more = ", ..." if len(skipped) > _NAMED else ""
+        note(f"left out {len(skipped)} unreadable images: {named}{more}")

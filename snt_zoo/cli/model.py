@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from snt_zoo.cli.datasets import read_dataset
+from snt_zoo.cli.datasets import tell_unreadable
+from snt_zoo.cli.images import listed
 from snt_zoo.cli.output import fields, note, percent, prints, table
 from snt_zoo.cli.parameters import FOLDER, bad_image_option, device_option
 from snt_zoo.cli.progress import waiting
-from snt_zoo.errors import DatasetError, LabelError
+from snt_zoo.errors import DatasetError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from snt_zoo.data import Split
+    from snt_zoo.data import Rendering
     from snt_zoo.networks.model_folder import LoadedModel
 
 _BATCH = 64
@@ -54,10 +55,17 @@ def predict_command(
 ) -> dict[str, Any]:
     """Name the likeliest classes of images, with scores from 0 to 1.
 
+    IMAGE is a file; a folder, of which all images are taken at any depth; a pattern in quotes, where **
+    stands for folders at any depth; or - for paths on the standard input, one a line.
+
     \b
     Example:
       snt-zoo predict runs/photos-1 new.jpg other.png --top 3
+      snt-zoo predict runs/photos-1 inbox/
+      snt-zoo predict runs/photos-1 'inbox/**/*.jpg'
+      find inbox -name '*.jpg' | snt-zoo predict runs/photos-1 -
     """
+    paths = listed(images)
     loaded = _load(model_dir, device)
     import torch
 
@@ -65,11 +73,12 @@ def predict_command(
 
     sizes = input_sizes(loaded.model)
     answers: list[dict[str, Any]] = []
-    for start in range(0, len(images), _BATCH):
+    rendering = loaded.trained_on.rendering
+    for start in range(0, len(paths), _BATCH):
         decoded = [
             (image, pixels)
-            for image in images[start : start + _BATCH]
-            if (pixels := _decode(image, sizes, skip=on_bad_image == "skip")) is not None
+            for image in paths[start : start + _BATCH]
+            if (pixels := _decode(image, sizes, rendering, skip=on_bad_image == "skip")) is not None
         ]
         if decoded:
             batches = [torch.stack(pixels) for pixels in zip(*(pixels for _, pixels in decoded), strict=True)]
@@ -83,12 +92,12 @@ def predict_command(
     return {"predictions": answers}
 
 
-def _decode(image: str, sizes: Sequence[int], *, skip: bool) -> list[Tensor] | None:
+def _decode(image: str, sizes: Sequence[int], rendering: Rendering, *, skip: bool) -> list[Tensor] | None:
     """Pixels of an image in each size; None if it cannot be read and shall be left out."""
     from snt_zoo.data import decode_image
 
     try:
-        return [decode_image(image, size=size) for size in sizes]
+        return [decode_image(image, size=size, rendering=rendering) for size in sizes]
     except DatasetError as error:
         if not skip:
             raise
@@ -97,10 +106,12 @@ def _decode(image: str, sizes: Sequence[int], *, skip: bool) -> list[Tensor] | N
 
 
 def _show_evaluation(document: Mapping[str, Any]) -> None:
+    left_out = document["left_out"]
     fields(
         {
             "accuracy": percent(document["accuracy"]),
             "images": f"{document['images']:,} ({document['split']})",
+            "left out": f"{left_out:,} that the network was trained or chosen on" if left_out else None,
         }
     )
 
@@ -111,66 +122,56 @@ def _show_evaluation(document: Mapping[str, Any]) -> None:
 @click.option(
     "--split",
     type=click.Choice(["train", "val", "test"]),
-    default="test",
+    help="The part of the dataset to measure on.  [default: test]",
+)
+@click.option(
+    "--all", "everything", is_flag=True, help="Measure on all images, as of a folder that is all new."
+)
+@click.option(
+    "--match",
+    type=click.Choice(["name", "position"]),
+    default="name",
     show_default=True,
-    help="The part of the dataset to measure on.",
+    help="How the dataset's classes are matched with the network's.",
 )
 @bad_image_option
 @device_option
 @prints(_show_evaluation)
 def evaluate_command(
-    model_dir: Path, dataset: str, split: str, on_bad_image: str, device: str
+    model_dir: Path,
+    dataset: str,
+    split: str | None,
+    everything: bool,
+    match: Any,
+    on_bad_image: Any,
+    device: str,
 ) -> dict[str, Any]:
     """Measure a saved network's accuracy on a dataset.
 
-    Classes are matched by their names. A dataset without splits of its own is parted as `finetune`
-    parts it, so its test part holds no image that the network was trained on.
+    Images that the network was trained or chosen on are left out and counted, unless --split train asks for
+    them. A dataset without a test part is parted as `finetune` parts it; --all takes all of it instead.
 
     \b
     Example:
-      snt-zoo evaluate runs/photos-1 photos/ --split test
+      snt-zoo evaluate runs/photos-1 photos/
+      snt-zoo evaluate runs/photos-1 new/ --all
     """
+    if everything and split:
+        raise click.UsageError("give --split or --all, not both")
     loaded = _load(model_dir, device)
-    data = read_dataset(dataset, on_bad_image)
-    part = relabelled(getattr(data, split), data.class_names, loaded.class_names)
-    from snt_zoo.networks.evaluate import evaluate
+    with waiting(f"evaluating on {dataset}"):
+        from snt_zoo.workflows.evaluate import evaluate
 
-    with waiting("evaluating"):
-        accuracy = evaluate(loaded.model, part)
+        part: Any = "all" if everything else split or "test"
+        found = evaluate(loaded, dataset, part=part, match=match, on_bad_image=on_bad_image)
+    tell_unreadable(found.unreadable)
+    for warning in found.warnings:
+        note(f"warning: {warning}")
     return {
-        "accuracy": accuracy,
-        "split": split,
-        "images": len(part),
+        "accuracy": found.accuracy,
+        "split": found.part,
+        "images": found.images,
+        "left_out": found.left_out,
         "model": model_dir,
         "dataset": dataset,
     }
-
-
-def relabelled(split: Split, names: Sequence[str], wanted: Sequence[str]) -> Split:
-    """A split with labels that index the wanted class names.
-
-    Args:
-        split: labelled by `names`.
-        names: the dataset's classes.
-        wanted: the model's classes.
-
-    Raises:
-        LabelError: the two have not equally many classes.
-    """
-    if len(names) != len(wanted):
-        raise LabelError(
-            f"the model has {len(wanted)} classes and the dataset {len(names)}: evaluate it on data "
-            "with the classes that it was trained on"
-        )
-    if tuple(names) == tuple(wanted):
-        return split
-    if set(names) != set(wanted) or len(set(names)) != len(names):
-        strange = next((name for name in names if name not in wanted), names[0])
-        note(f"class names differ (the model has no {strange!r}): classes are matched by position")
-        return split
-    import torch
-
-    from snt_zoo.data import Split
-
-    place = torch.tensor([wanted.index(name) for name in names])
-    return Split(split.images, place[split.labels])

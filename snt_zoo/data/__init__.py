@@ -16,6 +16,7 @@ from snt_zoo.data.image_store import ImageStore
 from snt_zoo.data.normalisation import Normalisation
 from snt_zoo.data.opening import open_dataset
 from snt_zoo.data.reader import list_readers, register_reader
+from snt_zoo.data.rendering import Rendering
 from snt_zoo.data.stream import Stream
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "ImageDataset",
     "ImageStore",
     "Normalisation",
+    "Rendering",
     "Split",
     "Stream",
     "batches",

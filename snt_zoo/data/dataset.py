@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from snt_zoo.data.image_store import ImageStore, digests
+from snt_zoo.data.rendering import PLAIN, Rendering
 
 # Above this many bytes a split is streamed instead of being held in memory as one tensor.
 IN_MEMORY_LIMIT = 2 * 2**30
@@ -37,6 +38,7 @@ class Split:
     images: ImageStore
     labels: Tensor
     _cache: dict[tuple[int, str], Tensor] = field(default_factory=dict, init=False)
+    _digests: dict[int, bytes] = field(default_factory=dict, init=False)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -46,7 +48,7 @@ class Split:
 
     def __getstate__(self) -> dict[str, Any]:
         # A pickled split goes to a worker process, which reads what it needs: pixels stay behind.
-        return {**self.__dict__, "_cache": {}}
+        return {**self.__dict__, "_cache": {}, "_digests": {}}
 
     def subset(self, indices: Tensor) -> Split:
         """A view of some of the images, in the order of ``indices`` (int64 ``(m,)``)."""
@@ -89,11 +91,41 @@ class Split:
             self._forget_old_sizes()
         return kept
 
+    def digests(self, indices: Tensor | None = None) -> list[bytes]:
+        """A digest of each image, or of those of ``indices``, int64 ``(m,)``; each is computed once.
+
+        Raises:
+            UnreadableImageError: A file cannot be read any more.
+        """
+        wanted = range(len(self)) if indices is None else indices.tolist()
+        if missing := [i for i in dict.fromkeys(wanted) if i not in self._digests]:
+            found = digests(self.images, torch.tensor(missing))
+            self._digests.update(zip(missing, found, strict=True))
+        return [self._digests[i] for i in wanted]
+
+    def by_content(self, indices: Tensor, *, seed: int) -> Tensor:
+        """Some images in an order that their content and the seed decide, and nothing else.
+
+        Args:
+            indices: int64 ``(m,)``, in any order.
+            seed: Another one gives another order.
+
+        Returns:
+            int64 ``(m,)``. An image that comes to the split finds its place among the others, which keep
+            theirs; equal images stand side by side.
+        """
+        key = seed.to_bytes(8, "big", signed=seed < 2**63)
+        named = [
+            (hashlib.blake2b(digest, key=key, digest_size=16).digest(), index)
+            for digest, index in zip(self.digests(indices), indices.tolist(), strict=True)
+        ]
+        return torch.tensor([index for _, index in sorted(named)], dtype=torch.int64)
+
     def digest(self) -> bytes:
         """A sha256 of the labelled images, sorted: neither the order of rows nor that of files matters."""
-        per_image = digests(self.images, torch.arange(len(self)))
         labelled = sorted(
-            b"%d:" % label + digest for label, digest in zip(self.labels.tolist(), per_image, strict=True)
+            b"%d:" % label + digest
+            for label, digest in zip(self.labels.tolist(), self.digests(), strict=True)
         )
         return hashlib.sha256(b"%d:" % len(labelled) + b"".join(labelled)).digest()
 
@@ -127,7 +159,7 @@ class SubsetStore:
 
     def digests(self, indices: Tensor) -> list[bytes]:
         """See `DigestStore.digests`."""
-        return digests(self.split.images, self.indices[indices])
+        return self.split.digests(self.indices[indices])
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,6 +174,8 @@ class ImageDataset:
         test: What is reported.
         skipped: Unreadable files that were left out because the caller asked for it.
         heads: Of several datasets that were joined, the number of classes of each; else empty.
+        made: Of the splits those that the source lacks: they were taken from its training images.
+        rendering: How its images become eight-bit RGB where a file leaves that open.
     """
 
     name: str
@@ -151,6 +185,8 @@ class ImageDataset:
     test: Split
     skipped: tuple[str, ...] = ()
     heads: tuple[int, ...] = ()
+    made: tuple[str, ...] = ()
+    rendering: Rendering = PLAIN
 
     @property
     def num_classes(self) -> int:

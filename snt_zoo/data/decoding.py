@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import os
 import stat
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +20,8 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
+from snt_zoo.data.deep_colour import fill
+from snt_zoo.data.rendering import PLAIN, Rendering
 from snt_zoo.errors import DatasetError, OversizedImageError, UnreadableImageError, first_line
 
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
@@ -35,15 +38,17 @@ def decode_image(
     size: int | None = None,
     max_pixels: int = MAX_PIXELS,
     max_bytes: int = MAX_BYTES,
+    rendering: Rendering = PLAIN,
 ) -> Tensor:
-    """Decodes an image: upright by its EXIF tag, on white where it is transparent, first frame.
+    """Decodes an image: upright by its EXIF tag, first frame, without transparency.
 
     Args:
         source: A path, or the encoded bytes.
         size: Side of the square to which it is squashed; none keeps its size.
-        max_pixels: Most pixels that the header may claim. Pillow's own limit, twice
-            `PIL.Image.MAX_IMAGE_PIXELS`, holds too.
+        max_pixels: Most pixels that the header may claim.
         max_bytes: Most bytes that the encoded image may have.
+        rendering: What is laid below transparency, and how values of more than eight bits are scaled; that
+            of the dataset, or of the network that is asked (`LoadedModel.rendering`).
 
     Returns:
         uint8 ``(3, h, w)``; grey gives three equal channels, more than eight bits are scaled.
@@ -56,11 +61,12 @@ def decode_image(
         >>> decode_image(b"P5 2 1 255 " + bytes([0, 255]))[0]
         tensor([[  0, 255]], dtype=torch.uint8)
     """
-    with _opened(source, max_pixels=max_pixels, max_bytes=max_bytes) as image:
+    with opened(source, max_pixels=max_pixels, max_bytes=max_bytes) as image:
         if size is not None:
             # JPEG decodes at 1/2, 1/4 or 1/8 for little; twice the size leaves the filter its work.
             image.draft("RGB", (2 * size, 2 * size))
-        return pixels_of(image, size)
+        fill(image, rendering)
+        return pixels_of(image, size, rendering)
 
 
 def check_header(
@@ -74,28 +80,34 @@ def check_header(
     Raises:
         OversizedImageError, UnreadableImageError: As `decode_image`.
     """
-    with _opened(source, max_pixels=max_pixels, max_bytes=max_bytes) as image:
+    with opened(source, max_pixels=max_pixels, max_bytes=max_bytes) as image:
         image.verify()
 
 
-def pixels_of(image: Image.Image, size: int | None = None) -> Tensor:
+def pixels_of(image: Image.Image, size: int | None = None, rendering: Rendering = PLAIN) -> Tensor:
     """An opened image as uint8 ``(3, h, w)``, squashed to ``size`` a side if it is given."""
     ImageOps.exif_transpose(image, in_place=True)
-    image = _as_rgb(_as_eight_bits(image))
+    image = rendering.flat(image)
     if size is not None and image.size != (size, size):
         image = image.resize((size, size), _RESAMPLING, reducing_gap=3.0)
-    return torch.from_numpy(np.array(image)).permute(2, 0, 1)
+    return torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1)
 
 
 @contextmanager
-def _opened(
-    source: str | os.PathLike[str] | bytes, *, max_pixels: int, max_bytes: int
+def opened(
+    source: str | os.PathLike[str] | bytes, *, max_pixels: int = MAX_PIXELS, max_bytes: int = MAX_BYTES
 ) -> Iterator[Image.Image]:
+    """An image whose header was read and judged, for as long as it is looked at; see `decode_image`.
+
+    Raises:
+        OversizedImageError: There are more pixels or bytes than the limit.
+        UnreadableImageError: The file cannot be read, or what is done with the image fails.
+    """
     name = f"an image of {len(source)} bytes" if isinstance(source, bytes) else os.fspath(source)
     try:
         with (
             _stream(source, name, max_bytes) as stream,
-            Image.open(stream, formats=FORMATS) as image,
+            _identified(stream) as image,
         ):
             width, height = image.size
             if width * height > max_pixels:
@@ -105,10 +117,6 @@ def _opened(
             yield image
     except DatasetError:
         raise
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise OversizedImageError(
-            f"{name} has more pixels than the limit of {max_pixels:,}; {_GO_ON}"
-        ) from error
     except Exception as error:
         # On a damaged or crafted file Pillow's plugins raise nearly anything: OSError, SyntaxError,
         # struct.error, IndexError, zlib.error, MemoryError, …
@@ -119,6 +127,25 @@ def _opened(
             f"cannot read {name} as an image: {reason}; remove or replace it, or leave it out with "
             "--on-bad-image skip"
         ) from error
+
+
+def _identified(stream: BinaryIO) -> Image.Image:
+    """`Image.open`, without the warning by which it judges sizes: that would stand beside our one line."""
+    Image.preinit()
+    prefix = stream.read(16)
+    for kind in FORMATS:
+        if kind not in Image.OPEN:
+            Image.init()  # takes longer: most files need no rare plugin
+        factory, accepts = Image.OPEN[kind]
+        accepted = accepts is None or accepts(prefix)
+        if not accepted or isinstance(accepted, str):  # a text says what Pillow was built without
+            continue
+        stream.seek(0)
+        try:
+            return factory(stream, "")
+        except (SyntaxError, IndexError, TypeError, struct.error):
+            continue  # it only began like one
+    raise UnidentifiedImageError
 
 
 def _stream(source: str | os.PathLike[str] | bytes, name: str, max_bytes: int) -> BinaryIO:
@@ -134,33 +161,3 @@ def _stream(source: str | os.PathLike[str] | bytes, name: str, max_bytes: int) -
             f"{name} has {length:,} bytes, more than the limit of {max_bytes:,}; {_GO_ON}"
         )
     return io.BytesIO(source) if isinstance(source, bytes) else Path(source).open("rb")
-
-
-def _as_rgb(image: Image.Image) -> Image.Image:
-    if not image.has_transparency_data:
-        return image.convert("RGB")
-    layer = image.convert("RGBA")
-    white = Image.new("RGBA", layer.size, "white")
-    return Image.alpha_composite(white, layer).convert("RGB")
-
-
-def _as_eight_bits(image: Image.Image) -> Image.Image:
-    """Scales grey of more than eight bits (Pillow's ``convert`` would clip it at 255)."""
-    if image.mode not in ("I", "F") and not image.mode.startswith("I;16"):
-        return image
-    values = np.asarray(image).astype(np.float64)
-    if not np.isfinite(values).all():
-        raise ValueError("it holds values that are not numbers")
-    low, high = float(values.min()), float(values.max())
-    if image.mode == "F" and low >= 0 and high <= 1:
-        low, high = 0.0, 1.0
-    elif image.mode != "F" and low >= 0 and high <= 65535:
-        # Pillow gives sixteen-bit PNG and PGM as I;16 or I, by its version; only a TIFF's 32-bit
-        # integers may be meant as eight bits.
-        eight_bits = image.format == "TIFF" and image.mode == "I" and high <= 255
-        low, high = 0.0, 255.0 if eight_bits else 65535.0
-    elif low >= 0 and high <= 255:
-        low, high = 0.0, 255.0
-    # Beyond any usual range (elevations, counts) only the image's own range is left to go by.
-    scaled = (values - low) * 255.0 / max(high - low, 1e-12)
-    return Image.fromarray(np.rint(scaled).astype(np.uint8))

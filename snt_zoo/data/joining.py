@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from snt_zoo.data.dataset import ImageDataset, Split
-from snt_zoo.data.image_store import digests
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +35,7 @@ class JoinedStore:
         """See `DigestStore.digests`."""
         out = [b""] * len(indices)
         for split, rows, inner in self._parts(indices):
-            for row, digest in zip(rows.tolist(), digests(split.images, inner), strict=True):
+            for row, digest in zip(rows.tolist(), split.digests(inner), strict=True):
                 out[row] = digest
         return out
 

@@ -4,20 +4,30 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 
-from snt_zoo.data.dataset import ImageDataset
+import torch
+
+from snt_zoo.data.dataset import ImageDataset, Split, SubsetStore
 from snt_zoo.data.decoding import MAX_PIXELS
+from snt_zoo.data.image_store import ImageStore
 from snt_zoo.data.reader import (
     OnBadImage,
+    RawDataset,
     Reader,
     ReadOptions,
     list_readers,
     path_reader,
     prefixed_reader,
 )
+from snt_zoo.data.rendering import Look, Rendering, choose
 from snt_zoo.data.splits import complete
+from snt_zoo.data.stores import EncodedStore
 from snt_zoo.errors import DatasetError, DatasetNotFoundError, UnknownFormatError
+
+# Training images that are looked at to choose how all of a dataset are rendered.
+_LOOKS = 64
 
 _PREFIX = re.compile(r"([A-Za-z][\w+.-]+):(?!\\)(.*)", re.DOTALL)  # one letter: a Windows drive
 _WHAT_IT_CAN_BE = (
@@ -32,16 +42,19 @@ def open_dataset(
     seed: int = 0,
     on_bad_image: OnBadImage = "refuse",
     max_pixels: int = MAX_PIXELS,
+    rendering: Rendering | None = None,
 ) -> ImageDataset:
     """Opens labelled images, and makes the splits that they lack.
 
     Args:
         ref: A folder of class folders (optionally under ``train/``, ``val/``, ``test/``), an
             ``.npz`` in MedMNIST's layout, or ``hf:NAME``, ``torchvision:NAME``, ``sklearn:digits``.
-        seed: Of the splits that are made: stratified, 15 % each for validation and test.
+        seed: Of the splits that are made: stratified, 15 % each for validation and test. They depend on the
+            content of the images: the others stay where they are when some are added.
         on_bad_image: "refuse" checks each file's header now, and raises; "skip" decodes each file
             now and leaves out what fails (`ImageDataset.skipped`), so that nothing fails later.
         max_pixels: Most pixels of one image.
+        rendering: What is laid below transparency, and the like; by default what suits the images.
 
     Returns:
         The dataset, with images in each split and each class in ``train``.
@@ -56,11 +69,38 @@ def open_dataset(
         >>> open_dataset("sklearn:digits").num_classes
         10
     """
-    if on_bad_image not in ("refuse", "skip"):
-        raise ValueError(f"expected on_bad_image to be 'refuse' or 'skip', got {on_bad_image!r}")
+    options = ReadOptions(on_bad_image=on_bad_image, max_pixels=max_pixels)
+    return complete(read_raw(ref, options, rendering), seed=seed)
+
+
+def read_raw(
+    ref: str | os.PathLike[str], options: ReadOptions, rendering: Rendering | None = None
+) -> RawDataset:
+    """What the source of a dataset holds, unchecked; see `open_dataset`."""
     reader, rest = _find_reader(ref)
-    raw = reader.read(rest, ReadOptions(on_bad_image=on_bad_image, max_pixels=max_pixels))
-    return complete(raw, seed=seed)
+    raw = reader.read(rest, options)
+    if rendering is None:
+        rendering = choose(_looks(raw.splits.get("train") or next(iter(raw.splits.values()))))
+    splits = {name: _rendered(split, rendering) for name, split in raw.splits.items()}
+    return replace(raw, splits=splits, rendering=rendering)
+
+
+def _looks(split: Split) -> list[Look]:
+    # At random, as every second file may be of one kind.
+    rows = torch.randperm(len(split), generator=torch.Generator().manual_seed(0))[:_LOOKS]
+    store: ImageStore = split.images
+    while isinstance(store, SubsetStore):
+        rows, store = store.indices[rows], store.split.images
+    return store.looks(rows) if isinstance(store, EncodedStore) else []
+
+
+def _rendered(split: Split, rendering: Rendering) -> Split:
+    store = split.images
+    if isinstance(store, SubsetStore):
+        return _rendered(store.split, rendering).subset(store.indices)
+    if isinstance(store, EncodedStore):
+        return Split(replace(store, rendering=rendering), split.labels)
+    return split
 
 
 def _find_reader(ref: str | os.PathLike[str]) -> tuple[Reader, str]:

@@ -14,6 +14,7 @@ from typing import Literal
 from snt_zoo.components import Components
 from snt_zoo.data.dataset import Split
 from snt_zoo.data.decoding import MAX_PIXELS
+from snt_zoo.data.rendering import PLAIN, Rendering
 from snt_zoo.errors import UnknownComponentError
 
 SplitName = Literal["train", "val", "test"]
@@ -38,10 +39,19 @@ class ReadOptions:
     Args:
         on_bad_image: Whether an unreadable or oversized image is refused or left out.
         max_pixels: Most pixels of one image.
+        partial: Whether a source without a training part is read too, by the classes that it has.
+
+    Raises:
+        ValueError: `on_bad_image` is neither.
     """
 
     on_bad_image: OnBadImage = "refuse"
     max_pixels: int = MAX_PIXELS
+    partial: bool = False
+
+    def __post_init__(self) -> None:
+        if self.on_bad_image not in ("refuse", "skip"):
+            raise ValueError(f"expected on_bad_image to be 'refuse' or 'skip', got {self.on_bad_image!r}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,14 +61,16 @@ class RawDataset:
     Args:
         name: A short name for people.
         class_names: The name of each class, in the order of the labels.
-        splits: At least "train"; labels may still be out of range.
+        splits: At least "train", unless the caller takes a part; labels may still be out of range.
         skipped: Unreadable files that were left out.
+        rendering: See `ImageDataset`.
     """
 
     name: str
     class_names: tuple[str, ...]
     splits: Mapping[SplitName, Split]
     skipped: tuple[str, ...] = ()
+    rendering: Rendering = PLAIN
 
 
 ReadFunction = Callable[[str, ReadOptions], RawDataset]

@@ -2,7 +2,8 @@
 
 A made split is stratified: each class gives the same part, keeps at least one image for training,
 and where it has enough gives at least one to validation and to test. What is drawn depends on the
-seed and on the order of the images, which readers of files fix by sorting.
+seed and on the content of the images, so that images which are added, moved or renamed leave the others
+where they are, but for one of a class now and then as the parts grow.
 """
 
 from __future__ import annotations
@@ -38,8 +39,8 @@ def complete(raw: RawDataset, *, seed: int) -> ImageDataset:
     missing: list[SplitName] = [name for name in SPLIT_NAMES if name not in splits]
     if missing:
         train = splits["train"]
-        generator = torch.Generator().manual_seed(seed)
-        parts = stratified_split(train.labels, (HELD_OUT,) * len(missing), generator=generator)
+        order = train.by_content(torch.arange(len(train)), seed=seed)
+        parts = stratified_split(train.labels, (HELD_OUT,) * len(missing), order=order)
         splits["train"] = train.subset(parts[0])
         for name, part in zip(missing, parts[1:], strict=True):
             if not len(part):
@@ -49,19 +50,32 @@ def complete(raw: RawDataset, *, seed: int) -> ImageDataset:
                 )
             splits[name] = train.subset(part)
     return ImageDataset(
-        raw.name, raw.class_names, splits["train"], splits["val"], splits["test"], raw.skipped
+        raw.name,
+        raw.class_names,
+        splits["train"],
+        splits["val"],
+        splits["test"],
+        raw.skipped,
+        made=tuple(missing),
+        rendering=raw.rendering,
     )
 
 
 def stratified_split(
-    labels: Tensor, fractions: Sequence[float], *, generator: torch.Generator
+    labels: Tensor,
+    fractions: Sequence[float],
+    *,
+    generator: torch.Generator | None = None,
+    order: Tensor | None = None,
 ) -> list[Tensor]:
     """Draws parts of the same make-up by class.
 
     Args:
         labels: int64 ``(n,)``.
         fractions: The part of each class that goes to each held-out part; below 1 in sum.
-        generator: On the CPU.
+        generator: On the CPU; draws who goes where, if there is no ``order``.
+        order: A permutation of ``0 … n − 1``, int64: of each class the first stay in the rest, and the last
+            go to the last part.
 
     Returns:
         The rest, then each held-out part: sorted indices, int64, which together are
@@ -69,8 +83,12 @@ def stratified_split(
         one is in the rest, and then in the parts that are smallest so far, the last one first.
     """
     parts: list[list[Tensor]] = [[] for _ in range(len(fractions) + 1)]
-    by_class = [torch.nonzero(labels == label).flatten() for label in sorted(set(labels.tolist()))]
-    drawn = [members[torch.randperm(len(members), generator=generator)] for members in by_class]
+    classes = sorted(set(labels.tolist()))
+    if order is None:
+        by_class = [torch.nonzero(labels == label).flatten() for label in classes]
+        drawn = [members[torch.randperm(len(members), generator=generator)] for members in by_class]
+    else:
+        drawn = [order[labels[order] == label] for label in classes]
     taken = [0] * len(fractions)
     # Large classes first: the spare images of small ones then even the parts out.
     for members in sorted(drawn, key=len, reverse=True):
@@ -106,7 +124,7 @@ def _check(raw: RawDataset) -> None:
         found = f"only {raw.class_names[0]!r}" if classes else "none"
         raise TooFewClassesError(f"{raw.name} needs at least two classes to tell apart, and has {found}")
     for name, split in raw.splits.items():
-        _check_split(raw, name, split)
+        check_split(raw, name, split)
     counts = {name: torch.bincount(split.labels, minlength=classes) for name, split in raw.splits.items()}
     total = torch.stack(list(counts.values())).sum(0)
     if short := _classes_where(raw, total < 2, total):
@@ -121,7 +139,8 @@ def _check(raw: RawDataset) -> None:
         )
 
 
-def _check_split(raw: RawDataset, name: SplitName, split: Split) -> None:
+def check_split(raw: RawDataset, name: SplitName, split: Split) -> None:
+    """Raise `LabelError` if the labels of a split do not fit its images or the classes."""
     if len(split.images) != len(split):
         raise LabelError(
             f"{raw.name} has {len(split.images)} images but {len(split)} labels in {name}: give "

@@ -14,9 +14,11 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import get_worker_info
 
-from snt_zoo.data.decoding import MAX_PIXELS, decode_image
+from snt_zoo.data.decoding import MAX_PIXELS, decode_image, opened
+from snt_zoo.data.deep_colour import look_at
 from snt_zoo.data.image_store import digest_bytes, digest_file
-from snt_zoo.errors import OversizedImageError, UnreadableImageError
+from snt_zoo.data.rendering import PLAIN, Look, Rendering
+from snt_zoo.errors import DatasetError, OversizedImageError, UnreadableImageError
 
 T = TypeVar("T")
 
@@ -80,10 +82,12 @@ class EncodedStore:
     Args:
         sources: A path or the encoded bytes for each image; may itself be lazy.
         max_pixels: See `decode_image`.
+        rendering: See `decode_image`.
     """
 
     sources: Sequence[str | Path | bytes]
     max_pixels: int = MAX_PIXELS
+    rendering: Rendering = PLAIN
 
     def __len__(self) -> int:
         return len(self.sources)
@@ -99,7 +103,9 @@ class EncodedStore:
         def fill(start: int) -> None:
             for row, index in enumerate(indices[start : start + _CHUNK].tolist(), start):
                 source = self.sources[index]
-                out[row] = decode_image(source, size=size, max_pixels=self.max_pixels)
+                out[row] = decode_image(
+                    source, size=size, max_pixels=self.max_pixels, rendering=self.rendering
+                )
 
         starts = range(0, len(indices), _CHUNK)
         if len(starts) > 1 and self._large(int(indices[0])):
@@ -124,6 +130,18 @@ class EncodedStore:
             return True
 
         return torch.tensor(in_threads(decodes, range(len(self))), dtype=torch.bool)
+
+    def looks(self, indices: Tensor) -> list[Look]:
+        """What some images, ``indices`` int64 ``(n,)``, say of how all should be rendered."""
+
+        def look(index: int) -> Look:
+            try:
+                with opened(self.sources[index], max_pixels=self.max_pixels) as image:
+                    return look_at(image)
+            except DatasetError:
+                return Look()  # whoever reads it will tell what is wrong
+
+        return in_threads(look, indices.tolist())
 
     def _large(self, index: int) -> bool:
         source = self.sources[index]

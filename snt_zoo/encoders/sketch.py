@@ -7,7 +7,6 @@ their content and the seed alone, so the order of the images and of the classes 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -16,7 +15,6 @@ import torch
 from torch import Tensor
 
 from snt_zoo.data import ImageDataset
-from snt_zoo.data.image_store import digests
 from snt_zoo.encoders.backbone import DEFAULT_BACKBONE, Backbone, get_backbone
 from snt_zoo.encoders.bounds import NAME_BYTES, SIZE_LIMIT
 from snt_zoo.encoders.projection import DIM, PROJECTION_ID, project
@@ -238,13 +236,8 @@ def sketch_features(
 
 def _chosen(dataset: ImageDataset, label: int, quota: int, seed: int) -> Tensor:
     members = (dataset.train.labels == label).nonzero().flatten()
-    # Ordered by content: neither the order of the images nor the label decides who is looked at.
-    key = seed.to_bytes(8, "big", signed=True)
-    named = [
-        (hashlib.blake2b(digest, key=key, digest_size=16).digest(), int(index))
-        for digest, index in zip(digests(dataset.train.images, members), members, strict=True)
-    ]
-    return torch.tensor([index for _, index in sorted(named)[:quota]])
+    # Neither the order of the images nor the label decides who is looked at.
+    return dataset.train.by_content(members, seed=seed)[:quota]
 
 
 def _samples(made: Sketch, features: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:

@@ -4,6 +4,7 @@
 config.json         network, class names, input, where it came from, accuracy
 model.safetensors   weights
 genotype.json       the architecture
+seen.safetensors    digests of the images that it was trained on (`snt_zoo.networks.trained_on`)
 ```
 
 An ensemble's `config.json` holds besides the network and the genotype of the members after the first, and
@@ -35,6 +36,8 @@ from snt_zoo.networks.evaluate import Model
 from snt_zoo.networks.genotype import Genotype
 from snt_zoo.networks.initialise import materialise
 from snt_zoo.networks.supernet import NetworkConfig
+from snt_zoo.networks.trained_on import FILE as SEEN
+from snt_zoo.networks.trained_on import TrainedOn
 
 FORMAT = "snt-zoo derived model"
 VERSION = 1
@@ -57,6 +60,7 @@ class LoadedModel:
             backbone of the package.
         accuracy: ``{"val": …, "test": …}`` as measured when it was made.
         licences: of what it was made from, a supernet and the datasets that it was trained on, by name.
+        trained_on: what is known of its dataset.
     """
 
     model: Model
@@ -64,6 +68,7 @@ class LoadedModel:
     source: str
     accuracy: dict[str, float]
     licences: dict[str, str] = field(default_factory=dict)
+    trained_on: TrainedOn = field(default_factory=TrainedOn)
 
     def documents(self) -> dict[str, dict[str, Any]]:
         """The JSON files of its folder, by name, as `model_files` has them: nothing else is in them."""
@@ -75,6 +80,7 @@ class LoadedModel:
             "class_names": list(self.class_names),
             "source": self.source,
             "accuracy": dict(self.accuracy),
+            **self.trained_on.to_json(),
         }
         if isinstance(self.model, Ensemble):
             members = [{"network": o.config.to_json(), "genotype": o.genotype.to_json()} for o in others]
@@ -91,6 +97,7 @@ def model_files(
     source: str,
     accuracy: Mapping[str, float],
     licences: Mapping[str, str] | None = None,
+    trained_on: TrainedOn | None = None,
 ) -> dict[str, Any]:
     """What `write_into` has to write of a network.
 
@@ -100,10 +107,13 @@ def model_files(
         source: as of `LoadedModel`.
         accuracy: likewise.
         licences: likewise.
+        trained_on: likewise.
     """
-    saved = LoadedModel(model, tuple(class_names), source, dict(accuracy), dict(licences or {}))
+    known = trained_on or TrainedOn()
+    saved = LoadedModel(model, tuple(class_names), source, dict(accuracy), dict(licences or {}), known)
     state = {name: t.contiguous() for name, t in model.state_dict().items()}
-    return {"model.safetensors": state, **saved.documents()}
+    seen = {} if known.seen is None else {SEEN: known.seen.tensors()}
+    return {"model.safetensors": state, **seen, **saved.documents()}
 
 
 def write_into(folder: Path, files: Mapping[str, Any]) -> None:
@@ -172,6 +182,7 @@ def load_model(folder: str | Path) -> LoadedModel:
         class_names = tuple(str(name) for name in config["class_names"])
         accuracy = {str(part): float(value) for part, value in dict(config.get("accuracy", {})).items()}
         licences = {str(name): str(text) for name, text in dict(config.get("licences", {})).items()}
+        trained_on = TrainedOn.read(config, folder)
         genotype = Genotype.from_json(_read_json(folder, "genotype.json"))
         with torch.device("meta"):
             first = DerivedModel(network, genotype)
@@ -185,7 +196,8 @@ def load_model(folder: str | Path) -> LoadedModel:
             f"{folder} has {len(class_names)} class names for {network.num_classes} outputs"
         )
     _load_weights(model, folder)
-    return LoadedModel(model.eval(), class_names, str(config.get("source", "")), accuracy, licences)
+    source = str(config.get("source", ""))
+    return LoadedModel(model.eval(), class_names, source, accuracy, licences, trained_on)
 
 
 def _ensemble(first: DerivedModel, others: Any) -> Ensemble:

@@ -27,6 +27,7 @@ from snt_zoo.networks.head import fit_head, fit_heads
 from snt_zoo.networks.heads import split_by_head
 from snt_zoo.networks.spaces import SearchSpace
 from snt_zoo.networks.supernet import NetworkConfig, Supernet
+from snt_zoo.networks.trained_on import shared_images
 from snt_zoo.search.bilevel import check_recipe, search, starting_point
 from snt_zoo.search.budget import Budget
 from snt_zoo.search.mirroring import AUTO, TRIAL_SHARE, choose_augmentation
@@ -149,7 +150,7 @@ def pretrain(
         seed=options.seed,
         search=found.report | ({} if evidence is None else {"augmentation": evidence[1]}),
         paths=whole,
-        warnings=(*found.warnings, *_guesses(val, whole.val, data)),
+        warnings=(*found.warnings, *_guesses(val, whole.val, data), *shared_images(data)),
     )
 
 

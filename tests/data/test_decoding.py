@@ -141,7 +141,7 @@ def test_images_stand_upright(orientation: int, kind: str) -> None:
 
 
 def test_sixteen_bits_with_an_orientation() -> None:
-    values = (np.arange(6, dtype=np.uint16) * 257).reshape(2, 3)
+    values = (np.arange(6, dtype=np.uint16) * 51 * 257).reshape(2, 3)
     exif = Image.Exif()
     exif[0x0112] = 6
     decoded = _decoded(_encoded(Image.fromarray(values), exif=exif.tobytes()))

@@ -91,13 +91,17 @@ def place(tmp_path: Path, seeded: Path, monkeypatch: pytest.MonkeyPatch) -> Path
     """The working folder of a page: real images, a registry of its own."""
     shutil.copytree(seeded, tmp_path / "home")
     samples = np.load(ROOT / "tests" / "samples" / "textile_sim.npz")
-    pictures = [Image.fromarray(pixels) for pixels in samples["train_images"]]
-    for i, (picture, label) in enumerate(zip(pictures, samples["train_labels"].flat, strict=True)):
-        folder = tmp_path / "photos" / str(samples["class_names"][label])
-        folder.mkdir(parents=True, exist_ok=True)
-        picture.save(folder / f"{i}.png")
-    for name in ("new.jpg", "other.png"):
-        pictures[0].save(tmp_path / name)
+    for i, label in enumerate(samples["train_labels"].flat):
+        for dataset, pixels in (
+            ("photos", samples["train_images"][i]),
+            ("new", samples["train_images"][i][::-1]),
+        ):
+            folder = tmp_path / dataset / str(samples["class_names"][label])
+            folder.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).save(folder / f"{i}.png")
+    (tmp_path / "inbox").mkdir()
+    for name in ("new.jpg", "other.png", "inbox/one.png"):
+        Image.fromarray(samples["train_images"][0]).save(tmp_path / name)
     monkeypatch.setenv("SNT_ZOO_HOME", str(tmp_path / "home"))
     monkeypatch.delenv("SNT_ZOO_DEBUG", raising=False)
     monkeypatch.chdir(tmp_path)

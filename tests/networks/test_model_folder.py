@@ -13,9 +13,11 @@ from safetensors.torch import load_file, save_file
 
 import snt_zoo
 from benchmarks.limits import files_of_at_most, read_only
-from snt_zoo.data import ImageDataset
+from snt_zoo.data import ImageDataset, Rendering
 from snt_zoo.errors import ModelFolderError
 from snt_zoo.networks.model_folder import check_writable, model_files, write_into
+from snt_zoo.networks.trained_on import FILE
+from snt_zoo.registry.hub.package import pack_folder
 from snt_zoo.search.budget import Budget
 from tests.conftest import TINY, MakeSupernet
 from tests.search.runs import finetune
@@ -31,6 +33,20 @@ def edit(path: Path, change: Callable[[dict[str, object]], object]) -> None:
     data = json.loads(path.read_text())
     change(data)
     path.write_text(json.dumps(data))
+
+
+def test_it_tells_what_it_was_trained_on(saved: Path, few_digits: ImageDataset) -> None:
+    known = snt_zoo.load_model(saved).trained_on
+    assert (known.fingerprint, known.rendering) == (few_digits.fingerprint, few_digits.rendering)
+    assert known.seen is not None
+    assert known.seen.among(few_digits.train).all()
+    assert int(known.seen.among(few_digits.test).sum()) < 3  # some digits are drawn twice alike
+    # Whoever has an image could tell by them whether it was trained on.
+    assert FILE not in pack_folder(saved).files
+    edit(saved / "config.json", lambda c: c.update(rendering={"ground": "black", "bits": 12}))
+    assert snt_zoo.load_model(saved).trained_on.rendering == Rendering("black", 12)
+    (saved / FILE).unlink()
+    assert snt_zoo.load_model(saved).trained_on.seen is None
 
 
 def test_a_damaged_folder_is_refused(saved: Path) -> None:
@@ -82,6 +98,10 @@ def test_a_foreign_or_damaged_description_is_refused(saved: Path, tmp_path: Path
         (lambda c: c["network"].update(hyperparameters=["channels"]), "does not describe a network"),
         (lambda c: c.update(accuracy={"val": 10**400}), "does not describe a network"),
         (lambda c: c.update(accuracy={"val": []}), "does not describe a network"),
+        (lambda c: c.update(rendering={"ground": "red"}), "expected a ground of white, black, grey"),
+        (lambda c: c.update(rendering={"colour": "red"}), "does not describe a network"),
+        (lambda c: c.update(rendering=["black"]), "does not describe a network"),
+        (lambda c: c.update(rendering={"ground": ["black"]}), "does not describe a network"),
     ):
         edit(config, change)
         with pytest.raises(ModelFolderError, match=message):

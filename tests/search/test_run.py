@@ -120,11 +120,12 @@ CHILD = """
 import sys, torch
 from pathlib import Path
 torch.set_num_threads(1)
-from snt_zoo.data import ImageDataset, open_dataset
+from snt_zoo.data import ImageDataset
 from snt_zoo.search import run, stage
+from tests.conftest import parted_digits
 from tests.search.test_run import run as finetune
 run.CHECKPOINT_SECONDS, stage.LEAST_STEPS = 0.0, 1
-digits = open_dataset("sklearn:digits")
+digits = parted_digits()
 parts = [s.subset(torch.arange(n)) for s, n in ((digits.train, 200), (digits.val, 60), (digits.test, 60))]
 save = run.save_checkpoint
 def told(*args):

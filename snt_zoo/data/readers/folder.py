@@ -54,13 +54,15 @@ def read_folder(ref: str, options: ReadOptions) -> RawDataset:
     """
     root = Path(ref)
     try:
-        split_folders = _split_folders(root)
+        split_folders = _split_folders(root, partial=options.partial)
         listed = {name: _list_classes(folder) for name, folder in split_folders.items()}
     except OSError as error:
         raise DatasetError(f"cannot list {error.filename}: {error.strerror}") from error
-    if not listed["train"]:
-        raise _no_classes(root, split_folders["train"])
-    class_names = tuple(sorted(listed["train"], key=_natural))
+    leading = next(iter(listed))  # train, if there is one
+    if not listed[leading]:
+        raise _no_classes(root, split_folders[leading])
+    classed = [listed["train"]] if "train" in listed else listed.values()
+    class_names = tuple(sorted(set().union(*classed), key=_natural))
     skipped: list[str] = []
     splits: dict[SplitName, Split] = {}
     for name, classes in listed.items():
@@ -72,6 +74,12 @@ def read_folder(ref: str, options: ReadOptions) -> RawDataset:
         labels = torch.tensor([file.label for file in good], dtype=torch.int64)
         splits[name] = Split(store, labels)
     return RawDataset(root.resolve().name, class_names, splits, tuple(skipped))
+
+
+def images_below(folder: str) -> list[str]:
+    """Paths of all images in a folder, at any depth, sorted; raises `OSError` if it cannot be listed."""
+    path = Path(folder)
+    return list(_images_below(path, {_identity(path)}))
 
 
 def _natural(name: str) -> tuple[list[str | int], str]:
@@ -98,7 +106,7 @@ def _holds_images(folder: Path) -> bool:
     return any(_is_image(entry) for entry in _visible(folder))
 
 
-def _split_folders(root: Path) -> dict[SplitName, Path]:
+def _split_folders(root: Path, *, partial: bool) -> dict[SplitName, Path]:
     """The folder of each split; the root itself is ``train`` where it has no split folders."""
     found: dict[SplitName, Path] = {}
     for folder in _subfolders(root):
@@ -113,7 +121,7 @@ def _split_folders(root: Path) -> dict[SplitName, Path]:
     nested = [name for name, path in found.items() if _subfolders(path) and not _holds_images(path)]
     if not nested:
         return {"train": root}
-    if "train" not in found:
+    if "train" not in found and not partial:
         raise EmptySplitError(
             f"{root} has a folder for {' and '.join(found)}, but none for train: add train/"
         )

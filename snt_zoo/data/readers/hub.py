@@ -62,7 +62,7 @@ def read_hf(ref: str, options: ReadOptions) -> RawDataset:
     Args:
         ref: ``NAME`` or ``NAME:CONFIG``.
         options: With "skip" each image is decoded now; with "refuse" a bad one raises when it is
-            read, since to look at its header is to fetch it.
+            read, or when a split is made, since to look at its header is to fetch it.
 
     Raises:
         ReaderUnavailableError: The package is missing, or the download fails.
@@ -71,8 +71,8 @@ def read_hf(ref: str, options: ReadOptions) -> RawDataset:
         DatasetError: There is no column of images, or no training split.
     """
     datasets = _package()
-    parts = _load(datasets, ref)
-    features = parts["train"].features
+    parts = _load(datasets, ref, partial=options.partial)
+    features = next(iter(parts.values())).features
     image, label = _columns(datasets, ref, features)
     splits: dict[SplitName, Split] = {}
     skipped: list[str] = []
@@ -101,7 +101,7 @@ def _package() -> Any:
     return datasets
 
 
-def _load(datasets: Any, ref: str) -> dict[SplitName, Any]:
+def _load(datasets: Any, ref: str, *, partial: bool) -> dict[SplitName, Any]:
     name, _, config = ref.partition(":")
     try:
         loaded = datasets.load_dataset(name, config or None)
@@ -119,7 +119,7 @@ def _load(datasets: Any, ref: str) -> dict[SplitName, Any]:
     for part, rows in loaded.items():
         if (known := split_name(str(part))) is not None:
             parts[known] = rows
-    if "train" not in parts:
+    if "train" not in parts and not (partial and parts):
         raise DatasetError(
             f"hf:{ref} has no training split, it has {', '.join(map(str, loaded))}; name a "
             "configuration that has one, as hf:NAME:CONFIG"

@@ -30,6 +30,7 @@ from snt_zoo.networks.device import resolve_device
 from snt_zoo.networks.evaluate import count_macs, count_parameters, evaluate, recalibrate
 from snt_zoo.networks.head import preparation
 from snt_zoo.networks.supernet import Supernet
+from snt_zoo.networks.trained_on import TrainedOn, shared_images
 from snt_zoo.search.adapting.candidates import Candidate
 from snt_zoo.search.adapting.floor import Floor
 from snt_zoo.search.adapting.race import RACE_SHARE, Head, race
@@ -92,9 +93,10 @@ def finetune(
         class_names=data.class_names,
         settings=run.settings,
         search=searched.report | {"derived_steps": trained.derived_steps},
-        warnings=searched.warnings,
+        warnings=(*searched.warnings, *shared_images(data)),
         race=() if run.facts.begun is None else run.facts.begun.race,
         licences=candidate.licences,
+        trained_on=TrainedOn.of(data),
     )
     return result if floor is None else floor.under(result, device)
 

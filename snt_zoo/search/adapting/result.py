@@ -1,7 +1,8 @@
 """What a finetuning hands back, and the folder that it is saved to.
 
 ```
-config.json, model.safetensors, genotype.json   the network (`snt_zoo.networks.model_folder`)
+config.json, model.safetensors, genotype.json, seen.safetensors
+              the network (`snt_zoo.networks.model_folder`)
 report.json   the run, as `snt-zoo finetune --json` prints it
 report.html   the same to look at
 derived/      where another network is handed back: that of the search, such a folder itself
@@ -23,6 +24,7 @@ from snt_zoo.networks.evaluate import Model
 from snt_zoo.networks.genotype import Genotype
 from snt_zoo.networks.model_folder import model_files, write_into
 from snt_zoo.networks.supernet import Supernet
+from snt_zoo.networks.trained_on import TrainedOn
 from snt_zoo.search.adapting.report import report_html
 from snt_zoo.search.run import EpochRecord
 from snt_zoo.version import __version__
@@ -61,6 +63,7 @@ class FinetuneResult:
             its `cross_entropy` on validation in nats and that of the best network `alone`; else None.
         derived: where another network is handed back, the result of the search itself; else None.
         licences: of what `model` was made from, a supernet and the datasets that it was trained on, by name.
+        trained_on: what a saved network tells of the dataset.
     """
 
     model: Model
@@ -83,6 +86,7 @@ class FinetuneResult:
     ensemble: Mapping[str, Any] | None = None
     derived: FinetuneResult | None = None
     licences: Mapping[str, str] = field(default_factory=dict)
+    trained_on: TrainedOn | None = None
 
     def to_json(self, *, out: str | Path | None = None) -> dict[str, Any]:
         """Plain data with the keys of the command line's contract.
@@ -156,6 +160,7 @@ class FinetuneResult:
                 source=source,
                 accuracy=dict(self.accuracy),
                 licences=self.licences,
+                trained_on=self.trained_on,
             ),
             "report.html": report_html(document),
             "report.json": document,

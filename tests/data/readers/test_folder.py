@@ -205,7 +205,7 @@ def test_a_file_that_vanishes_after_opening_is_named(tmp_path: Path) -> None:
     with pytest.raises(UnreadableImageError, match="png"):
         dataset.train.tensor(8)
     with pytest.raises(UnreadableImageError, match="open the dataset again"):
-        _ = dataset.fingerprint
+        dataset.train.images.split.images.digests(torch.arange(1))
 
 
 class TestWrongFolders:

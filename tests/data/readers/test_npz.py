@@ -12,8 +12,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from snt_zoo.data import open_dataset
-from snt_zoo.data.readers import npz
+from snt_zoo.data import npy_archive, open_dataset
 from snt_zoo.errors import (
     DatasetError,
     EmptySplitError,
@@ -206,7 +205,7 @@ def test_a_header_that_claims_too_much_is_refused_before_memory_is_spent(tmp_pat
 
 
 def test_a_zip_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(npz, "MAX_ARRAY_BYTES", 2**20)
+    monkeypatch.setattr(npy_archive, "MAX_ARRAY_BYTES", 2**20)
     images = _with_header((2048, 32, 32), content=bytes(2048 * 1024))
     labels = _with_header((2048,), content=bytes(2048))
     path = _zip(tmp_path / "x.npz", {"train_images": images, "train_labels": labels})
