@@ -1,4 +1,4 @@
-"""Reads the DATASET of a command, and tells what was left out."""
+"""Reads the DATASET of a command, and tells what was passed over."""
 
 from __future__ import annotations
 
@@ -10,17 +10,14 @@ from snt_zoo.cli.progress import waiting
 if TYPE_CHECKING:
     from snt_zoo.data import ImageDataset
 
-_NAMED = 3  # skipped files that are named
-
 
 def read_dataset(ref: str, on_bad_image: Any) -> ImageDataset:
     """Open a dataset; its splits are always the same, so that a later `evaluate` sees the same test part."""
     with waiting(f"reading {ref}"):
         from snt_zoo import open_dataset
+        from snt_zoo.data.passed_over import lines
 
         data = open_dataset(ref, on_bad_image=on_bad_image)
-    if data.skipped:
-        named = ", ".join(data.skipped[:_NAMED])
-        more = ", ..." if len(data.skipped) > _NAMED else ""
-        note(f"left out {len(data.skipped)} unreadable images: {named}{more}")
+    for line in lines(data.account()):
+        note(line)
     return data

@@ -143,6 +143,7 @@ def evaluate_command(
         "images": len(part),
         "model": model_dir,
         "dataset": dataset,
+        **data.account(),
     }
 
 

@@ -1,7 +1,7 @@
 """Decodes one image that comes from anywhere, safely, to eight-bit RGB.
 
 The header is judged before a pixel is decoded: a file of 100 bytes can claim 10^10 pixels.
-Only the formats below are tried, so that no file reaches an interpreter (EPS) or a rare plugin.
+Only the formats of `signatures` are tried, so that no file reaches an interpreter (EPS) or a rare plugin.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
+from snt_zoo.data.signatures import format_of_content, readable_formats
 from snt_zoo.errors import DatasetError, OversizedImageError, UnreadableImageError, first_line
 
-FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
 MAX_PIXELS = 50_000_000
 MAX_BYTES = 256 * 2**20
 
@@ -95,7 +95,7 @@ def _opened(
     try:
         with (
             _stream(source, name, max_bytes) as stream,
-            Image.open(stream, formats=FORMATS) as image,
+            Image.open(stream, formats=readable_formats()) as image,
         ):
             width, height = image.size
             if width * height > max_pixels:
@@ -114,7 +114,9 @@ def _opened(
         # struct.error, IndexError, zlib.error, MemoryError, …
         reason = first_line(error)
         if isinstance(error, UnidentifiedImageError):
-            reason = f"it is none of {', '.join(FORMATS)}"
+            reason = f"it is none of {', '.join(readable_formats())}"
+            if format_of_content(source) == "HEIF" and "HEIF" not in readable_formats():
+                reason = "it is HEIC, which is read after pip install 'snt-zoo[heic]'"
         raise UnreadableImageError(
             f"cannot read {name} as an image: {reason}; remove or replace it, or leave it out with "
             "--on-bad-image skip"
