@@ -176,7 +176,7 @@ def _most_lie_in(inside: Collection[str], classes: Iterable[Counter[str]]) -> bo
 
 
 def _named(names: Collection[str]) -> str:
-    return ", ".join(list(names)[:_NAMED]) + ", …" * (len(names) > _NAMED)
+    return ", ".join(map(one_line, list(names)[:_NAMED])) + ", …" * (len(names) > _NAMED)
 
 
 def _spelling(path: str) -> str:

@@ -27,7 +27,8 @@ _SYSTEM = frozenset((
 ))  # fmt: skip
 _UNFINISHED = ("~", ".bak", ".orig", ".tmp", ".part", ".partial", ".crdownload", ".download", ".swp")
 
-# Folders that programs such as this one write, if there are weights of a network in them or nothing.
+# Folders that programs such as this one write, if there are weights of a network in them, or nothing. The one
+# of a model may have any name.
 _OUTPUTS = frozenset(("runs", "outputs", "checkpoints"))
 _WEIGHTS = (".safetensors", ".pt", ".pth", ".ckpt", ".h5", ".keras", ".onnx")
 
@@ -80,6 +81,7 @@ class Listing:
     _passed: dict[Reason, dict[str, None]] = field(default_factory=dict)  # sets that keep their order
     _links_out: dict[str, None] = field(default_factory=dict)
     _looks: dict[str, Look] = field(default_factory=dict)
+    _reals: dict[str, str] = field(default_factory=dict)
 
     @property
     def passed_over(self) -> PassedOver:
@@ -146,7 +148,7 @@ class Listing:
             kind = self._kind(entry)
             if kind == "folder" or kind == "image":
                 taken[entry.path] = kind == "folder"
-                if entry.is_symlink() and not self._holds(os.path.realpath(entry.path)):
+                if entry.is_symlink() and self._leads_out(entry.path):
                     self._links_out[self._shown(entry.path)] = None
             else:
                 passed.setdefault(kind, []).append(entry.path)
@@ -164,7 +166,8 @@ class Listing:
         if _is_folder(entry):
             if entry.is_symlink() and identity_of(entry.path) in self._above:
                 return "link"
-            return "system" if name in _OUTPUTS and _holds_outputs(entry.path) else "folder"
+            is_output = _is_model(entry.path) or (name in _OUTPUTS and _holds_outputs(entry.path))
+            return "system" if is_output else "folder"
         if name.endswith(_UNFINISHED):
             return "system"
         picture = format_of(entry.path)
@@ -172,8 +175,13 @@ class Listing:
             return "no_image" if Path(entry.path).exists() else "link"
         return "image" if picture in readable_formats() else "other_format"
 
-    def _holds(self, real: str) -> bool:
-        return os.path.join(real, "").startswith(self._real)  # noqa: PTH118
+    def _leads_out(self, link: str) -> bool:
+        # The folders are kept: a dataset can have a link for each image, and few folders that they lead to.
+        target = Path(link).parent / os.readlink(link)  # noqa: PTH115  (a text is enough)
+        parent = os.fspath(target.parent)
+        if parent not in self._reals:
+            self._reals[parent] = os.path.join(os.path.realpath(parent), "")  # noqa: PTH118
+        return not f"{self._reals[parent]}{target.name}/".startswith(self._real)
 
     def _shown(self, path: str) -> str:
         return os.path.relpath(path, self.root) + "/" * Path(path).is_dir()
@@ -207,6 +215,10 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return entry.is_dir()
     except OSError:  # a link that leads back to itself
         return False
+
+
+def _is_model(folder: str) -> bool:
+    return all(Path(folder, name).exists() for name in ("config.json", "model.safetensors"))
 
 
 def _holds_outputs(folder: str) -> bool:

@@ -10,6 +10,7 @@ _WORDS = (
     r"(?:masks?|segmentation(?:class|object)?s?|segm?|labels?|annotations?|annotated|ground[ _-]?truths?|gt"
     r"|mattes?|trimaps?|overlays?|heatmaps?|thumb(?:nail)?s?)"
 )
+_ANY = re.compile(_WORDS, re.IGNORECASE)
 _AFTER = re.compile(rf"(.+?)(?:[ _.-]+{_WORDS}[ _.-]*\d*)", re.IGNORECASE)  # x_mask, x_mask_1
 _BEFORE = re.compile(rf"{_WORDS}[ _.-]+(.+)", re.IGNORECASE)  # mask_x
 _FOLDER = re.compile(rf"[\\/ _.-]{_WORDS}[\\/]", re.IGNORECASE)  # masks/, image_masks/
@@ -28,6 +29,8 @@ def part_masks(images: Sequence[str], folder: str) -> tuple[list[str], list[str]
     Returns:
         The images, and their masks.
     """
+    if not any(_ANY.search(path, len(folder)) for path in images):
+        return list(images), []
     stems = {path: os.path.splitext(os.path.basename(path))[0] for path in images}  # noqa: PTH119, PTH122
     in_mask_folder = {path: _FOLDER.search(path, len(folder)) is not None for path in images}
     wholes = {stem for path, stem in stems.items() if not in_mask_folder[path]}

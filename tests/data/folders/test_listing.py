@@ -84,6 +84,16 @@ def test_what_programs_write_is_passed_over(tmp_path: Path, name: str, file: str
     assert listing.passed_over == {"system": (f"{name}/",)}
 
 
+@pytest.mark.parametrize("name", ["my model", "cat_network"])
+def test_the_folder_of_a_model_may_have_any_name(tmp_path: Path, name: str) -> None:
+    write_image(tmp_path / name / "1.png")
+    for file in ("config.json", "model.safetensors", "report.html"):
+        (tmp_path / name / file).write_bytes(b"x")
+    listing = Listing(tmp_path)
+    assert not listing.below(tmp_path, set()).images
+    assert listing.passed_over == {"system": (f"{name}/",)}
+
+
 def test_people_may_call_a_folder_so_too(tmp_path: Path) -> None:
     write_class_folders(tmp_path, ("runs", "outputs", "hits"), each=2)
     assert len(_found(tmp_path)) == 6
