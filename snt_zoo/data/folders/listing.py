@@ -21,7 +21,7 @@ from snt_zoo.data.signatures import format_of, readable_formats
 # begins with a dot is hidden.
 _SYSTEM = frozenset((
     "thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "icon\r", "__macosx", "temporary items",
-    "network trash folder", "system volume information", "$recycle.bin", "recycler", "recycled", "lost+found",
+    "network trash folder", "system volume information", "$recycle.bin", "lost+found",
     "found.000", "@eadir", "@tmp", "#recycle", "#snapshot", "@recycle", "@recently-snapshot",
     "ipod photo cache", "__pycache__", "node_modules", "site-packages", "mlruns", "wandb", "lightning_logs",
 ))  # fmt: skip

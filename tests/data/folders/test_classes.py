@@ -153,7 +153,7 @@ def test_a_folder_without_pictures_is_no_class(tmp_path: Path) -> None:
     assert len(data.passed_over["no_image"]) == 3
 
 
-@pytest.mark.parametrize("suffix", [".psd", ".dng", ".svg"])
+@pytest.mark.parametrize("suffix", [".psd", ".dng", ".svg", ".mp4"])
 def test_a_class_in_a_format_that_is_not_read_does_not_vanish(tmp_path: Path, suffix: str) -> None:
     write_class_folders(tmp_path)
     (tmp_path / "emu").mkdir()

@@ -38,10 +38,11 @@ def test_images_are_sorted_folder_by_folder(tmp_path: Path) -> None:
         ("0.png~", "system"),
         ("0.png.bak", "system"),
         ("notes.txt", "no_image"),
-        ("clip.mp4", "no_image"),
+        ("sound.wav", "no_image"),
         ("no_suffix", "no_image"),
         ("drawing.psd", "other_format"),
         ("raw.CR2", "other_format"),
+        ("film.mp4", "other_format"),
     ],
 )
 def test_a_file_that_is_passed_over_is_counted(tmp_path: Path, name: str, reason: str) -> None:
