@@ -25,8 +25,8 @@ _SUFFIXES = {
     "HEIF": "heic heif hif heics heifs",
     "AVIF": "avif avifs",
     # Pictures and films that are never read. Raw photographs begin as a TIFF does, which holds their preview.
-    "": "3fr ai arw avi cr2 cr3 crw dcm dng eps exr ico j2k jp2 jxl m4v mkv mov mp4 nef nii nrw orf pcx pef psd "
-    "raf raw rw2 srw svg tga webm xcf",
+    "": "3fr ai arw avi cr2 cr3 crw dcm dng eps exr ico j2k jp2 jxl m4v mkv mov mp4 nef nii nrw orf pcx pef "
+    "psd raf raw rw2 srw svg tga webm xcf",
 }
 _BY_SUFFIX = {f".{suffix}": name for name, all in _SUFFIXES.items() for suffix in all.split()}
 
