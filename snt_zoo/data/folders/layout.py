@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -25,7 +26,9 @@ def find_splits(listing: Listing) -> dict[SplitName, str]:
     # Beside a folder for validation, `eval` is what is reported on: it comes last.
     folders = sorted(listing.look(root).folders, key=lambda path: "eval" in Path(path).name.lower())
     named = [(path, name) for path in folders if (name := split_name(Path(path).name))]
-    if not _are_splits(listing, [path for path, _ in named]):
+    # Without training images `test 1` and `test 2` are classes.
+    plain = any(name == "train" or not re.search(r"\d", Path(path).name) for path, name in named)
+    if not plain or not _are_splits(listing, [path for path, _ in named]):
         return {"train": root}
     found: dict[SplitName, str] = {}
     for path, name in named:

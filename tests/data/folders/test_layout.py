@@ -61,6 +61,12 @@ def test_a_class_with_images_and_subfolders_may_be_called_train(tmp_path: Path) 
     assert open_dataset(tmp_path).class_names == ("bus", "train", "tram")
 
 
+def test_numbered_tests_may_be_classes(tmp_path: Path) -> None:
+    for name in ("test 1", "test 2", "test 3"):
+        write_class_folders(tmp_path / name, ("images",))
+    assert open_dataset(tmp_path).class_names == ("test 1", "test 2", "test 3")
+
+
 def test_outputs_beside_the_splits(tmp_path: Path) -> None:
     for name in ("train", "test"):
         write_class_folders(tmp_path / name)
