@@ -139,4 +139,4 @@ def finetune_command(
             )
         for warning in result.warnings:
             note(f"warning: {warning}")
-        return result.to_json(out=folder)
+        return result.to_json(out=folder) | data.account()

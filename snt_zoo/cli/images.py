@@ -56,9 +56,9 @@ def _paths(argument: str) -> list[str]:
 
 
 def _below(folder: str) -> list[str]:
-    from snt_zoo.data.readers.folder import images_below
+    from snt_zoo.data.folders.listing import Listing, identity_of
 
     try:
-        return images_below(folder)
+        return Listing(Path(folder)).below(folder, {identity_of(folder)}).images
     except OSError as error:
         raise DatasetError(f"cannot list {error.filename}: {error.strerror}") from error

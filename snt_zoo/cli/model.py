@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from snt_zoo.cli.datasets import tell_unreadable
+from snt_zoo.cli.datasets import tell_passed_over
 from snt_zoo.cli.images import listed
 from snt_zoo.cli.output import fields, note, percent, prints, table
 from snt_zoo.cli.parameters import FOLDER, bad_image_option, device_option
@@ -164,7 +164,7 @@ def evaluate_command(
 
         part: Any = "all" if everything else split or "test"
         found = evaluate(loaded, dataset, part=part, match=match, on_bad_image=on_bad_image)
-    tell_unreadable(found.unreadable)
+    tell_passed_over(found.passed_over)
     for warning in found.warnings:
         note(f"warning: {warning}")
     return {
@@ -174,4 +174,5 @@ def evaluate_command(
         "left_out": found.left_out,
         "model": model_dir,
         "dataset": dataset,
+        **found.passed_over,
     }

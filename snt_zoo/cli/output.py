@@ -85,10 +85,12 @@ def plain(value: Any) -> Any:
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else None
     if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
+        return {plain(str(key)): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
-    return str(value) if isinstance(value, Path) else value
+    # A name of a file that is no UTF-8 has characters that no JSON may hold.
+    text = isinstance(value, str | Path)
+    return str(value).encode("utf-8", "backslashreplace").decode("utf-8") if text else value
 
 
 def printable(text: object) -> str:

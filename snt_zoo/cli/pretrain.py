@@ -104,6 +104,7 @@ def pretrain_command(
     with run_folder(out, name or default, resume=resume) as folder:
         with waiting("opening the registry"):
             from snt_zoo import Budget, Zoo
+            from snt_zoo.data.joining import join
 
             zoo = Zoo.open(home)
         note(f"writing to {folder}")
@@ -126,4 +127,4 @@ def pretrain_command(
             note(f"warning: {warning}")
         if add and is_first_process():
             zoo.add(folder)
-        return made.to_json() | {"added": add}
+        return made.to_json() | join(sources).account() | {"added": add}

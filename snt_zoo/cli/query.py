@@ -134,4 +134,4 @@ def query_command(
             **chosen,
         )
     document = found.to_json()
-    return document | {"seconds": {"read": read, **document["seconds"]}}
+    return document | data.account() | {"seconds": {"read": read, **document["seconds"]}}

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from snt_zoo.data.image_store import ImageStore, digests
+from snt_zoo.data.passed_over import PassedOver, account
 from snt_zoo.data.rendering import PLAIN, Rendering
 
 # Above this many bytes a split is streamed instead of being held in memory as one tensor.
@@ -172,7 +173,8 @@ class ImageDataset:
         train: What a network learns from; holds at least one image of each class.
         val: What choices are made on.
         test: What is reported.
-        skipped: Unreadable files that were left out because the caller asked for it.
+        passed_over: What was left out, by reason.
+        links_out: Links that lead out of the dataset's folder, and were followed.
         heads: Of several datasets that were joined, the number of classes of each; else empty.
         made: Of the splits those that the source lacks: they were taken from its training images.
         rendering: How its images become eight-bit RGB where a file leaves that open.
@@ -183,10 +185,20 @@ class ImageDataset:
     train: Split
     val: Split
     test: Split
-    skipped: tuple[str, ...] = ()
+    passed_over: PassedOver = field(default_factory=dict)
+    links_out: tuple[str, ...] = ()
     heads: tuple[int, ...] = ()
     made: tuple[str, ...] = ()
     rendering: Rendering = PLAIN
+
+    @property
+    def skipped(self) -> tuple[str, ...]:
+        """Unreadable files that were left out because the caller asked for it."""
+        return self.passed_over.get("unreadable", ())
+
+    def account(self) -> dict[str, Any]:
+        """What was passed over, and which links lead out, as plain data; see `passed_over.account`."""
+        return account(self.passed_over, self.links_out)
 
     @property
     def num_classes(self) -> int:

@@ -1,7 +1,7 @@
 """Decodes one image that comes from anywhere, safely, to eight-bit RGB.
 
 The header is judged before a pixel is decoded: a file of 100 bytes can claim 10^10 pixels.
-Only the formats below are tried, so that no file reaches an interpreter (EPS) or a rare plugin.
+Only the formats of `signatures` are tried, so that no file reaches an interpreter (EPS) or a rare plugin.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from torch import Tensor
 
 from snt_zoo.data.deep_colour import fill
 from snt_zoo.data.rendering import PLAIN, Rendering
+from snt_zoo.data.signatures import format_of_content, readable_formats
 from snt_zoo.errors import DatasetError, OversizedImageError, UnreadableImageError, first_line
 
-FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
 MAX_PIXELS = 50_000_000
 MAX_BYTES = 256 * 2**20
 
@@ -122,7 +122,9 @@ def opened(
         # struct.error, IndexError, zlib.error, MemoryError, …
         reason = first_line(error)
         if isinstance(error, UnidentifiedImageError):
-            reason = f"it is none of {', '.join(FORMATS)}"
+            reason = f"it is none of {', '.join(readable_formats())}"
+            if format_of_content(source) == "HEIF" and "HEIF" not in readable_formats():
+                reason = "it is HEIC, which is read after pip install 'snt-zoo[heic]'"
         raise UnreadableImageError(
             f"cannot read {name} as an image: {reason}; remove or replace it, or leave it out with "
             "--on-bad-image skip"
@@ -133,7 +135,7 @@ def _identified(stream: BinaryIO) -> Image.Image:
     """`Image.open`, without the warning by which it judges sizes: that would stand beside our one line."""
     Image.preinit()
     prefix = stream.read(16)
-    for kind in FORMATS:
+    for kind in readable_formats():
         if kind not in Image.OPEN:
             Image.init()  # takes longer: most files need no rare plugin
         factory, accepts = Image.OPEN[kind]

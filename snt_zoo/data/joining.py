@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from snt_zoo.data.dataset import ImageDataset, Split
+from snt_zoo.data.passed_over import MEANING
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,6 +75,12 @@ def join(datasets: Sequence[ImageDataset]) -> ImageDataset:
         train=joined("train"),
         val=joined("val"),
         test=joined("test"),
-        skipped=tuple(path for data in datasets for path in data.skipped),
+        passed_over={
+            reason: tuple(
+                f"{data.name}/{path}" for data in datasets for path in data.passed_over.get(reason, ())
+            )
+            for reason in MEANING
+        },
+        links_out=tuple(f"{data.name}/{path}" for data in datasets for path in data.links_out),
         heads=tuple(data.num_classes for data in datasets),
     )

@@ -7,29 +7,20 @@ missing. Readers live in `readers/`, one a file, and register themselves by name
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from snt_zoo.components import Components
 from snt_zoo.data.dataset import Split
 from snt_zoo.data.decoding import MAX_PIXELS
+from snt_zoo.data.passed_over import PassedOver
 from snt_zoo.data.rendering import PLAIN, Rendering
 from snt_zoo.errors import UnknownComponentError
 
 SplitName = Literal["train", "val", "test"]
 OnBadImage = Literal["refuse", "skip"]
 SPLIT_NAMES: tuple[SplitName, ...] = ("train", "val", "test")
-
-_ALIASES: dict[str, SplitName] = {
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "test": "test",
-    "testing": "test",
-}
 
 
 @dataclass(frozen=True)
@@ -62,14 +53,16 @@ class RawDataset:
         name: A short name for people.
         class_names: The name of each class, in the order of the labels.
         splits: At least "train", unless the caller takes a part; labels may still be out of range.
-        skipped: Unreadable files that were left out.
+        passed_over: What was left out, by reason.
+        links_out: Links that lead out of the source's folder, and were followed.
         rendering: See `ImageDataset`.
     """
 
     name: str
     class_names: tuple[str, ...]
     splits: Mapping[SplitName, Split]
-    skipped: tuple[str, ...] = ()
+    passed_over: PassedOver = field(default_factory=dict)
+    links_out: tuple[str, ...] = ()
     rendering: Rendering = PLAIN
 
 
@@ -135,8 +128,3 @@ def path_reader(path: Path) -> Reader | None:
     """The reader of an existing path, if there is one."""
     readers = READERS.known.values()
     return next((reader for reader in readers if reader.matches and reader.matches(path)), None)
-
-
-def split_name(name: str) -> SplitName | None:
-    """The split that a folder or a part of that name holds, by the usual names."""
-    return _ALIASES.get(name.casefold())

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from snt_zoo.data.class_names import one_line
 from snt_zoo.data.dataset import ImageDataset, Split
 from snt_zoo.data.reader import SPLIT_NAMES, RawDataset, SplitName
 from snt_zoo.errors import EmptySplitError, LabelError, TooFewClassesError, TooFewImagesError
@@ -50,12 +51,13 @@ def complete(raw: RawDataset, *, seed: int) -> ImageDataset:
                 )
             splits[name] = train.subset(part)
     return ImageDataset(
-        raw.name,
-        raw.class_names,
+        one_line(raw.name),
+        tuple(map(one_line, raw.class_names)),
         splits["train"],
         splits["val"],
         splits["test"],
-        raw.skipped,
+        raw.passed_over,
+        raw.links_out,
         made=tuple(missing),
         rendering=raw.rendering,
     )

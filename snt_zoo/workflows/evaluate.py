@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import torch
 
 from snt_zoo.data import Split
 from snt_zoo.data.joining import JoinedStore
 from snt_zoo.data.opening import read_raw
+from snt_zoo.data.passed_over import account
 from snt_zoo.data.reader import SPLIT_NAMES, OnBadImage, RawDataset, ReadOptions
 from snt_zoo.data.splits import check_split, complete
 from snt_zoo.errors import EmptySplitError, LabelError, TooFewClassesError, TooFewImagesError
@@ -34,7 +35,7 @@ class Evaluation:
         part: of the dataset.
         images: that were measured.
         left_out: images of the part that were not, as the network was trained or chosen on them.
-        unreadable: files that were left out.
+        passed_over: what was passed over in the dataset; see `ImageDataset.account`.
         warnings: what the user should know about it.
     """
 
@@ -42,7 +43,7 @@ class Evaluation:
     part: Part
     images: int
     left_out: int = 0
-    unreadable: tuple[str, ...] = ()
+    passed_over: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
 
@@ -91,7 +92,7 @@ def evaluate(
         part=part,
         images=len(measured),
         left_out=len(split) - len(measured),
-        unreadable=raw.skipped,
+        passed_over=account(raw.passed_over, raw.links_out),
         warnings=tuple(_warnings(raw, part, made, seen, split, loaded.class_names)),
     )
 

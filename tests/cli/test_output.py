@@ -37,6 +37,11 @@ def test_any_document_becomes_valid_json(value: object) -> None:
     assert plain(json.loads(text)) == json.loads(text)
 
 
+def test_names_that_are_no_utf8_leave_valid_json() -> None:
+    document = {"d\udcb9": ["\udcb9", Path("o\udcb9")]}
+    assert plain(document) == {"d\\udcb9": ["\\udcb9", "o\\udcb9"]}
+
+
 def test_what_is_not_finite_becomes_null() -> None:
     assert plain({"a": [math.nan, (math.inf, 1.5)], "b": Path("x")}) == {"a": [None, [None, 1.5]], "b": "x"}
 

@@ -15,7 +15,7 @@ from .conftest import answer, invoke, reason
 
 def test_query_answers_the_contract(photos: Path, home: Path, pretrained: Any) -> None:
     found = answer("query", photos, "--home", home)
-    assert set(found) == {"matches", "close", "seconds", "ranked_by", "probe"}
+    assert set(found) == {"matches", "close", "seconds", "ranked_by", "probe", "passed_over", "links_out"}
     assert set(found["seconds"]) == {"read", "sketch", "shortlist", "rerank", "probe", "heads"}
     assert set(found["probe"]) == {"val_accuracy", "images", "seconds"}
     (match,) = found["matches"]

@@ -54,3 +54,10 @@ def write_class_folders(
             content = pixels(10, 12, 3, seed=1000 * seed + 100 * number + index)
             Image.fromarray(content).save(root / name / f"{index}.png")
     return root
+
+
+def write_image(path: Path, *, seed: int = 0) -> Path:
+    """Writes an image of 9 × 9 pixels, in the format of its suffix."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels(9, 9, 3, seed=seed)).save(path)
+    return path

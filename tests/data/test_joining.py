@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 
 from snt_zoo.data import ImageDataset
@@ -26,6 +28,19 @@ def test_every_image_keeps_its_pixels_its_digest_and_its_class() -> None:
         assert torch.equal(joined.images.read(order, 8), pixels[order])
         assert digests(joined.images, order) == [named[index] for index in order.tolist()]
         assert joined.labels.tolist() == [*parts[0].labels.tolist(), *(2 + parts[1].labels).tolist()]
+
+
+def test_what_was_passed_over_is_told_with_the_names_of_the_datasets() -> None:
+    left = replace(dataset("left", 2), passed_over={"hidden": (".x",)}, links_out=("a/l.png",))
+    right = replace(dataset("right", 2), passed_over={"hidden": (".y",), "unreadable": ("b/z.png",)})
+    both = join([left, right])
+    assert {reason: paths for reason, paths in both.passed_over.items() if paths} == {
+        "hidden": ("left/.x", "right/.y"),
+        "unreadable": ("right/b/z.png",),
+    }
+    assert both.skipped == ("right/b/z.png",)
+    assert both.links_out == ("left/a/l.png",)
+    assert both.account()["passed_over"]["count"] == 3
 
 
 def test_one_alone_stays_as_it_is() -> None:

@@ -111,6 +111,13 @@ def test_a_long_list_of_classes_is_cut_in_messages() -> None:
         complete(raw, seed=0)
 
 
+def test_names_from_any_reader_are_one_line() -> None:
+    raw = RawDataset("a\u202eb", ("cat\nerror: x", "caf\udce9", "c"), {"train": array_split(60)})
+    dataset = complete(raw, seed=0)
+    assert dataset.name == "a\\u202eb"
+    assert dataset.class_names == ("cat\\nerror: x", "caf\\xe9", "c")
+
+
 def test_the_seed_is_taken_by_open_dataset() -> None:
     a, b = (open_dataset("sklearn:digits", seed=seed) for seed in (0, 1))
     assert not torch.equal(a.test.tensor(8), b.test.tensor(8))

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from snt_zoo.data.dataset import Split
-from snt_zoo.data.reader import RawDataset, ReadOptions, SplitName, register_reader, split_name
+from snt_zoo.data.reader import RawDataset, ReadOptions, SplitName, register_reader
+from snt_zoo.data.split_names import split_name
 from snt_zoo.data.stores import EncodedStore
 from snt_zoo.errors import (
     DatasetError,
@@ -88,7 +89,7 @@ def read_hf(ref: str, options: ReadOptions) -> RawDataset:
             skipped += [f"{name}[{row}]" for row in torch.nonzero(~good).flatten().tolist()]
             splits[name] = splits[name].subset(torch.nonzero(good).flatten())
     class_names = tuple(map(str, features[label].names))
-    return RawDataset(ref.partition(":")[0], class_names, splits, tuple(skipped))
+    return RawDataset(ref.partition(":")[0], class_names, splits, {"unreadable": tuple(skipped)})
 
 
 def _package() -> Any:
@@ -116,9 +117,9 @@ def _load(datasets: Any, ref: str, *, partial: bool) -> dict[SplitName, Any]:
             f"cannot load hf:{ref}: {first_line(error)}; check the network and the name, NAME or NAME:CONFIG"
         ) from error
     parts: dict[SplitName, Any] = {}
-    for part, rows in loaded.items():
+    for part, rows in sorted(loaded.items(), key=lambda item: len(item[0])):  # test before test_images
         if (known := split_name(str(part))) is not None:
-            parts[known] = rows
+            parts.setdefault(known, rows)
     if "train" not in parts and not (partial and parts):
         raise DatasetError(
             f"hf:{ref} has no training split, it has {', '.join(map(str, loaded))}; name a "

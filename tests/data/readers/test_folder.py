@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from snt_zoo.data import open_dataset
+from snt_zoo.data.signatures import readable_formats
 from snt_zoo.errors import (
     DatasetError,
     EmptySplitError,
@@ -99,6 +100,29 @@ def test_all_image_suffixes_are_read_and_others_passed_over(tmp_path: Path) -> N
     total = sum(map(len, (dataset.train, dataset.val, dataset.test)))
     assert total == 2 * len(suffixes) + 1
     dataset.train.tensor(8)
+
+
+def test_images_are_known_by_their_content_too(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        for number, suffix in enumerate((".jfif", ".JPE", "", ".jpg_large", ".2024")):
+            path = _write(tmp_path / name / "x.jpg", seed=number)
+            path.rename(tmp_path / name / f"IMG_{number}{suffix}")
+        _write(tmp_path / name / "README", b"text")
+    dataset = open_dataset(tmp_path)
+    assert sum(map(len, (dataset.train, dataset.val, dataset.test))) == 10
+    assert dataset.passed_over == {"no_image": ("a/README", "b/README")}
+    dataset.train.tensor(8)
+
+
+@pytest.mark.skipif("HEIF" in readable_formats(), reason="HEIC is read here")
+def test_heic_is_counted_where_it_cannot_be_read(tmp_path: Path) -> None:
+    write_class_folders(tmp_path)
+    _write(tmp_path / "cat" / "IMG_1.HEIC", b"content")
+    _write(tmp_path / "cat" / "IMG_2", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
+    assert open_dataset(tmp_path).passed_over == {"other_format": ("cat/IMG_1.HEIC", "cat/IMG_2")}
+    _write(tmp_path / "emu" / "IMG_3.heic", b"content")
+    with pytest.raises(TooFewImagesError, match=r"'emu' has no image that .*snt-zoo\[heic\]"):
+        open_dataset(tmp_path)
 
 
 def test_images_in_deeper_folders_belong_to_their_class(tmp_path: Path) -> None:

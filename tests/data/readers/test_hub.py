@@ -115,6 +115,13 @@ def test_name_and_configuration_are_passed_on(monkeypatch: pytest.MonkeyPatch) -
     assert asked == [("someone/blobs", None), ("someone/blobs", "fine")]
 
 
+def test_the_plainest_name_of_a_split_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    _offer(monkeypatch, train_small=_rows(3), train_images=_rows(6), train=_rows(30), dev=_rows(9, seed=1))
+    dataset = open_dataset("hf:blobs")
+    assert len(dataset.train) + len(dataset.test) == 30
+    assert len(dataset.val) == 9
+
+
 def test_columns_are_found_by_type_and_the_finest_classes_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     _offer(monkeypatch, train=_rows(30))
     dataset = open_dataset("hf:blobs")
