@@ -142,7 +142,9 @@ def _nearest(zoo: Shelves, target: Target, where: Filter, *, hub: bool) -> list[
     check_excluded(zoo, where.exclude, shelf)
     ranking = retrieve(zoo.registry, target, k=RANKED, where=where, hub=shelf)
     generalists = _generalists(zoo, target, ranking, where, shelf)
-    found = {match.id: match for match in (*ranking[:CANDIDATES], *generalists)}
+    found: dict[str, Match] = {}
+    for match in (*ranking[:CANDIDATES], *generalists):
+        found.setdefault(match.id, match)  # of two on the Hub whose ids are alike the nearer one is pulled
     return [id_of(zoo, match) for match in found.values()]
 
 
