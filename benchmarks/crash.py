@@ -1,10 +1,12 @@
 """Is anything lost when processes are killed? `python -m benchmarks.crash [--rounds 200] [--out FILE]`
 
-Four processes add and remove bundles, move and drop aliases and read, all in one registry. Each has a
+Four processes add and remove bundles, move and drop aliases and read, all in one registry; for a fifth of the
+changes the disk is full (files may not grow), and what is refused must not be there. Each has a
 name of its own, of whose versions and aliases a model (`benchmarks.crash_model`) knows what must be
 there, and all share another. At a random moment they are killed with SIGKILL: all at once in even
 rounds, one after another in odd ones, and in every third round the process that opens the registry
-afterwards is killed as well. Then the registry is opened, and held to this: what was acknowledged is
+afterwards is killed as well. In the others the registry is read as the kill left it, where nobody may write.
+Then the registry is opened, and held to this: what was acknowledged is
 there, what was under way is there whole or not at all, every bundle reads, folders are those of the
 catalog, aliases stand where the trail of their moves ends, and `verify` finds nothing.
 
@@ -32,6 +34,7 @@ import torch
 from benchmarks.crash_model import Entry, Shelf, read_log, replay, shelf_of
 from benchmarks.crash_worker import ALIAS, PROCESSES, SHARED, VERSIONS, name_of, work
 from benchmarks.document import document, write
+from benchmarks.limits import read_only
 from benchmarks.tiny_bundles import sketch, supernet, write_tiny_bundle
 from snt_zoo.errors import SntZooError
 from snt_zoo.registry import Registry, describe, read_bundle
@@ -159,15 +162,33 @@ def run(rounds: int, *, seed: int, folder: Path) -> list[dict[str, Any]]:
     rows = []
     for number in range(rounds):
         logs = run_round(number, home, folders, draw)
+        locked: list[str] = []
         if number % 3 == 0:
             restart = in_child(lambda: _restart(home))
             time.sleep(draw.uniform(0.0, 0.1))
             kill(restart)
+        else:
+            locked = _wrong_when_locked(home)
         shelves, row = check(home, shelves, logs)
+        row["wrong"] += locked
         rows.append({"round": number, "killed": "one by one" if number % 2 else "at once"} | row)
         if row["wrong"]:
             print(f"round {number}: {row['wrong']}", file=sys.stderr, flush=True)
     return rows
+
+
+def _wrong_when_locked(home: Path) -> list[str]:
+    """What cannot be read of a registry as a kill left it, where nobody may write."""
+    with read_only(home):
+        try:
+            registry = Registry.open(home)
+            records = registry.list()
+            wrong = [line for record in records if (line := _unreadable(registry, record.id))]
+            if {id for id, _ in registry.search(sketch(0), 999)} != {record.id for record in records}:
+                wrong.append("a search does not find what is listed")
+        except SntZooError as error:
+            wrong = [str(error)]
+    return [f"where nobody may write: {line}" for line in wrong]
 
 
 def _restart(home: Path) -> None:

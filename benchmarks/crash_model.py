@@ -57,6 +57,9 @@ def read_log(path: Path) -> list[Entry]:
         entry: dict[str, Any] = json.loads(line)
         if "what" in entry:
             entries.append(Entry(entry["what"], entry["id"]))
+        elif "refused" in entry:  # for want of room: it must not be there
+            entries.pop()
+            entries.append(Entry("refused for want of room", done=True))
         elif "failure" in entry:
             entries.append(Entry("failure", done=False, failure=entry["failure"]))
         elif entry["own"]:

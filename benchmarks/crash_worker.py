@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
 from pathlib import Path
 from typing import Any
 
-from snt_zoo.errors import AlreadyInRegistryError, NotInRegistryError, SntZooError
+from benchmarks.limits import files_of_at_most
+from snt_zoo.errors import AlreadyInRegistryError, NotInRegistryError, RegistryError, SntZooError
 from snt_zoo.registry import Registry
 
 PROCESSES = 4
 VERSIONS = 3  # of each name
 SHARED = "shared"  # the name that all of them change
 ALIAS = "best"
+FULL = 0.2  # of the changes find the disk full
+_ROOM = (0, 100, 4_096, 20_000, 33_000, 100_000)  # bytes that a file may have then
 
 
 def name_of(index: int) -> str:
@@ -61,11 +65,18 @@ def work(home: Path, index: int, folders: dict[str, dict[str, Path]], log_path: 
             continue
         if own:
             log.note(what=what, id=id)
+        room = draw.choice(_ROOM) if draw.random() < FULL else None
         try:
-            _change(registry, what, name, id, folders)
+            with contextlib.nullcontext() if room is None else files_of_at_most(room):
+                _change(registry, what, name, id, folders)
         except (AlreadyInRegistryError, NotInRegistryError) as error:
             if own:
                 log.note(failure=f"{what} {id}: {error}")
+        except RegistryError as error:
+            if room is None:
+                log.note(failure=f"{what} {id}: {error}")
+            elif own:
+                log.note(refused=what)
         except Exception as error:
             log.note(failure=f"{what} {id}: {type(error).__name__}: {error}")
         else:

@@ -23,7 +23,7 @@ from snt_zoo.encoders.embedding import EMBEDDING_DIM, embed
 from snt_zoo.encoders.sketch import Sketch, sketch
 from snt_zoo.registry.bundle.bundle import read_header
 from snt_zoo.registry.catalog.vectors import Ids, Vectors
-from snt_zoo.zoo import starter_bundles
+from snt_zoo.registry.starter import starter_bundles
 
 CHUNK = 100_000
 VARIANTS = 20_000  # that go through the encoder; other vectors lie between them

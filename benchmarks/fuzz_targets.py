@@ -17,9 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from PIL import Image
 from safetensors.torch import save
 
+from benchmarks.limits import files_of_at_most, read_only
 from benchmarks.mutations import (
     Mutation,
     spoil_bytes,
@@ -36,10 +38,11 @@ from snt_zoo.encoders.embedding import MOMENTS
 from snt_zoo.errors import SntZooError
 from snt_zoo.formats.tensor_file import load_tensors
 from snt_zoo.networks.derived import DerivedModel
-from snt_zoo.networks.model_folder import FORMAT, VERSION, load_model
-from snt_zoo.registry import BundleConfig, read_bundle
+from snt_zoo.networks.model_folder import FORMAT, VERSION, load_model, write_into
+from snt_zoo.registry import BundleConfig, Registry, read_bundle
 from snt_zoo.registry.bundle.manifest import read_manifest, write_manifest
 from snt_zoo.registry.bundle.sketch_file import dump_sketches, load_sketches
+from snt_zoo.search.checkpoint import CHECKPOINT, load_checkpoint, save_checkpoint
 
 
 @dataclass(frozen=True)
@@ -125,6 +128,8 @@ def make_targets(folder: Path) -> dict[str, Target]:
         Target("bundle_sketches", sketches[:1], spoil_safetensors, in_bundle("dataset.safetensors")),
         Target("bundle_card", (held["README.md"],), spoil_bytes, in_bundle("README.md")),
         *_model_targets(folder),
+        Target("checkpoint", (_checkpoint_seed(folder),), spoil_safetensors, _checkpoint_reader(folder)),
+        Target("full_disk", (b"\x00\x10\x00\x00", b"\x02\x0f\xff\xff"), spoil_bytes, _full_disk(bundle)),
     ]
     return {target.name: target for target in found}
 
@@ -160,6 +165,52 @@ def _model_targets(folder: Path) -> list[Target]:
 
     edits = {"config.json": spoil_json, "genotype.json": spoil_json, "model.safetensors": spoil_safetensors}
     return [Target(f"model_{n.split('.')[0]}", (held[n],), edit, reader(n)) for n, edit in edits.items()]
+
+
+def _checkpoint_seed(folder: Path) -> bytes:
+    save_checkpoint(folder / "run", {"a.b": torch.arange(9.0), "n": torch.tensor(3)}, {"stage": "search"})
+    return (folder / "run" / CHECKPOINT).read_bytes()
+
+
+def _checkpoint_reader(folder: Path) -> Callable[[bytes], None]:
+    place = Path(tempfile.mkdtemp(dir=folder))
+
+    def read(raw: bytes) -> None:
+        (place / CHECKPOINT).write_bytes(raw)
+        load_checkpoint(place)
+
+    return read
+
+
+def _full_disk(bundle: Path) -> Callable[[bytes], None]:
+    """Not a parser: a registry, a checkpoint and a model with so little room, or where nobody may write.
+
+    The first byte says which, the others how many bytes a file may have. What is refused must leave no trace.
+    """
+
+    def work(raw: bytes) -> None:
+        kind, room = (raw[0] if raw else 0), int.from_bytes(raw[1:4], "big")
+        with tempfile.TemporaryDirectory() as place:
+            home = Registry.open(Path(place) / "home").home
+            fault = read_only(home) if kind % 2 else files_of_at_most(room)
+            try:
+                with fault:
+                    Registry.open(home).add(bundle)
+                    save_checkpoint(Path(place) / "run", {"a": torch.arange(9999.0)}, {})
+                    write_into(
+                        Path(place) / "run", {"a.safetensors": {"a": torch.arange(9999.0)}, "b.json": {}}
+                    )
+            finally:
+                registry = Registry.open(home)
+                for record in registry.list():
+                    registry.get(record.id)
+                assert registry.verify().problems == ()
+                assert not registry._store.leftovers()
+                run = Path(place) / "run"
+                assert not (run / CHECKPOINT).exists() or load_checkpoint(run)
+                assert (run / "a.safetensors").exists() == (run / "b.json").exists()
+
+    return work
 
 
 def _config(raw: bytes) -> None:

@@ -4,8 +4,9 @@ The rows of `benchmarks/results/transfer.jsonl` of before decision 73 hold their
 each source had on validation, and who won by eight thresholds and two rungs. Of the heads that are within a
 standard error of the best the rule takes the supernet that was trained on the most datasets, and of equally
 broad ones the better. Printed is how often that is another source, and what both came to where the parts
-`oracle` (60 s; for races of as long) and `matrix` (5 s) have both. Nothing is run. Validation decides, test
-reports.
+`oracle` (60 s; for races of as long) and `matrix` (5 s) have both. The part `slow` says whether time must
+count: what the winner has in a minute, where that is the one supernet that is slow to train, against a race
+without it. Nothing is run. Validation decides, test reports.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import Any
 
 from benchmarks.document import RESULTS, document, write
 from benchmarks.json_lines import read_rows
+from benchmarks.transfer_plan import NO_SLOW, SLOW
 from snt_zoo.search.adapting.race import ERRORS
 from zoo.folds import fold_recipes
 from zoo.recipe import read_recipes
@@ -93,6 +95,33 @@ def compare(rows: Sequence[Row], errors: float = ERRORS) -> tuple[list[dict[str,
     }
 
 
+def slow(rows: Sequence[Row]) -> dict[str, Any]:
+    """Points that a race with the slow supernet has over one without, by target and in the mean."""
+    runs = {(r["target"], r["seed"], r["arm"]): r for r in rows if r["part"] == "slow"}
+    gains: dict[str, list[list[float]]] = {}
+    for (target, seed, arm), row in runs.items():
+        other = runs.get((target, seed, NO_SLOW))
+        if arm == "auto" and other is not None and name_of(row["from"]) == SLOW:
+            pairs = [(row, other), (row["derived"], other["derived"])]
+            points = [100 * (mine[part] - theirs[part]) for mine, theirs in pairs for part in ("val", "test")]
+            gains.setdefault(target, []).append(points)
+    means = {
+        target: [statistics.fmean(each) for each in zip(*found, strict=True)]
+        for target, found in gains.items()
+    }
+    if means:
+        means["mean"] = [statistics.fmean(each) for each in zip(*means.values(), strict=True)]
+    names = ("val", "test", "derived_val", "derived_test")
+    return {
+        target: dict(zip(names, (round(each, 1) for each in found), strict=True))
+        for target, found in means.items()
+    } | {"runs": sum(map(len, gains.values()))}
+
+
+def _means(rows: Sequence[Sequence[float]]) -> list[float]:
+    return [statistics.fmean(column) for column in zip(*rows, strict=True)]
+
+
 def main() -> None:
     """Compare, write the document and print it."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.race_rule", description=__doc__)
@@ -102,6 +131,7 @@ def main() -> None:
     rows = read_rows(arguments.rows)
     other, summary = compare(rows)
     summary["by_standard_errors"] = [compare(rows, errors)[1] for errors in (0.0, 0.5, 1.0, 1.5, 2.0)]
+    summary["slow"] = slow(rows)
     made = document(COMMAND, other, summary)
     write(arguments.out, made)
     print(json.dumps(made))

@@ -28,7 +28,7 @@ from snt_zoo.registry.catalog.filters import Filter
 from snt_zoo.registry.catalog.tables import BUNDLES
 from snt_zoo.registry.catalog.vectors import Vectors
 from snt_zoo.registry.registry import Registry
-from snt_zoo.zoo import starter_bundles
+from snt_zoo.registry.starter import starter_bundles
 
 _QUERIES = 200
 _K = 32
@@ -37,7 +37,7 @@ _COLD = """
 import sys, time
 from snt_zoo.registry.registry import Registry
 from snt_zoo.registry import read_header
-from snt_zoo.zoo import starter_bundles
+from snt_zoo.registry.starter import starter_bundles
 (query,) = read_header(starter_bundles()[1])[1]
 start = time.perf_counter()
 Registry.open(sys.argv[1]).search(query, 32)

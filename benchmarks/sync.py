@@ -36,7 +36,8 @@ from snt_zoo.registry.hub.client import HubClient
 from snt_zoo.registry.hub.hub_card import supernet_card
 from snt_zoo.registry.hub.layout import HUB_CARD, KEPT_CARD
 from snt_zoo.registry.hub.states import hashes_of
-from snt_zoo.zoo import Zoo, starter_bundles
+from snt_zoo.registry.starter import starter_bundles
+from snt_zoo.zoo import Zoo
 from tests.registry.hub.server import serving
 from tests.registry.hub.state import Hub, front_matter
 

@@ -15,10 +15,13 @@ Names are imported when they are first used, so that `import snt_zoo` costs noth
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from snt_zoo.exports import exports
+from snt_zoo.threads import settle
 from snt_zoo.version import __version__
+
+settle()  # here, as it counts only before torch is loaded
 
 if TYPE_CHECKING:
     from snt_zoo.data import ImageDataset, open_dataset
@@ -86,12 +89,4 @@ __all__ = [
     "starting_supernet",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(importlib.import_module(_HOMES[name]), name)
-    raise AttributeError(f"module 'snt_zoo' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = exports(__name__, _HOMES, "__version__")

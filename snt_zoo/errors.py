@@ -7,6 +7,13 @@ expected, what was found and what to do next; the command line prints it as one 
 
 from __future__ import annotations
 
+import contextlib
+import warnings
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 
 class SntZooError(Exception):
     """Base of every error that snt-zoo raises on purpose."""
@@ -15,6 +22,30 @@ class SntZooError(Exception):
 def first_line(error: BaseException) -> str:
     """What a library's error says, in one line; its kind where it says nothing."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
+class SntZooWarning(UserWarning):
+    """Something is not as it should be, and the work goes on without it."""
+
+
+def warn(text: str) -> None:
+    """Say so; the command line prints it as one line."""
+    warnings.warn(text, SntZooWarning, stacklevel=3)
+
+
+@contextlib.contextmanager
+def leaving_out(what: str) -> Iterator[None]:
+    """Inside, what is wrong with one supernet of many leaves that one out, with a warning.
+
+    Args:
+        what: its id, or where it is.
+    """
+    try:
+        yield
+    except (BundleError, RegistryError, HubError, OSError) as error:
+        said = str(error)
+        named = said if said.startswith(what) else f"{what}: {said}"
+        warnings.warn(f"left out {named}", SntZooWarning, stacklevel=4)
 
 
 class UnknownComponentError(SntZooError, LookupError):
@@ -131,6 +162,10 @@ class NewerRegistryError(RegistryError):
     """A newer snt-zoo wrote the registry."""
 
 
+class ReadOnlyRegistryError(RegistryError):
+    """The registry's folder may not be written to; it can be listed, shown and queried."""
+
+
 class StoreFullError(RegistryError):
     """The registry may not grow beyond the limit that was set for it."""
 
@@ -156,6 +191,10 @@ class SearchError(SntZooError):
 
 class ResumeError(SearchError):
     """There is nothing to resume, or it belongs to another run."""
+
+
+class UnwritableError(SearchError, OSError):
+    """A checkpoint cannot be written: the disk is full, or may not be written to."""
 
 
 class DivergenceError(SearchError, ArithmeticError):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from functools import cached_property
-from importlib import resources
 from pathlib import Path
 
 from snt_zoo.data import ImageDataset
@@ -14,6 +13,7 @@ from snt_zoo.networks.supernet import Supernet
 from snt_zoo.registry.catalog.filters import Filter
 from snt_zoo.registry.hub.client import HubClient
 from snt_zoo.registry.registry import Record, Registry
+from snt_zoo.registry.starter import open_registry
 from snt_zoo.workflows.compare import compare
 from snt_zoo.workflows.finetune import finetune
 from snt_zoo.workflows.pretrain import pretrain
@@ -63,13 +63,7 @@ class Zoo:
             starter: put the starter zoo in, once; a starter supernet that was removed stays away.
             hub: as of `Zoo`.
         """
-        registry = Registry.open(home)
-        if registry.maker is not None and registry.maker.encoder != registry.encoder.id:
-            # An earlier release embedded otherwise; the sketches are still good.
-            registry.rebuild_index(from_bundles=True)
-        if starter:
-            registry.seed(starter_bundles())
-        return cls(registry, hub=hub)
+        return cls(open_registry(home, starter=starter), hub=hub)
 
     @cached_property
     def hub(self) -> HubClient:
@@ -125,9 +119,3 @@ class Zoo:
         full = self.registry.resolve(id)
         self.registry.remove(full)
         return full
-
-
-def starter_bundles() -> list[Path]:
-    """Folders of the bundles that ship with the package."""
-    home = Path(str(resources.files("snt_zoo"))) / "starter"
-    return sorted(path.parent for path in home.glob("*/manifest.json"))

@@ -13,9 +13,7 @@ import pytest
 TESTS = Path(__file__).parent
 PACKAGE = TESTS.parent / "snt_zoo"
 
-"""Rooms whose tests do not stand as their modules do yet."""
-
-COMMON = ("components", "errors", "version")
+COMMON = ("components", "errors", "exports", "threads", "version")
 """Modules that every room may import."""
 
 REGISTRY = ("bundle", "store", "catalog", "index", "upkeep", "hub")
@@ -24,6 +22,8 @@ ROOMS = tuple(f"registry.{name}" for name in REGISTRY)
 
 BELOW = {
     "errors": (),
+    "exports": (),
+    "threads": (),
     "version": (),
     "components": (),
     "data": (),
@@ -48,7 +48,17 @@ BELOW = {
     ),
     "zoo": ("data", "encoders", "networks", "registry", *ROOMS, "search", "workflows"),
     "": ("data", "encoders", "networks", "registry", *ROOMS, "search", "search.adapting", "zoo"),
-    "cli": ("", "data", "networks", "search", "search.adapting", "workflows", "zoo"),
+    "cli": (
+        "",
+        "data",
+        "networks",
+        "registry",
+        "registry.hub",
+        "search",
+        "search.adapting",
+        "workflows",
+        "zoo",
+    ),
     "__main__": ("cli",),
 }
 """For each room, a folder or a module of the package, the rooms that it may import beside itself and `COMMON`

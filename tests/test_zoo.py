@@ -10,8 +10,9 @@ from snt_zoo.data import ImageDataset, open_dataset
 from snt_zoo.errors import NoMatchError, NotInRegistryError
 from snt_zoo.networks.evaluate import evaluate
 from snt_zoo.registry.bundle.bundle import read_bundle, read_header
+from snt_zoo.registry.starter import starter_bundles
 from snt_zoo.workflows.finetune import GENERALIST
-from snt_zoo.zoo import Zoo, starter_bundles
+from snt_zoo.zoo import Zoo
 from tests.conftest import SAMPLES
 from zoo.sources import RECIPES
 

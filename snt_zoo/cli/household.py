@@ -11,7 +11,7 @@ import click
 from snt_zoo.cli.output import EXIT, fields, note, prints, table
 from snt_zoo.cli.parameters import count, home_option
 from snt_zoo.cli.progress import waiting
-from snt_zoo.cli.registry import open_zoo
+from snt_zoo.cli.registry import open_registry
 
 
 def _show_verified(document: Mapping[str, Any]) -> None:
@@ -79,7 +79,7 @@ def gc_command(dry_run: bool, home: Path | None) -> dict[str, Any]:
     Example:
       snt-zoo gc --dry-run
     """
-    return open_zoo(home).registry.gc(dry_run=dry_run).to_json()
+    return open_registry(home).gc(dry_run=dry_run).to_json()
 
 
 def _show_usage(document: Mapping[str, Any]) -> None:
@@ -106,7 +106,7 @@ def limit_command(size: int | None, home: Path | None) -> dict[str, Any]:
       snt-zoo limit 20G
       snt-zoo limit none
     """
-    registry = open_zoo(home).registry
+    registry = open_registry(home)
     given = click.get_current_context().get_parameter_source("size")
     asked = given is click.core.ParameterSource.COMMANDLINE
     usage = registry.set_limit(size) if asked else registry.usage()
@@ -131,6 +131,6 @@ def checkout_command(id: str, folder: Path, home: Path | None) -> dict[str, Any]
     Example:
       snt-zoo checkout flowers@best flowers/
     """
-    registry = open_zoo(home).registry
+    registry = open_registry(home)
     full = registry.resolve(id)
     return {"id": full, "out": str(registry.checkout(full, folder))}

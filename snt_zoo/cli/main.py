@@ -9,12 +9,14 @@ import os
 import signal
 import sys
 import traceback
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
 import click
 
-from snt_zoo.cli.output import DEBUG, RESUME, is_first_process, printable
+from snt_zoo.cli.output import DEBUG, RESUME, is_first_process, note_warnings, printable
+from snt_zoo.cli.streams import endure, lost_answer
 from snt_zoo.errors import SntZooError
 from snt_zoo.version import __version__
 
@@ -43,6 +45,9 @@ _COMMANDS = {
     "sync": "snt_zoo.cli.hub",
 }
 """Each command's module, in the order of the help; its function is called `NAME_command`."""
+
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class Failure(click.ClickException):
@@ -91,6 +96,18 @@ class CommandLine(click.Group):
         command: click.Command = getattr(module, f"{cmd_name}_command")
         return command
 
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        endure()
+        try:
+            with warnings.catch_warnings():
+                note_warnings()
+                return super().main(*args, **kwargs)
+        except SystemExit as end:
+            if lost := lost_answer():
+                click.echo(f"error: the answer could not be written: {lost.strerror}", err=True)
+                sys.exit(end.code or 1)
+            raise
+
     def make_context(
         self,
         info_name: str | None,
@@ -130,9 +147,11 @@ def _as_exit_codes(ctx: click.Context | None = None) -> Iterator[None]:
         _trace(meta)
         raise Failure(error) from error
     except Exception as error:
-        if isinstance(error, OSError) and error.errno == errno.EPIPE:
-            raise  # the reader of a pipe has gone: click ends in silence
         _trace(meta)
+        if isinstance(error, OSError) and error.errno in _NO_ROOM:
+            how = meta[RESUME]() if RESUME in meta else ""
+            place = f" ({error.filename})" if error.filename else ""
+            raise Failure(f"{error.strerror}{place}: make room, then {how or 'run it again'}") from error
         hint = "" if meta.get(DEBUG) else "; run again with --debug for the traceback"
         raise Failure(f"{type(error).__name__}: {error}{hint}") from error
 

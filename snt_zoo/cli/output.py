@@ -14,6 +14,7 @@ import math
 import os
 import shutil
 import sys
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -21,6 +22,8 @@ from pathlib import Path
 from typing import Any
 
 import click
+
+from snt_zoo.errors import SntZooWarning
 
 DEBUG = "snt_zoo.debug"
 """Key in click's `meta`: whether tracebacks are wanted."""
@@ -102,6 +105,19 @@ def note(text: str) -> None:
     """A line for people, on stderr."""
     if is_first_process():
         click.echo(printable(text), err=True)
+
+
+def note_warnings() -> None:
+    """Let the package's warnings be notes; those of libraries stay as Python prints them."""
+    others = warnings.showwarning
+
+    def show(message: Any, category: type[Warning], *place: Any, **more: Any) -> None:
+        if issubclass(category, SntZooWarning):
+            note(f"warning: {message}")
+        else:
+            others(message, category, *place, **more)
+
+    warnings.showwarning = show
 
 
 @dataclass(frozen=True)

@@ -15,18 +15,17 @@ from snt_zoo.cli.parameters import FOLDER, constraint_options, filter_options, f
 from snt_zoo.cli.progress import waiting
 
 if TYPE_CHECKING:
-    from snt_zoo import Zoo
-
+    from snt_zoo.registry.registry import Registry
 
 _SOURCES = 10  # that `show` lists on a terminal
 
 
-def open_zoo(home: Path | None) -> Zoo:
-    """The zoo of a registry, with a spinner while it opens."""
+def open_registry(home: Path | None) -> Registry:
+    """The registry, with a spinner while it opens; torch is not loaded."""
     with waiting("opening the registry"):
-        from snt_zoo import Zoo
+        from snt_zoo.registry import starter
 
-        return Zoo.open(home)
+        return starter.open_registry(home)
 
 
 def _show_list(rows: Sequence[Mapping[str, Any]]) -> None:
@@ -70,11 +69,14 @@ def list_command(
     from snt_zoo import Bound, Filter
 
     where = Filter(metrics=tuple(Bound(*metric) for metric in metrics), **conditions)
-    return [asdict(record) for record in open_zoo(home).list(where)]
+    return [asdict(record) for record in open_registry(home).list(where)]
 
 
 def _show_record(document: Mapping[str, Any]) -> None:
     config, origin = document["config"], document["origin"]
+    if config is None:
+        fields({name: value for name, value in document.items() if isinstance(value, str | int | float)})
+        return
     network, training = config["network"], config["training"]
     settings = ", ".join(f"{name} {value}" for name, value in network["hyperparameters"].items())
     derived, supernet = (
@@ -157,13 +159,18 @@ def show_command(id: str, home: Path | None) -> dict[str, Any]:
     Example:
       snt-zoo show nas_bench_201-flowers
     """
-    zoo = open_zoo(home)
-    record = zoo.show(id)
-    origin = zoo.origin(record.id)
-    return asdict(record) | {
-        "origin": None if origin is None else origin.to_json(),
-        "config": record.config.model_dump(mode="json"),
-    }
+    from snt_zoo.errors import leaving_out
+    from snt_zoo.registry.hub.origins import Origins
+
+    registry = open_registry(home)
+    record = registry.show(registry.resolve(id))
+    found: dict[str, Any] = {"origin": None, "config": None}
+    with leaving_out(f"what {record.id} says of itself"):  # then the catalog's row is shown alone
+        found["config"] = record.document()
+    with leaving_out(f"where {record.id} was pulled from"):
+        origin = Origins(registry.home).get(record.id)
+        found["origin"] = None if origin is None else origin.to_json()
+    return asdict(record) | found
 
 
 def _show_added(document: Mapping[str, Any]) -> None:
@@ -185,7 +192,7 @@ def add_command(
     Example:
       snt-zoo add runs/my-supernet-1 --alias best
     """
-    return asdict(open_zoo(home).add(folder, tags=tags, aliases=aliases))
+    return asdict(open_registry(home).add(folder, tags=tags, aliases=aliases))
 
 
 def _show_removed(document: Mapping[str, Any]) -> None:
@@ -206,9 +213,10 @@ def remove_command(id: str, yes: bool, home: Path | None) -> dict[str, Any]:
     """
     if not yes and not sys.stdin.isatty():
         raise click.UsageError("there is no terminal to ask on: add --yes")
-    zoo = open_zoo(home)
-    record = zoo.show(id)
+    registry = open_registry(home)
+    record = registry.show(registry.resolve(id))
     if not yes:
         also = f", with its aliases {', '.join(record.aliases)}" if record.aliases else ""
         click.confirm(f"Remove {record.id}{also} from {record.path.parent}?", abort=True, err=True)
-    return {"removed": zoo.remove(record.id)}
+    registry.remove(record.id)
+    return {"removed": record.id}

@@ -11,7 +11,7 @@ import click
 
 from snt_zoo.cli.output import Names, fields, minute, note, prints, table
 from snt_zoo.cli.parameters import home_option
-from snt_zoo.cli.registry import open_zoo
+from snt_zoo.cli.registry import open_registry
 
 
 def _show_tags(document: Mapping[str, Any]) -> None:
@@ -35,7 +35,7 @@ def tag_command(
     Example:
       snt-zoo tag flowers@latest --add reviewed --remove draft
     """
-    registry = open_zoo(home).registry
+    registry = open_registry(home)
     record = registry.tag(registry.resolve(id), add=added, remove=removed)
     return {"id": record.id, "tags": list(record.tags)}
 
@@ -70,7 +70,7 @@ def alias_command(
         raise click.UsageError(f"{address!r} is no alias: write it as NAME@ALIAS")
     if drop and id is not None:
         raise click.UsageError("give an ID or --drop, not both")
-    registry = open_zoo(home).registry
+    registry = open_registry(home)
     if drop:
         registry.aliases.drop(name, alias, why=why, by=by)
         return {"name": name, "alias": alias, "id": None}
@@ -113,7 +113,7 @@ def aliases_command(name: str | None, history: bool, home: Path | None) -> dict[
     Example:
       snt-zoo aliases flowers --history
     """
-    aliases = open_zoo(home).registry.aliases
+    aliases = open_registry(home).aliases
     moves = aliases.history(name) if history else []
     return {"aliases": [asdict(one) for one in aliases.all(name)], "history": [asdict(one) for one in moves]}
 
@@ -149,5 +149,5 @@ def lineage_command(id: str, home: Path | None) -> dict[str, Any]:
     Example:
       snt-zoo lineage flowers@best
     """
-    registry = open_zoo(home).registry
+    registry = open_registry(home)
     return registry.lineage(registry.resolve(id)).to_json()

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-
-import torch
-from torch import Tensor
-from torch.nn import functional
+from typing import TYPE_CHECKING
 
 from snt_zoo.encoders.projection import DIM
-from snt_zoo.encoders.sketch import Sketch
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from snt_zoo.encoders.sketch import Sketch
 
 EMBEDDING_DIM = 2 * DIM
 
@@ -41,6 +42,9 @@ def embed(sketch: Sketch) -> Tensor:
     Returns:
         float32 ``EMBEDDING_DIM``, of unit length, so that an inner product is a cosine.
     """
+    import torch  # here, as who reads the catalog alone needs none
+    from torch.nn import functional
+
     frequencies = sketch.frequencies[:, None]
     means = sketch.means.double()
     centre = (frequencies * means).sum(0)

@@ -125,6 +125,8 @@ class GrowingProbe:
         self.val = data.val.thinned(max_val)
         self._features, self._labels = [sample.features], [sample.labels]
         self._others = _others(data.train, sample, seed)
+        self.pace = 0.0
+        """Seconds that the backbone takes for an image, reading included, once `val_features` are there."""
         self._seconds = 0.0
 
     @property
@@ -135,7 +137,10 @@ class GrowingProbe:
     @functools.cached_property
     def val_features(self) -> Tensor:
         """Features of `val`, the validation images that are asked, ``n x dim``."""
-        return torch.cat([_features(self.sample.backbone, part) for part in _parts(self.val)])
+        start = self.timer()
+        found = torch.cat([_features(self.sample.backbone, part) for part in _parts(self.val)])
+        self.pace = (self.timer() - start) / max(len(self.val), 1)
+        return found
 
     @property
     def complete(self) -> bool:

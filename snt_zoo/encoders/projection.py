@@ -8,10 +8,10 @@ stream is frozen, so that sketches made anywhere, with any release, can be compa
 from __future__ import annotations
 
 import functools
+from typing import TYPE_CHECKING
 
-import numpy as np
-import torch
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
 
 PROJECTION_ID = "gauss64-unit-v1"
 DIM = 64
@@ -21,6 +21,9 @@ _SEED = 20260101
 @functools.lru_cache(maxsize=4)
 def projection(dim_in: int) -> Tensor:
     """The matrix, ``dim_in x DIM``, float32."""
+    import numpy as np  # here, as who reads the catalog alone needs neither
+    import torch
+
     rows = np.random.RandomState(_SEED).standard_normal((dim_in, DIM))
     return torch.from_numpy((rows / np.sqrt(DIM)).astype(np.float32))
 
@@ -31,5 +34,7 @@ def project(features: Tensor) -> Tensor:
     Unit length, because the norm of a backbone's features tells more of contrast and size than of what
     is seen, and differs between backbones.
     """
+    import torch
+
     unit = torch.nn.functional.normalize(features.float(), dim=1)
     return unit @ projection(features.shape[1])

@@ -18,6 +18,7 @@ from torch import Tensor
 from snt_zoo.data import ImageDataset
 from snt_zoo.data.image_store import digests
 from snt_zoo.encoders.backbone import DEFAULT_BACKBONE, Backbone, get_backbone
+from snt_zoo.encoders.bounds import NAME_BYTES, SIZE_LIMIT
 from snt_zoo.encoders.projection import DIM, PROJECTION_ID, project
 from snt_zoo.encoders.shrinkage import class_covariances, class_means
 from snt_zoo.encoders.sketch_format import (
@@ -35,7 +36,6 @@ __all__ = [
     "COVARIANCE_DIM",
     "FULL_COVARIANCES",
     "MAX_CLASSES",
-    "SIZE_LIMIT",
     "Sample",
     "Sketch",
     "sketch",
@@ -43,8 +43,6 @@ __all__ = [
 
 MAX_IMAGES = 512
 MAX_SAMPLES = 256
-SIZE_LIMIT = 200_000  # bytes
-_NAME_BYTES = 16_000  # for all class names together
 
 
 @dataclass(frozen=True, eq=False)
@@ -266,5 +264,5 @@ def _samples(made: Sketch, features: Tensor, labels: Tensor) -> tuple[Tensor, Te
 
 
 def _shorten(names: Sequence[str]) -> tuple[str, ...]:
-    longest = max(4, _NAME_BYTES // max(len(names), 1) // 4)  # a character has up to four bytes
+    longest = max(4, NAME_BYTES // max(len(names), 1) // 4)  # a character has up to four bytes
     return tuple(name if len(name) <= longest else name[: longest - 1] + "…" for name in names)

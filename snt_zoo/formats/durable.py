@@ -6,8 +6,10 @@ import contextlib
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+
+_PARTIAL = ".snt-zoo.partial"
 
 
 def sync_folder(folder: Path, *, files: bool = True) -> None:
@@ -36,6 +38,37 @@ def put_in_place(partial: Path, folder: Path) -> None:
     sync_folder(folder.parent, files=False)
 
 
+def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write files into a folder that may hold others: of a failure before the end nothing is seen.
+
+    All are written beside and forced to the disk; then each is renamed into place, the last one when the
+    others are there for good. So where the last one stands, all do.
+
+    Args:
+        folder: where to; made if need be.
+        files: contents by name, which may lead into a folder within it; those that are there are replaced.
+    """
+    partial = folder / _PARTIAL
+    shutil.rmtree(partial, ignore_errors=True)  # left by a process that was killed
+    *_, last = files
+    try:
+        for name, content in files.items():
+            path = partial / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+            sync_file(path)
+        for name in files:
+            path = folder / name
+            path.parent.mkdir(exist_ok=True)
+            if name == last:
+                for place in {folder, *((folder / other).parent for other in files)}:
+                    sync_folder(place, files=False)
+            (partial / name).replace(path)
+        sync_folder(folder, files=False)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
 @contextlib.contextmanager
 def made_whole(folder: Path) -> Iterator[Path]:
     """A new folder beside, to be filled, which is put in place at the end; of a failure nothing stays.
@@ -43,7 +76,8 @@ def made_whole(folder: Path) -> Iterator[Path]:
     Args:
         folder: where to; must not exist, or be empty.
     """
-    partial = folder.parent / f".{folder.name}.{uuid.uuid4().hex}.partial"
+    # The start of the name: with all of it the whole could be longer than a name may be.
+    partial = folder.parent / f".{folder.name[:32]}.{uuid.uuid4().hex}.partial"
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         partial.mkdir()

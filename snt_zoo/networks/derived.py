@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from snt_zoo.networks.genotype import Genotype
-from snt_zoo.networks.initialise import initialise
+from snt_zoo.networks.initialise import initialise, materialise
 from snt_zoo.networks.supernet import IN_CHANNELS, NetworkConfig, Supernet
 
 
@@ -31,7 +31,7 @@ class DerivedModel(nn.Module):
         """A derived model with fresh weights, drawn from `generator` alone."""
         with torch.device("meta"):
             net = cls(config, genotype)
-        net.to_empty(device="cpu")
+        materialise(net)
         initialise(net, generator=generator)
         return net.placed("cpu")
 

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from snt_zoo.data import Split, batches
 from snt_zoo.errors import DivergenceError
@@ -216,6 +215,8 @@ def count_macs(network: Network | Ensemble) -> int:
 
     Of a supernet those of all its operations, of an ensemble those of all its members.
     """
+    from torch.utils.flop_counter import FlopCounterMode  # here, as it imports triton
+
     if isinstance(network, Ensemble):
         return sum(map(count_macs, network.networks))
     config: NetworkConfig = network.config

@@ -22,17 +22,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from snt_zoo.data import Normalisation
 from snt_zoo.errors import BundleError, ModelFolderError, SntZooError, TensorError
+from snt_zoo.formats.durable import write_files
 from snt_zoo.formats.strict_json import parse_json
 from snt_zoo.formats.tensor_file import Spec, load_tensors, parse_header
 from snt_zoo.networks.derived import DerivedModel
 from snt_zoo.networks.ensemble import Ensemble
 from snt_zoo.networks.evaluate import Model
 from snt_zoo.networks.genotype import Genotype
+from snt_zoo.networks.initialise import materialise
 from snt_zoo.networks.supernet import NetworkConfig
 
 FORMAT = "snt-zoo derived model"
@@ -65,7 +66,7 @@ class LoadedModel:
     licences: dict[str, str] = field(default_factory=dict)
 
     def documents(self) -> dict[str, dict[str, Any]]:
-        """The JSON files of its folder, by name, as `save_model` writes them: nothing else is in them."""
+        """The JSON files of its folder, by name, as `model_files` has them: nothing else is in them."""
         first, *others = self.model.networks if isinstance(self.model, Ensemble) else [self.model]
         config = {
             "format": FORMAT,
@@ -83,58 +84,60 @@ class LoadedModel:
         return {"config.json": config, "genotype.json": first.genotype.to_json()}
 
 
-def save_model(
+def model_files(
     model: Model,
-    folder: Path,
     *,
     class_names: Sequence[str],
     source: str,
     accuracy: Mapping[str, float],
     licences: Mapping[str, str] | None = None,
-) -> None:
-    """Write a network into a folder, which is made if need be.
+) -> dict[str, Any]:
+    """What `write_into` has to write of a network.
 
     Args:
         model: a derived model, or an ensemble, whose first member was derived from `source`.
-        folder: where to.
         class_names: in the order of the outputs.
         source: as of `LoadedModel`.
         accuracy: likewise.
         licences: likewise.
-
-    Raises:
-        ModelFolderError: the folder cannot be written.
     """
     saved = LoadedModel(model, tuple(class_names), source, dict(accuracy), dict(licences or {}))
     state = {name: t.contiguous() for name, t in model.state_dict().items()}
-    write_into(folder, {"model.safetensors": state, **saved.documents()})
+    return {"model.safetensors": state, **saved.documents()}
 
 
 def write_into(folder: Path, files: Mapping[str, Any]) -> None:
-    """Write files into a model's folder, which is made if need be.
+    """Write files into a model's folder, which is made if need be; of a failure nothing is seen there.
 
     Args:
         folder: where to.
-        files: by name: tensors for a `.safetensors`, plain data for a `.json`, else a text.
+        files: by name: tensors for a `.safetensors`, plain data for a `.json`, else a text. Where the last
+            one stands, all do.
 
     Raises:
         ModelFolderError: the folder cannot be written.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, content in files.items():
-            path = folder / name
-            if path.suffix == ".safetensors":
-                save_file(content, path, metadata={"format": "pt"})
-                continue
-            if path.suffix == ".json":
-                content = json_text(content)
-            path.write_text(content, encoding="utf-8")
-    except (OSError, SafetensorError) as error:
-        why = error.strerror if isinstance(error, OSError) else error
+        write_files(folder, {name: _encoded(name, content) for name, content in files.items()})
+    except OSError as error:
         raise ModelFolderError(
-            f"cannot write the model into {folder} ({why}): choose another --out"
+            f"cannot write the model into {folder} ({error.strerror}): make room there, or choose another "
+            "--out"
         ) from error
+
+
+def check_writable(folder: Path) -> None:
+    """Raise `ModelFolderError` unless a model can be written there: asked before a run, not after it."""
+    write_into(folder, {"writable.txt": ""})
+    (folder / "writable.txt").unlink(missing_ok=True)
+
+
+def _encoded(name: str, content: Any) -> bytes:
+    if name.endswith(".safetensors"):
+        return save(content, metadata={"format": "pt"})
+    text = json_text(content) if name.endswith(".json") else str(content)
+    # A name that is no UTF-8 has halves of surrogate pairs: as escapes JSON keeps them.
+    return text.encode("utf-8", "backslashreplace")
 
 
 def json_text(document: Any) -> str:
@@ -143,7 +146,7 @@ def json_text(document: Any) -> str:
 
 
 def load_model(folder: str | Path) -> LoadedModel:
-    """Load what `save_model` wrote.
+    """Load what `model_files` and `write_into` wrote.
 
     Example:
         >>> import snt_zoo
@@ -211,7 +214,7 @@ def _load_weights(model: Model, folder: Path) -> None:
     for name, tensor in tensors.items():
         if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
             raise ModelFolderError(f"{path} holds NaN or infinity in {name}")
-    model.to_empty(device="cpu")
+    materialise(model)
     model.load_state_dict(tensors)
     model.placed("cpu")
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from snt_zoo.data import Normalisation
 from snt_zoo.errors import ConfigError
 from snt_zoo.networks.genotype import Genotype
-from snt_zoo.networks.initialise import initialise
+from snt_zoo.networks.initialise import initialise, materialise
 from snt_zoo.networks.spaces import IN_CHANNELS, Bound, Choice, SearchSpace, get_space
 
 __all__ = ["IN_CHANNELS", "NetworkConfig", "Supernet"]
@@ -128,7 +128,7 @@ class Supernet(nn.Module):
         """
         with torch.device("meta"):
             net = cls(config)
-        net.to_empty(device="cpu")
+        materialise(net)
         initialise(net, generator=generator)
         return net.placed(device)
 

@@ -6,12 +6,31 @@ all of these together and keeps them in order; `hub` speaks to the Hugging Face 
 the half of it that is `household`, is what all this is used through, and `retrieval` finds the nearest.
 """
 
-from snt_zoo.registry.bundle.bundle import Bundle, read_bundle, read_header, write_bundle
-from snt_zoo.registry.bundle.schema import BundleConfig
-from snt_zoo.registry.bundle.weights import as_stored, describe
-from snt_zoo.registry.catalog.filters import Bound, Filter
-from snt_zoo.registry.catalog.records import Record
-from snt_zoo.registry.registry import Registry
+from typing import TYPE_CHECKING
+
+from snt_zoo.exports import exports
+
+if TYPE_CHECKING:
+    from snt_zoo.registry.bundle.bundle import Bundle, read_bundle, read_header, write_bundle
+    from snt_zoo.registry.bundle.schema import BundleConfig
+    from snt_zoo.registry.bundle.weights import as_stored, describe
+    from snt_zoo.registry.catalog.filters import Bound, Filter
+    from snt_zoo.registry.catalog.records import Record
+    from snt_zoo.registry.registry import Registry
+
+_HOMES = {
+    "Bound": "snt_zoo.registry.catalog.filters",
+    "Bundle": "snt_zoo.registry.bundle.bundle",
+    "BundleConfig": "snt_zoo.registry.bundle.schema",
+    "Filter": "snt_zoo.registry.catalog.filters",
+    "Record": "snt_zoo.registry.catalog.records",
+    "Registry": "snt_zoo.registry.registry",
+    "as_stored": "snt_zoo.registry.bundle.weights",
+    "describe": "snt_zoo.registry.bundle.weights",
+    "read_bundle": "snt_zoo.registry.bundle.bundle",
+    "read_header": "snt_zoo.registry.bundle.bundle",
+    "write_bundle": "snt_zoo.registry.bundle.bundle",
+}
 
 __all__ = [
     "Bound",
@@ -26,3 +45,5 @@ __all__ = [
     "read_header",
     "write_bundle",
 ]
+
+__getattr__, __dir__ = exports(__name__, _HOMES)

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from snt_zoo.errors import AlreadyInRegistryError, IntegrityError, ModelFolderError, NotInRegistryError
+from snt_zoo.errors import (
+    AlreadyInRegistryError,
+    HubUnavailableError,
+    IntegrityError,
+    ModelFolderError,
+    NotInRegistryError,
+    warn,
+)
 from snt_zoo.formats.durable import made_whole
 from snt_zoo.networks.model_folder import load_model
 from snt_zoo.networks.trial import check_forward
@@ -59,7 +67,7 @@ def pull_into(
     max_bytes: int = DEFAULT_MAX_BYTES,
     verify_key: Path | None = None,
 ) -> Pulled:
-    """Pull a repository.
+    """Pull a repository; what the registry holds of it needs no network.
 
     Args:
         registry: for a supernet.
@@ -72,14 +80,29 @@ def pull_into(
     Returns:
         What was done. Raises as `fetched`, `Registry.add` and `load_model` do.
     """
+    # Who signed it is not kept.
+    here = None if verify_key is not None else _held(registry, client.place, ref)
+    if here is not None and (ref.commit is not None or client.is_offline):
+        return here
+    try:
+        return _pulled(registry, client, ref, out, max_bytes, verify_key)
+    except HubUnavailableError as error:
+        if here is None or ref.revision is None:
+            raise
+        warn(f"{error}; {ref} is in the registry as it was at an earlier pull")
+        return here
 
+
+def _pulled(
+    registry: Registry, client: HubClient, ref: RepoRef, out: Path | None, max_bytes: int, key: Path | None
+) -> Pulled:
     def known(id: str, digest: str) -> bool:
         try:
             return registry.show(id).digest == digest
         except NotInRegistryError:
             return False
 
-    with fetched(client, ref, max_bytes=max_bytes, known=known, verify_key=verify_key) as got:
+    with fetched(client, ref, max_bytes=max_bytes, known=known, verify_key=key) as got:
         if got.kind == "model":
             target = out or MODELS / ref.repo.partition("/")[2]
             _place_model(got, target)
@@ -99,6 +122,24 @@ def pull_into(
         Origins(registry.home).put(got.id, Origin.now(client.place, got.repo, got.commit, ref.revision))
         path = registry.show(got.id).path
     return Pulled(got.kind, got.id, path, got.repo, got.commit, ref.revision, added)
+
+
+def _held(registry: Registry, place: str, ref: RepoRef) -> Pulled | None:
+    """The supernet that was pulled by that revision and is still here; a commit is the same everywhere.
+
+    The cache of downloads may be gone, or hold only what told that the supernet is here.
+    """
+    for id, origin in Origins(registry.home).all().items():
+        if ref.commit is not None:
+            is_it = origin.commit == ref.commit
+        else:
+            is_it = (origin.revision, origin.endpoint) == (ref.revision, place)
+        if origin.repo != ref.repo or not is_it:
+            continue
+        with contextlib.suppress(NotInRegistryError):
+            path = registry.show(id).path
+            return Pulled("supernet", id, path, ref.repo, origin.commit, ref.revision, False)
+    return None
 
 
 def _place_model(got: Fetched, target: Path) -> None:

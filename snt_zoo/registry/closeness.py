@@ -7,6 +7,7 @@ compared with a linear probe on the backbone, which has seen the same.
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Sequence
 from dataclasses import replace
@@ -15,7 +16,7 @@ import torch
 
 from snt_zoo.encoders.probe import Probe
 from snt_zoo.encoders.target import Target
-from snt_zoo.errors import BundleError, DivergenceError, NotInRegistryError
+from snt_zoo.errors import DivergenceError, NotInRegistryError, leaving_out
 from snt_zoo.networks.head import begin_on, quick_norms
 from snt_zoo.registry.registry import Registry
 from snt_zoo.registry.retrieval import Match
@@ -45,9 +46,10 @@ def with_heads(
     def measured(match: Match) -> Match:
         if match.id not in here:
             return match
-        try:
+        source = None
+        with leaving_out(match.id), contextlib.suppress(NotInRegistryError):  # removed since it was found
             source = registry.get(match.id).supernet
-        except (NotInRegistryError, BundleError):  # removed since it was found, or spoilt (`verify` says so)
+        if source is None:
             return match
         network = source.with_head(data.num_classes, generator=torch.Generator().manual_seed(0))
         try:

@@ -7,23 +7,25 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from snt_zoo.encoders.embedding import DatasetEncoder
 from snt_zoo.errors import BundleError, NotInRegistryError, RegistryError
-from snt_zoo.registry.bundle.bundle import copy_bundle
 from snt_zoo.registry.catalog.aliases import Aliases
 from snt_zoo.registry.catalog.catalog import Catalog
 from snt_zoo.registry.catalog.limits import Usage, usage
 from snt_zoo.registry.catalog.lineage import Lineage, lineage
 from snt_zoo.registry.catalog.naming import resolve, resolve_version
 from snt_zoo.registry.catalog.records import Record
-from snt_zoo.registry.index.nearest import NearestBundles
 from snt_zoo.registry.store.store import Store
 from snt_zoo.registry.upkeep.collecting import Collected, collect
 from snt_zoo.registry.upkeep.intake import Intake
-from snt_zoo.registry.upkeep.verification import Verification, verify
+
+if TYPE_CHECKING:
+    from snt_zoo.encoders.embedding import DatasetEncoder
+    from snt_zoo.registry.index.nearest import NearestBundles
+    from snt_zoo.registry.upkeep.verification import Verification
 
 _Read = TypeVar("_Read")
 
@@ -35,9 +37,16 @@ class Household:
         self._store = store
         self._catalog = catalog
         self._intake = Intake(store, catalog, encoder)
-        self._nearest = NearestBundles(catalog.database, store.root / "index")
         self.encoder = encoder
         self.aliases = Aliases(catalog.database)
+
+    @cached_property
+    def _nearest(self) -> NearestBundles:
+        from snt_zoo.registry.index.nearest import (
+            NearestBundles,  # here, as a list of supernets needs no faiss
+        )
+
+        return NearestBundles(self._catalog.database, self.home / "index")
 
     @property
     def home(self) -> Path:
@@ -89,6 +98,8 @@ class Household:
             NotInRegistryError: there is no such bundle.
             DamagedCatalogError: see `rescue`.
         """
+        from snt_zoo.registry.upkeep.verification import verify
+
         if id is not None:
             self.show(id)
         return verify(self._intake, self._nearest, id, repair=repair, on_bundle=on_bundle)
@@ -100,6 +111,8 @@ class Household:
 
     def checkout(self, id: str, folder: str | os.PathLike[str]) -> Path:
         """Copy a bundle into a folder of its own, from which `add` takes it; see `copy_bundle`."""
+        from snt_zoo.registry.bundle.bundle import copy_bundle
+
         return self._read(id, lambda record: copy_bundle(record.path, Path(folder), digest=record.digest))
 
     def usage(self) -> Usage:

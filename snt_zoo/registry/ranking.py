@@ -6,7 +6,9 @@ away or one of many of its owner must not change how the others are ranked, nor 
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -15,7 +17,7 @@ from snt_zoo.encoders.distances import DatasetDistance, Source
 from snt_zoo.encoders.sketch import Sketch
 from snt_zoo.encoders.target import Target
 from snt_zoo.encoders.transport.coupling import ClassMatch
-from snt_zoo.errors import BundleError, DatasetError, NotInRegistryError
+from snt_zoo.errors import BundleError, DatasetError, NotInRegistryError, leaving_out
 from snt_zoo.networks.supernet import Supernet
 from snt_zoo.registry.catalog.filters import Filter
 from snt_zoo.registry.catalog.records import Record
@@ -37,13 +39,14 @@ class Candidate(NamedTuple):
     shelf: Registry | HubCache
 
     def sketches(self) -> tuple[Sketch, ...]:
-        """None if it was removed since it was found, or spoilt (`verify` says so): one must not stop all."""
-        try:
+        """None if it was removed since it was found, or cannot be read: one must not stop all."""
+        found: tuple[Sketch, ...] = ()
+        with leaving_out(self.record.id), contextlib.suppress(NotInRegistryError):
             if isinstance(self.shelf, Registry):
-                return self.shelf.sketches(self.record.id)
-            return self.shelf.sketches(self.record.digest)
-        except (NotInRegistryError, BundleError):
-            return ()
+                found = self.shelf.sketches(self.record.id)
+            else:
+                found = self.shelf.sketches(self.record.digest)
+        return found
 
     def licences(self) -> tuple[str, ...]:
         """Its own, then those of the datasets that it was trained on, each once."""
@@ -138,6 +141,8 @@ def nearest_sources(target: Target, found: Iterable[Candidate], measure: Dataset
             measured = list(itertools.islice(answers, len(each)))
             number = min(range(len(each)), key=lambda i: measured[i].distance)
             one = measured[number]
+            if math.isnan(one.distance):  # it was left out
+                continue
             matches = None if one.transport is None else one.transport.matches
             best.append(
                 Nearest(candidate, number, each[number].sketch.name, one.distance, one.level, matches)

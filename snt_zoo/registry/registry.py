@@ -11,23 +11,25 @@ from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import platformdirs
 
 from snt_zoo.encoders.embedding import MOMENTS, DatasetEncoder
-from snt_zoo.encoders.sketch import Sketch
-from snt_zoo.errors import RegistryError
-from snt_zoo.registry.bundle.bundle import Bundle, read_bundle, read_header
+from snt_zoo.errors import RegistryError, first_line
 from snt_zoo.registry.catalog.aliases import check_alias, check_tags
 from snt_zoo.registry.catalog.filters import Filter, fits_word
 from snt_zoo.registry.catalog.records import Record
 from snt_zoo.registry.catalog.vectors import Maker, embeddings
 from snt_zoo.registry.household import Household
-from snt_zoo.registry.upkeep.inspection import Problem
 from snt_zoo.registry.upkeep.intake import Label
 from snt_zoo.registry.upkeep.opening import CATALOG, open_home
 from snt_zoo.registry.upkeep.rescue import save_tags, set_catalog_aside
-from snt_zoo.registry.upkeep.verification import Verification
+
+if TYPE_CHECKING:
+    from snt_zoo.encoders.sketch import Sketch
+    from snt_zoo.registry.bundle.bundle import Bundle
+    from snt_zoo.registry.upkeep.verification import Verification
 
 __all__ = ["Record", "Registry"]
 
@@ -69,9 +71,19 @@ class Registry(Household):
 
     @staticmethod
     def place(home: str | os.PathLike[str] | None = None) -> Path:
-        """The folder that `open` would open."""
-        chosen = home or os.environ.get(HOME_VARIABLE) or platformdirs.user_data_dir("snt-zoo", False)
-        return Path(chosen).expanduser().absolute()
+        """The folder that `open` would open.
+
+        Raises:
+            RegistryError: none was named, and the user has no home.
+        """
+        chosen = home or os.environ.get(HOME_VARIABLE)
+        try:
+            return Path(chosen or platformdirs.user_data_dir("snt-zoo", False)).expanduser().absolute()
+        except (RuntimeError, OSError) as error:  # no HOME, and no entry for the user; no working directory
+            raise RegistryError(
+                f"there is no place for the registry ({first_line(error)}): set {HOME_VARIABLE} to a folder "
+                "that you may write to"
+            ) from error
 
     @classmethod
     def rescue(
@@ -82,6 +94,9 @@ class Registry(Household):
         Aliases with their history, tags, the limit and the memory of starters are taken from the
         damaged catalog and from backups, as far as they can be read.
         """
+        from snt_zoo.registry.upkeep.inspection import Problem
+        from snt_zoo.registry.upkeep.verification import Verification
+
         away = set_catalog_aside(cls.place(home))
         registry = cls.open(home, encoder=encoder)
         found = registry.verify(repair=True)
@@ -130,7 +145,8 @@ class Registry(Household):
             folders: of the bundles; if all were seeded before, only their manifests are read.
 
         Returns:
-            How many were added; one that is there already is not. Raises otherwise as `add` does.
+            How many were added; one that is there already is not, nor one that is spoilt. Raises otherwise
+            as `add` does.
         """
         return self._intake.seed(map(Path, folders))
 
@@ -176,10 +192,14 @@ class Registry(Household):
             NotInRegistryError: it is not there.
             BundleError: its files were changed or are gone; remove it and add it again.
         """
+        from snt_zoo.registry.bundle.bundle import read_bundle
+
         return self._read(id, lambda record: read_bundle(record.path, known=record.digest))
 
     def sketches(self, id: str) -> tuple[Sketch, ...]:
         """The sketches of a bundle, without its weights; raises as `get` does."""
+        from snt_zoo.registry.bundle.bundle import read_header
+
         return self._read(id, lambda record: read_header(record.path, known=record.digest)[1])
 
     def remove(self, id: str) -> None:

@@ -177,6 +177,10 @@ def retrieve(
     found = shortlist(registry, target, max(k, SHORTLIST), where=where or Filter(), hub=hub)
     listed = time.perf_counter()
     ranking = ranked(nearest_sources(target, found, measure), rounding=measure.rounding)[:k]
+    if found and not ranking:
+        raise NoMatchError(
+            f"none of the {len(found)} nearest supernets can be read: run `snt-zoo verify --repair`"
+        )
     if not ranking:
         _explain(registry.count() + (0 if hub is None else len(hub.list())))
     matches = tuple(_match(one, target.sketch) for one in ranking)

@@ -3,12 +3,15 @@
 The new one is written beside the old, forced to the disk and then renamed over it: whenever the process
 dies or the power fails, one of the two is there and whole.
 
-Tensors go in as they are; everything else (counters, history, settings) as JSON in the file's metadata.
-No pickle: a checkpoint can be opened without running code.
+Tensors go in as they are; everything else (counters, history, settings) as JSON in the file's metadata,
+with a digest of both: a run does not go on from what a disk has spoilt. No pickle: a checkpoint can be opened
+without running code.
 """
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,11 +22,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from snt_zoo.errors import ResumeError
+from snt_zoo.errors import ResumeError, UnwritableError, first_line
 from snt_zoo.formats.durable import sync_file, sync_folder
 
 CHECKPOINT = "checkpoint.safetensors"
-FORMAT = 3  # what finished stages found is typed
+FORMAT = 4  # has a digest
+_DAMAGE = (SafetensorError, LookupError, TypeError, ValueError, AttributeError, RecursionError, OSError)
 PARTIAL = f".{CHECKPOINT}.partial"
 """What a process that was killed while it wrote may leave; the next checkpoint replaces it."""
 
@@ -35,21 +39,32 @@ def save_checkpoint(folder: Path, tensors: Mapping[str, Tensor], meta: Mapping[s
         folder: made if it is not there.
         tensors: state by name.
         meta: JSON-ready data.
+
+    Raises:
+        UnwritableError: the disk is full, or may not be written to; the checkpoint before stays.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     partial = folder / PARTIAL
     # Clones: safetensors refuses tensors that share memory, and strided ones.
     plain = {
         name: t.detach().cpu().clone(memory_format=torch.contiguous_format) for name, t in tensors.items()
     }
     try:
-        save_file(plain, partial, metadata={"run": json.dumps({**meta, "format": FORMAT})})
+        folder.mkdir(parents=True, exist_ok=True)
+        run = json.dumps({**meta, "format": FORMAT})
+        save_file(plain, partial, metadata={"run": run, "sha256": _digest(plain, run)})
         sync_file(partial)
         partial.replace(folder / CHECKPOINT)
+        sync_folder(folder, files=False)
+    except (OSError, SafetensorError) as error:
+        _forget(partial)
+        why = error.strerror if isinstance(error, OSError) and error.strerror else first_line(error)
+        then = "go on with --resume" if (folder / CHECKPOINT).is_file() else "start again"
+        raise UnwritableError(
+            f"cannot write the checkpoint in {folder} ({why}): make room, then {then}"
+        ) from error
     except BaseException:
-        partial.unlink(missing_ok=True)
+        _forget(partial)
         raise
-    sync_folder(folder, files=False)
 
 
 def load_checkpoint(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -69,10 +84,21 @@ def load_checkpoint(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
                     f"the checkpoint {path} was written by another version of snt-zoo: go on with that one, "
                     "or leave out --resume and choose another --out"
                 )
-            return {name: file.get_tensor(name) for name in file.keys()}, meta  # noqa: SIM118
-    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            if _digest(tensors, file.metadata()["run"]) != file.metadata()["sha256"]:
+                raise ValueError("its content is not the one that was written")
+            return tensors, meta
+    except (
+        SafetensorError,
+        LookupError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        RecursionError,
+        OSError,
+    ) as error:
         raise ResumeError(
-            f"the checkpoint {path} cannot be read ({error}): delete it and start again"
+            f"the checkpoint {path} cannot be read ({first_line(error)}): delete it and start again"
         ) from error
 
 
@@ -80,6 +106,20 @@ def remove_checkpoint(folder: Path) -> None:
     """The run is over: its checkpoint is no longer needed."""
     for name in (CHECKPOINT, PARTIAL):
         (folder / name).unlink(missing_ok=True)
+
+
+def _digest(tensors: Mapping[str, Tensor], run: str) -> str:
+    """Sha256 of everything that a checkpoint holds, hex."""
+    digest = hashlib.sha256(run.encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _forget(partial: Path) -> None:
+    with contextlib.suppress(OSError):
+        partial.unlink(missing_ok=True)
 
 
 def nest(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

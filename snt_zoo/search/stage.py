@@ -151,7 +151,7 @@ class _Training:
         def before_step() -> float:
             self._between_steps()
             now = progress()
-            if halfway is None or state.halfway or now < 0.5:
+            if halfway is None or state.halfway or not 0.5 <= now < 1:
                 return now
             state.halfway = True
             halfway(state.best)

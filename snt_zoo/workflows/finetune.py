@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
@@ -10,12 +11,16 @@ from typing import Any
 
 from snt_zoo.data import ImageDataset
 from snt_zoo.encoders.target import Target
-from snt_zoo.errors import NoMatchError
+from snt_zoo.encoders.transport.solver import load_meanwhile
+from snt_zoo.errors import ModelFolderError, NoMatchError, leaving_out
 from snt_zoo.networks.bounds import Limits
 from snt_zoo.networks.device import resolve_device
 from snt_zoo.networks.distributed import Team
+from snt_zoo.networks.model_folder import check_writable
 from snt_zoo.networks.supernet import NetworkConfig
+from snt_zoo.registry.bundle.bundle import Bundle
 from snt_zoo.registry.catalog.filters import Filter
+from snt_zoo.registry.catalog.records import Record
 from snt_zoo.registry.hub.cache import HubCache
 from snt_zoo.registry.retrieval import Match, retrieve
 from snt_zoo.search.adapting.candidates import SCRATCH, Candidate
@@ -121,17 +126,26 @@ def finetune(
         timer=timer,
     )
     resolve_device(device)  # what is wrong is said before the probe takes its time
-    target = Target.of(data) if source == AUTO else None
-    if target is not None:
+    if source == AUTO:
+        load_meanwhile()
+    target = Target.of(data) if source == AUTO or floor else None
+    sketched = timer() - began
+    if source == AUTO:
+        assert target is not None
         chosen = _nearest(zoo, target, Filter(licence=licence, exclude=tuple(exclude)), hub=hub)
     else:
         chosen = [SCRATCH if source == SCRATCH else id_of(zoo, source, hub=hub)]
     candidates = _candidates(zoo, chosen, recipe or {})
-    probe = _floor(target or Target.of(data), options) if floor else None
+    if options.folder is not None and Team.current().first:
+        check_writable(options.folder)
+    probe = _floor(target, sketched, options) if floor and target is not None else None
     options = replace(options, spent=timer() - began)
     result = adapt(data, candidates, options, floor=probe, on_source=on_source)
     if options.folder is not None and Team.current().first:
-        result.save(options.folder)
+        try:
+            result.save(options.folder)
+        except ModelFolderError as error:
+            raise ModelFolderError(f"{error}; the run is kept, and --resume ends it") from error
         remove_checkpoint(options.folder)
     return result
 
@@ -142,10 +156,14 @@ def _nearest(zoo: Shelves, target: Target, where: Filter, *, hub: bool) -> list[
     check_excluded(zoo, where.exclude, shelf)
     ranking = retrieve(zoo.registry, target, k=RANKED, where=where, hub=shelf)
     generalists = _generalists(zoo, target, ranking, where, shelf)
-    found: dict[str, Match] = {}
-    for match in (*ranking[:CANDIDATES], *generalists):
-        found.setdefault(match.id, match)  # of two on the Hub whose ids are alike the nearer one is pulled
-    return [id_of(zoo, match) for match in found.values()]
+    found = {(match.id, match.repo): match for match in (*ranking[:CANDIDATES], *generalists)}
+    ids: list[str] = []
+    for match in found.values():
+        with leaving_out(match.repo or match.id):  # as one that is gone from the Hub since the last sync
+            ids.append(id_of(zoo, match))
+    if not ids:
+        raise NoMatchError(f"none of the {len(found)} nearest supernets can be had: see the warnings above")
+    return ids
 
 
 def _generalists(
@@ -164,27 +182,34 @@ def _generalists(
 
 
 def _candidates(zoo: Shelves, ids: Sequence[str], recipe: Mapping[str, Any]) -> list[Candidate]:
-    """The supernets of some ids, or fresh weights, each with its recipe."""
-    records = zoo.registry.records(ids)
-    found = []
+    """The supernets of some ids, or fresh weights, each with its recipe; of several those that load."""
+    if ids == [SCRATCH]:
+        return [Candidate.of(SCRATCH, STARTER_NETWORK, recipe)]
+    sources: list[tuple[Record, Bundle]] = []
     for id in ids:
-        if id == SCRATCH:
-            found.append(Candidate.of(SCRATCH, STARTER_NETWORK, recipe))
-            continue
-        record = records[id]
-        bundle = zoo.registry.get(id)
-        made = Candidate.of(id, bundle.supernet, recipe, breadth=len(record.sources), macs=record.macs)
-        licences = {id: record.licence, **bundle.config.source_licences}
-        found.append(replace(made, licences=licences))
-    return found
+        with leaving_out(id) if len(ids) > 1 else contextlib.nullcontext():
+            sources.append((zoo.registry.show(id), zoo.registry.get(id)))
+    if not sources:
+        raise NoMatchError(
+            f"none of the {len(ids)} nearest supernets can be read: run `snt-zoo verify --repair`"
+        )
+    return [
+        replace(
+            Candidate.of(record.id, bundle.supernet, recipe, breadth=len(record.sources), macs=record.macs),
+            licences={record.id: record.licence, **bundle.config.source_licences},
+        )
+        for record, bundle in sources
+    ]
 
 
-def _floor(target: Target, options: RunOptions) -> Floor:
+def _floor(target: Target, sketched: float, options: RunOptions) -> Floor:
+    """The floor of a run, for a target that was sketched in so many seconds."""
     # A run that must repeat has no limit in time, and several processes must come to the same probe.
     seconds = options.budget.seconds
     return Floor(
         target,
         seconds=None if seconds is None or Team.current().size > 1 else FLOOR_SHARE * seconds,
+        pace=0.0 if target.sample is None else sketched / max(len(target.sample.indices), 1),
         limits=options.limits,
         seed=options.seed,
         timer=options.timer,

@@ -16,11 +16,12 @@ from snt_zoo.data.joining import join
 from snt_zoo.encoders.backbone import DEFAULT_BACKBONE
 from snt_zoo.encoders.embedding import MOMENTS
 from snt_zoo.encoders.sketch import Sketch, sketch
+from snt_zoo.errors import BundleError
 from snt_zoo.networks.bounds import Limits
 from snt_zoo.networks.distributed import Team
 from snt_zoo.networks.starting import check_space, starting_supernet
 from snt_zoo.networks.supernet import NetworkConfig, Supernet
-from snt_zoo.registry.bundle.bundle import read_bundle, write_bundle
+from snt_zoo.registry.bundle.bundle import check_target, read_bundle, write_bundle
 from snt_zoo.registry.bundle.schema import BundleConfig
 from snt_zoo.registry.bundle.weights import DtypeName, as_stored, describe
 from snt_zoo.search.budget import Budget
@@ -172,8 +173,10 @@ def pretrain(
         dtype=dtype,
         init=init,
     )
-    # What the format refuses shows now, not after the training.
+    # What the format refuses shows now, not after the training; so does where nothing can be written.
     config_of(untrained(data, start, options, recipe=chosen))
+    if Team.current().first:
+        check_target(out)
     trained = train(data, start, options, start_name=init or "scratch", recipe=chosen)
     trained = _as_stored(trained, data, dtype)
     config = config_of(trained)
@@ -209,7 +212,10 @@ def _written(
     """The id of the bundle, which the first of several processes writes; nothing in the others."""
     if not Team.current().first:
         return ""
-    write_bundle(out, supernet=trained.supernet, config=config, sketches=sketches)
+    try:
+        write_bundle(out, supernet=trained.supernet, config=config, sketches=sketches)
+    except BundleError as error:
+        raise BundleError(f"{error}; the run is kept in {working}, and --resume ends it") from error
     remove_checkpoint(working)
     if working.is_dir():
         working.rmdir()

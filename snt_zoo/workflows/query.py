@@ -12,6 +12,7 @@ from snt_zoo.encoders.distances import DatasetDistance
 from snt_zoo.encoders.probe import fit_probe
 from snt_zoo.encoders.sketch import Sketch
 from snt_zoo.encoders.target import Target
+from snt_zoo.encoders.transport.solver import load_meanwhile
 from snt_zoo.registry.catalog.filters import Filter
 from snt_zoo.registry.closeness import any_close, with_heads
 from snt_zoo.registry.retrieval import DEFAULT_DISTANCE, QueryResult, retrieve
@@ -69,6 +70,7 @@ def query(
         space=space, max_params=max_params, max_macs=max_macs, licence=licence, exclude=tuple(exclude)
     )
     on_stage("sketch")
+    load_meanwhile()
     start = time.perf_counter()
     target = Target.of(data, backbone)
     sketched = {} if target.data is None else {"sketch": time.perf_counter() - start}

@@ -17,6 +17,7 @@ from snt_zoo.errors import ConfigError
 NAMES = [
     "config", "manifest", "safetensors", "sketches", "npz", "images", "bundle_config", "bundle_model",
     "bundle_sketches", "bundle_card", "model_config", "model_genotype", "model_model",
+    "checkpoint", "full_disk",
 ]  # fmt: skip
 
 
@@ -39,7 +40,7 @@ def test_every_parser_is_tried(targets: dict[str, Target]) -> None:
 @pytest.mark.filterwarnings("ignore")  # of Pillow, for every damaged file
 def test_spoilt_files_are_refused_as_they_should_be(targets: dict[str, Target], name: str) -> None:
     probe = prober(targets[name])
-    size = 12 if name.startswith(("bundle", "model")) else 80
+    size = 12 if name.startswith(("bundle", "model", "full")) else 80
     probe.batch(7, size=size)
     assert probe.counts[0] == size
     if name not in ("bundle_card", "manifest"):

@@ -57,7 +57,7 @@ def _apart(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 @pytest.fixture(scope="package", autouse=True)
 def _no_starter_zoo() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("snt_zoo.zoo.starter_bundles", list)
+        patch.setattr("snt_zoo.registry.starter.starter_bundles", list)
         yield
 
 

@@ -1,8 +1,8 @@
 """The command as it is, but for the starter zoo, which would be copied into the registry first."""
 
-import snt_zoo.zoo
+import snt_zoo.registry.starter
 from snt_zoo.cli.main import main
 
 if __name__ == "__main__":
-    snt_zoo.zoo.starter_bundles = list  # type: ignore[assignment]
+    snt_zoo.registry.starter.starter_bundles = list  # type: ignore[assignment]
     main(prog_name="snt-zoo")

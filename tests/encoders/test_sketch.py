@@ -9,9 +9,10 @@ from safetensors.torch import save
 
 from snt_zoo.data import ImageDataset, Split
 from snt_zoo.data.stores import ArrayStore
+from snt_zoo.encoders.bounds import SIZE_LIMIT
 from snt_zoo.encoders.embedding import embed
 from snt_zoo.encoders.projection import project
-from snt_zoo.encoders.sketch import COVARIANCE_DIM, SIZE_LIMIT, Sketch, sketch
+from snt_zoo.encoders.sketch import COVARIANCE_DIM, Sketch, sketch
 from tests.encoders.making import cheap_backbone, relabelled
 from tests.encoders.test_shrinkage import oas_by_hand
 from tests.encoders.test_sketch_format import equal

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -11,8 +12,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import snt_zoo
+from benchmarks.limits import files_of_at_most, read_only
 from snt_zoo.data import ImageDataset
 from snt_zoo.errors import ModelFolderError
+from snt_zoo.networks.model_folder import check_writable, model_files, write_into
 from snt_zoo.search.budget import Budget
 from tests.conftest import TINY, MakeSupernet
 from tests.search.runs import finetune
@@ -94,3 +97,42 @@ def test_a_foreign_or_damaged_description_is_refused(saved: Path, tmp_path: Path
     (saved / "genotype.json").write_text("{}")
     with pytest.raises(ModelFolderError, match="genotype must be"):
         snt_zoo.load_model(saved)
+
+
+def test_a_class_name_or_a_folder_that_is_no_utf8_loses_no_model(
+    tmp_path: Path, make_supernet: MakeSupernet, few_digits: ImageDataset
+) -> None:
+    names = ("caf\udce9", "\ud83d", "中文", "a\nb", *few_digits.class_names[4:])
+    data = dataclasses.replace(few_digits, class_names=names)
+    for out in (tmp_path / "caf\udce9", tmp_path / "plain", tmp_path / "neu" / "中"):
+        result = finetune(data, make_supernet(TINY["nas_bench_201"]), budget=Budget(epochs=1), folder=out)
+        result.save(out)
+        assert snt_zoo.load_model(out).class_names == names
+        assert json.loads((out / "report.json").read_bytes())["class_names"] == list(names)
+        (out / "report.html").read_text("utf-8")
+
+
+def test_what_cannot_be_written_is_told_before_a_run(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "closed").mkdir()
+    for name in ("file", "file/below", "x" * 256, "nul\0"):
+        with pytest.raises((ModelFolderError, ValueError)):
+            check_writable(tmp_path / name)
+    with (
+        read_only(tmp_path / "closed"),
+        pytest.raises(ModelFolderError, match=r"Permission denied.*another --out"),
+    ):
+        check_writable(tmp_path / "closed" / "new")
+    with files_of_at_most(0):
+        check_writable(tmp_path / "new")  # whether there is room shows later
+    assert list((tmp_path / "new").iterdir()) == []
+
+
+def test_a_full_disk_leaves_no_half_model(saved: Path) -> None:
+    loaded = snt_zoo.load_model(saved)
+    before = {path.name: path.read_bytes() for path in saved.iterdir()}
+    files = model_files(loaded.model, class_names=["x"] * 10, source="scratch", accuracy={})
+    for room in (10, 1000, len(before["model.safetensors"]) - 1):
+        with files_of_at_most(room), pytest.raises(ModelFolderError, match=r"File too large\): make room"):
+            write_into(saved, files)
+        assert {path.name: path.read_bytes() for path in saved.iterdir()} == before

@@ -11,14 +11,22 @@ import torch
 
 import snt_zoo
 from snt_zoo.data import ImageDataset
-from snt_zoo.errors import ConfigError, HubError, NonFiniteError, SntZooError
+from snt_zoo.errors import (
+    ConfigError,
+    HubError,
+    HubUnavailableError,
+    NonFiniteError,
+    SntZooError,
+    SntZooWarning,
+)
 from snt_zoo.networks.derived import DerivedModel
-from snt_zoo.networks.model_folder import save_model
+from snt_zoo.networks.model_folder import model_files, write_into
 from snt_zoo.networks.supernet import Supernet
+from snt_zoo.registry.hub.client import HubClient
 from snt_zoo.search.budget import Budget
 from tests.conftest import TINY
 from tests.registry.conftest import Zoos
-from tests.registry.hub.repositories import MODEL, REPO, Files
+from tests.registry.hub.repositories import MODEL, REPO, Files, unreachable
 from tests.registry.hub.state import Hub
 from tests.search.runs import finetune
 
@@ -56,11 +64,11 @@ def test_a_hostile_derived_model_is_refused(hub: Hub, zoo: Zoos, uploaded: Files
 def test_a_derived_model_whose_weights_overflow_is_not_taken_in(hub: Hub, zoo: Zoos, tmp_path: Path) -> None:
     net = DerivedModel.inherit(Supernet.create(TINY["darts"], generator=torch.Generator().manual_seed(0)))
     names = [str(label) for label in range(10)]
-    save_model(net, tmp_path / "model", class_names=names, source="scratch", accuracy={})
+    write_into(tmp_path / "model", model_files(net, class_names=names, source="scratch", accuracy={}))
     zoo().push(tmp_path / "model", "alice/model")
     with torch.no_grad():
         net.head.weight.fill_(3e38)
-    save_model(net, tmp_path / "spoilt", class_names=names, source="scratch", accuracy={})
+    write_into(tmp_path / "spoilt", model_files(net, class_names=names, source="scratch", accuracy={}))
     with pytest.raises(NonFiniteError, match="overflow"):
         zoo().push(tmp_path / "spoilt", "alice/model")
     files = hub.files("alice/model")
@@ -103,3 +111,35 @@ def test_a_derived_model_goes_and_comes_back_without_the_zoo(
         zoo(machine="there").pull("alice/digits", out=tmp_path / "mine")
     with pytest.raises(HubError, match="derived model, not a supernet"):
         zoo().finetune("alice/digits", few_digits, epochs=1)
+
+
+@pytest.mark.parametrize("revision", ["v1", "main", "COMMIT", None])
+def test_what_the_registry_holds_needs_no_network(
+    hub: Hub, zoo: Zoos, good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, revision: str | None
+) -> None:
+    """Also where the cache of downloads is gone, or never held it."""
+    commit = zoo(machine="theirs").push(good, REPO, tag="v1").commit
+    ref = REPO if revision is None else f"{REPO}@{commit if revision == 'COMMIT' else revision}"
+    home = zoo()
+    first = home.pull(ref)
+    away = unreachable(home, tmp_path / "empty")
+    if revision == "COMMIT":
+        assert away.pull(ref).id == first.id
+    elif revision is not None:
+        away.hub.endpoint = home.hub.endpoint  # the same Hub, which cannot be reached now
+        monkeypatch.setattr(HubClient, "state", _unreachable)
+        with pytest.warns(SntZooWarning, match=f"{ref} is in the registry as it was"):
+            assert away.pull(ref).id == first.id
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(HubClient, "state", _unreachable)
+    offline = snt_zoo.Zoo(home.registry, hub=HubClient(endpoint=hub.url, token=None, cache=tmp_path / "none"))
+    again = offline.pull(ref)
+    assert (again.id, again.commit, again.added, again.out) == (first.id, commit, False, first.out)
+    assert first.id is not None
+    home.remove(first.id)
+    with pytest.raises(HubUnavailableError):
+        offline.pull(ref)
+
+
+def _unreachable(*_: object, **__: object) -> None:
+    raise HubUnavailableError("no network")

@@ -1,16 +1,23 @@
 from __future__ import annotations
 
+import contextlib
+import shutil
+import sqlite3
+from contextlib import closing
 from dataclasses import FrozenInstanceError
 from pathlib import Path
 
 import pytest
 import torch
 
+from benchmarks.limits import read_only
 from snt_zoo.encoders.embedding import DatasetEncoder
-from snt_zoo.errors import NotInRegistryError, RegistryError
+from snt_zoo.encoders.target import Target
+from snt_zoo.errors import NotInRegistryError, ReadOnlyRegistryError, RegistryError
 from snt_zoo.registry import Registry, read_bundle
 from snt_zoo.registry.catalog.vectors import Maker
-from tests.registry.making import BACKBONE, make_bundle, sketch, snapshot
+from snt_zoo.registry.retrieval import retrieve
+from tests.registry.making import BACKBONE, copy_home, make_bundle, sketch, snapshot
 
 
 def test_add_show_get_sketches_remove(good: Path, registry: Registry) -> None:
@@ -97,3 +104,86 @@ def test_the_catalog_is_rebuilt_from_the_store(starters: list[Path], registry: R
     after = snapshot(again)
     assert (after["files"], after["search"]) == (before["files"], before["search"])
     assert [r.id for r in after["list"]] == [r.id for r in before["list"]]
+
+
+@pytest.mark.parametrize("variables", [{}, {"HOME": None}])
+def test_a_user_without_a_home_is_told_which_variable_to_set(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str | None]
+) -> None:
+    for name in ("SNT_ZOO_HOME", "XDG_DATA_HOME", *variables):
+        monkeypatch.delenv(name, raising=False)
+
+    def nobody(self: Path) -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "expanduser", nobody)
+    with pytest.raises(RegistryError, match=r"no place for the registry .*: set SNT_ZOO_HOME"):
+        Registry.open()
+
+
+def test_a_home_that_cannot_be_made_is_told_with_the_variable(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "closed").mkdir()
+    with pytest.raises(RegistryError, match="set SNT_ZOO_HOME"):
+        Registry.open(tmp_path / "file" / "home")
+    with read_only(tmp_path / "closed"):
+        for home in (tmp_path / "closed", tmp_path / "closed" / "home"):
+            with pytest.raises(ReadOnlyRegistryError, match="set SNT_ZOO_HOME"):
+                Registry.open(home)
+
+
+@pytest.mark.parametrize("left", [False, True], ids=["closed", "left with a WAL"])
+@pytest.mark.parametrize("missing", [(), ("incoming", "lock"), ("index",)])
+def test_a_registry_that_may_only_be_read(
+    registry: Registry, shapes: str, good: Path, tmp_path: Path, left: bool, missing: tuple[str, ...]
+) -> None:
+    before, nearest = registry.list(), registry.search(sketch(), 9)
+    home = registry.home
+    if left:  # as of a process that was killed: the last change is in the WAL alone
+        with closing(sqlite3.connect(home / "catalog.sqlite")) as connection:
+            connection.execute("INSERT INTO tags VALUES (?, 'late')", (shapes,))
+            connection.commit()
+            home = copy_home(home, tmp_path / "copy")
+            assert (home / "catalog.sqlite-wal").stat().st_size
+        (home / "catalog.sqlite-shm").unlink()
+    for name in missing:
+        path = home / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    files = {path: path.read_bytes() for path in home.rglob("*") if path.is_file()}
+    with read_only(home):
+        again = Registry.open(home)
+        assert [r.id for r in again.list()] == [r.id for r in before]
+        assert ("late" in again.show(shapes).tags) == left
+        assert again.get(shapes).id == shapes and again.sketches(shapes) and again.show(shapes).config
+        assert again.search(sketch(), 9) == nearest
+        assert len(retrieve(again, Target(sketch()), k=9)) == 3
+        assert again.verify().problems == () and again.usage().bytes and again.lineage(shapes)
+        for change in (
+            lambda: again.remove(shapes), lambda: again.tag(shapes, add=["x"]),
+            lambda: again.set_limit(10**9),
+            lambda: again.add(good), lambda: again.verify(repair=True) if left else again.gc(),
+        ):  # fmt: skip
+            with contextlib.suppress(ReadOnlyRegistryError):
+                change()
+                assert left  # nothing was to be repaired
+    assert {path: path.read_bytes() for path in home.rglob("*") if path.is_file()} == files
+    again.tag(shapes, add=["x"])  # as soon as it may be
+    assert "x" in Registry.open(home).show(shapes).tags
+
+
+def test_an_index_that_may_not_be_written_stays_in_memory(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nearest = registry.search(sketch(), 9)
+    monkeypatch.setattr("snt_zoo.registry.index.index_upkeep.RECENT_LIMIT", 0)
+    with read_only(registry.home):
+        assert Registry.open(registry.home).search(sketch(), 9) == nearest
+
+
+def test_what_is_wrong_with_a_registry_that_may_only_be_read_is_told(registry: Registry, shapes: str) -> None:
+    (registry.show(shapes).path / ".DS_Store").touch()
+    with read_only(registry.home):
+        again = Registry.open(registry.home)
+        assert {problem.where for problem in again.verify().problems} == {shapes}
+        with pytest.raises(ReadOnlyRegistryError):
+            again.verify(repair=True)

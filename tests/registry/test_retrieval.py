@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from snt_zoo.encoders.target import Target
-from snt_zoo.errors import NoMatchError
+from snt_zoo.errors import NoMatchError, SntZooWarning
 from snt_zoo.registry import Record, Registry, retrieval
 from snt_zoo.registry.catalog.filters import Filter
 from snt_zoo.registry.catalog.lookup import Lookup
@@ -96,3 +98,52 @@ def test_it_is_found_by_each_source_but_after_that_sources_own_supernet(tmp_path
     found = retrieve(registry, Target(sketch(seed=1, classes=4)), k=1)
     assert found[0].id.startswith("a-generalist")
     assert {pair.source for pair in found[0].class_matches} == {"d1"}
+
+
+def _rewrite(path: Path, content: bytes) -> None:
+    path.unlink()  # the blob stays as it is
+    path.write_bytes(content)
+
+
+_SPOILT = {
+    "a file of a file manager": lambda folder: (folder / ".DS_Store").touch(),
+    "no config": lambda folder: (folder / "config.json").unlink(),
+    "another config": lambda folder: _rewrite(folder / "config.json", b"{}"),
+    "sketches cut off": lambda folder: _rewrite(folder / "dataset.safetensors", b"\x00" * 9),
+    "no manifest": lambda folder: (folder / "manifest.json").unlink(),
+    "a manifest that is no JSON": lambda folder: _rewrite(folder / "manifest.json", b"\xff\xfe"),
+    "no folder": lambda folder: folder.rename(folder.with_name("elsewhere")),
+    "a file in its place": lambda folder: (folder.rename(folder.with_name("x")), folder.touch()),
+    "a link that leads nowhere": lambda folder: (
+        folder.rename(folder.with_name("x")),
+        folder.symlink_to("y"),
+    ),
+    "a link in a loop": lambda folder: (folder.rename(folder.with_name("x")), folder.symlink_to(folder)),
+    "a folder for a file": lambda folder: ((folder / "README.md").unlink(), (folder / "README.md").mkdir()),
+}
+
+
+@pytest.mark.parametrize("how", _SPOILT)
+def test_one_spoilt_bundle_is_left_out(shelf: Registry, how: str) -> None:
+    (first,) = retrieve(shelf, Target(sketch(seed=3)), k=1)
+    _SPOILT[how](shelf.show(first.id).path)
+    with pytest.warns(SntZooWarning, match=f"left out {first.id}: "):
+        found = retrieve(shelf, Target(sketch(seed=3)), k=9)
+    assert len(found) == 5 and first.id not in {match.id for match in found}
+    assert len(shelf.list()) == 6  # it is still listed: `verify --repair` mends it
+
+
+def test_if_all_are_spoilt_the_query_says_so(shelf: Registry) -> None:
+    for record in shelf.list():
+        (record.path / ".DS_Store").touch()
+    with pytest.warns(SntZooWarning), pytest.raises(NoMatchError, match=r"none of the 6 nearest .*verify"):
+        retrieve(shelf, Target(sketch()), k=1)
+
+
+def test_an_edited_row_is_left_out(shelf: Registry) -> None:
+    id = shelf.list()[0].id
+    with closing(sqlite3.connect(shelf.home / "catalog.sqlite")) as connection, connection:
+        for table, column in (("vectors", "bundle"), ("bundles", "id")):
+            connection.execute(f"UPDATE {table} SET {column} = '../../etc' WHERE {column} = ?", (id,))
+    with pytest.warns(SntZooWarning, match=r"left out '\.\./\.\./etc'"):
+        assert len(retrieve(shelf, Target(sketch()), k=9)) == 5

@@ -10,11 +10,27 @@ from typing import Any
 import pytest
 import torch
 
+from benchmarks.limits import files_of_at_most
+from snt_zoo.cli.runs import is_interrupted
 from snt_zoo.data import ImageDataset
-from snt_zoo.errors import BudgetError, NotInRegistryError
+from snt_zoo.errors import (
+    BudgetError,
+    HubNotFoundError,
+    ModelFolderError,
+    NoMatchError,
+    NotInRegistryError,
+    SntZooWarning,
+    TensorError,
+    UnwritableError,
+)
 from snt_zoo.networks.evaluate import evaluate, recalibrate
 from snt_zoo.networks.head import fit_head
 from snt_zoo.networks.supernet import Supernet
+from snt_zoo.registry import Registry
+from snt_zoo.registry.bundle.bundle import Bundle
+from snt_zoo.search.adapting.result import FinetuneResult
+from snt_zoo.search.checkpoint import CHECKPOINT
+from snt_zoo.workflows import share
 from snt_zoo.workflows.finetune import GENERALIST, GENERALISTS, STARTER_NETWORK
 from snt_zoo.zoo import Zoo
 
@@ -79,6 +95,66 @@ def test_auto_races_the_best_matches_and_the_generalists(
     monkeypatch.setattr("snt_zoo.workflows.finetune.RANKED", 2)
     again = zoo.finetune("auto", few_digits, **options)
     assert [row["id"] for row in again.race] == expected
+
+
+def test_a_candidate_that_cannot_be_had_does_not_race(
+    zoo: Zoo, few_digits: ImageDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("snt_zoo.workflows.finetune.CANDIDATES", 3)
+    monkeypatch.setattr("snt_zoo.workflows.finetune.GENERALISTS", 0)
+    options: dict[str, Any] = {"epochs": 1, "device": "cpu", "floor": False}
+    spoilt, gone, kept = [match.id for match in zoo.query(few_digits, k=3, probe=False)]
+    whole, had = Registry.get, share.id_of
+
+    def get(self: Registry, id: str) -> Bundle:
+        if id == spoilt:
+            raise TensorError("model.safetensors: the file is cut off")
+        return whole(self, id)
+
+    def id_of(zoo: Zoo, source: Any, **options: Any) -> str:
+        if getattr(source, "id", source) == gone:
+            raise HubNotFoundError("alice/gone: no such repository")
+        return had(zoo, source, **options)
+
+    monkeypatch.setattr(Registry, "get", get)
+    monkeypatch.setattr("snt_zoo.workflows.finetune.id_of", id_of)
+    with pytest.warns(SntZooWarning) as told:
+        result = zoo.finetune("auto", few_digits, **options)
+    assert result.source == kept
+    assert [str(w.message) for w in told if w.category is SntZooWarning] == [
+        f"left out {gone}: alice/gone: no such repository",
+        f"left out {spoilt}: model.safetensors: the file is cut off",
+    ]
+    with pytest.raises(TensorError):  # the one that was asked for
+        zoo.finetune(spoilt, few_digits, **options)
+    monkeypatch.setattr("snt_zoo.workflows.finetune.id_of", lambda zoo, source, **options: spoilt)
+    with pytest.warns(SntZooWarning), pytest.raises(NoMatchError, match=r"none of the \d nearest"):
+        zoo.finetune("auto", few_digits, **options)
+
+
+def test_a_run_whose_disk_is_full_in_the_end_goes_on_when_there_is_room(
+    zoo: Zoo, few_digits: ImageDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options: dict[str, Any] = {"epochs": 1, "device": "cpu"}
+    whole = zoo.finetune("scratch", few_digits, out=tmp_path / "whole", **options)
+    assert whole.derived is not None  # so files of `derived/` come first
+    out, save = tmp_path / "model", FinetuneResult.save
+
+    def without_room(self: FinetuneResult, folder: Any) -> Path:
+        with files_of_at_most(2000):
+            return save(self, folder)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FinetuneResult, "save", without_room)
+        with pytest.raises(ModelFolderError, match=r"File too large.*room.*--resume ends it"):
+            zoo.finetune("scratch", few_digits, out=out, **options)
+    assert [path.name for path in out.iterdir()] == [CHECKPOINT] and is_interrupted(out)
+    again = zoo.finetune("scratch", few_digits, out=out, resume=True, **options)
+    assert again.accuracy == whole.accuracy and not is_interrupted(out)
+    for name in ("model.safetensors", "derived/model.safetensors"):
+        assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    with files_of_at_most(2000), pytest.raises(UnwritableError, match="make room, then start again"):
+        zoo.finetune("scratch", few_digits, out=tmp_path / "other", **options)
 
 
 def test_a_recipe_is_given_as_what_to_change(zoo: Zoo, few_digits: ImageDataset) -> None:

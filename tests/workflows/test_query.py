@@ -51,6 +51,7 @@ def test_a_query_gives_the_documented_json(zoo: Zoo, digits: ImageDataset) -> No
     assert without.probe is None and without.close is None and without[0].head_accuracy is None
     assert len(found["matches"]) == 2
     expected = "id space sources score distance predicted_accuracy head_accuracy params macs class_matches"
+    expected += " licences"
     for match in found["matches"]:
         assert list(match) == expected.split()
         assert match["predicted_accuracy"] is None

@@ -17,7 +17,7 @@ from torch import Tensor
 from snt_zoo.data import Split
 from snt_zoo.encoders.distances.base import DatasetDistance, Measured, Source, register_distance
 from snt_zoo.encoders.target import Target
-from snt_zoo.errors import RegistryError
+from snt_zoo.errors import RegistryError, leaving_out
 from snt_zoo.networks.evaluate import features as network_features
 
 MAX_IMAGES = 1024
@@ -53,7 +53,12 @@ class LogME(DatasetDistance):
                 f"the distance 'logme' needs the network of {source.id}, and only its sketch is at hand: "
                 "ask through a zoo that holds it"
             )
-        features, labels = network_features(source.load(), part)
+        network = None
+        with leaving_out(source.id):
+            network = source.load()
+        if network is None:
+            return math.nan
+        features, labels = network_features(network, part)
         if not bool(features.isfinite().all()):  # its weights overflow: nothing is further away
             return math.inf
         return math.exp(-log_evidence(features, labels))

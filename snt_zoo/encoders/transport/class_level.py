@@ -17,7 +17,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-import ot
 import torch
 from torch import Tensor
 
@@ -29,6 +28,7 @@ from snt_zoo.encoders.transport.bures import (
     squared_bures_of_pairs,
 )
 from snt_zoo.encoders.transport.coupling import Transport
+from snt_zoo.encoders.transport.solver import emd
 from snt_zoo.errors import IndexMismatchError
 
 SPREAD_SCALE = DIM / COVARIANCE_DIM
@@ -154,7 +154,7 @@ def exact_plan(left: Tensor, right: Tensor, costs: Tensor) -> Tensor:
     """
     # Masses sum to 1 by construction and duals are not read: checking one and centring the other takes
     # longer than solving a small problem.
-    found = ot.emd(
+    found = emd(
         left.numpy(),
         right.numpy(),
         costs.numpy(),

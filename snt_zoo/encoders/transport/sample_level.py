@@ -13,7 +13,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import ot
 import torch
 from torch import Tensor
 
@@ -23,6 +22,7 @@ from snt_zoo.encoders.transport.coupling import Level, Transport
 from snt_zoo.encoders.transport.deadline import Deadline
 from snt_zoo.encoders.transport.samples import LabelledSamples
 from snt_zoo.encoders.transport.sinkhorn import TOLERANCE, Entropic, self_transport, sinkhorn
+from snt_zoo.encoders.transport.solver import emd
 from snt_zoo.errors import IndexMismatchError, TimeLimitError
 
 EPSILON = 0.2
@@ -176,7 +176,7 @@ def _exact_plan_in_time(left: Tensor, right: Tensor, costs: Tensor, deadline: De
         start = time.monotonic()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # "numItermax reached" is what is asked for
-            plan, log = ot.emd(
+            plan, log = emd(
                 left.numpy(), right.numpy(), costs.numpy(), numItermax=steps, check_marginals=False, log=True
             )
         if log["warning"] is None:

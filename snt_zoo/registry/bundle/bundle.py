@@ -66,6 +66,26 @@ def bundle_id(config: BundleConfig, digest: str) -> str:
     return f"{config.name}-{digest[:8]}"
 
 
+def check_target(folder: Path) -> None:
+    """Raise `BundleError` unless a bundle can be written there: asked before a training, not after it."""
+    folder = folder.absolute()
+    _check_unused(folder)
+    there = folder.exists()
+    try:
+        with made_whole(folder) as partial:
+            (partial / MANIFEST).touch()
+        (folder / MANIFEST).unlink()
+        if not there:
+            folder.rmdir()
+    except OSError as error:
+        raise BundleError(f"cannot write the bundle to {folder}: {error}") from error
+
+
+def _check_unused(folder: Path) -> None:
+    if os.path.lexists(folder) and not is_empty_folder(folder):
+        raise BundleError(f"{folder} must not exist yet, or be an empty folder: choose another one")
+
+
 def write_bundle(
     folder: str | os.PathLike[str],
     *,
@@ -96,8 +116,7 @@ def write_bundle(
         >>> write_bundle("out/", supernet=net, config=config, sketches=[sketch])  # doctest: +SKIP
     """
     folder = Path(folder).absolute()
-    if os.path.lexists(folder) and not is_empty_folder(folder):
-        raise BundleError(f"{folder} must not exist yet, or be an empty folder: choose another one")
+    _check_unused(folder)
     if supernet.config.to_json() != config.network.to_network().to_json():
         raise ConfigError(
             "config.json: network: must describe the supernet that is written: take it from "
@@ -137,8 +156,7 @@ def copy_bundle(bundle: Path, folder: Path, *, digest: str) -> Path:
         BundleError: the folder holds something, or cannot be written, or the bundle is damaged.
     """
     folder = folder.absolute()
-    if os.path.lexists(folder) and not is_empty_folder(folder):
-        raise BundleError(f"{folder} must not exist yet, or be an empty folder: choose another one")
+    _check_unused(folder)
     check_folder(bundle)
     try:
         with made_whole(folder) as partial:

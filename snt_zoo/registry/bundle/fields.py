@@ -59,6 +59,18 @@ def _setting(value: Any) -> str | bool | int | float:
     )
 
 
+_ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}-[0-9a-f]{8}", re.ASCII)  # a `Name`, and the start of a digest
+
+
+def is_id(text: str) -> bool:
+    """Whether a text is the id of a bundle: nothing else may become a path in a registry.
+
+    Ids are read back from rows, from marks and from the names of folders, all of which somebody may have
+    edited.
+    """
+    return _ID.fullmatch(text) is not None
+
+
 Line = Annotated[str, Field(max_length=1000), AfterValidator(one_line)]
 Prose = Annotated[str, Field(max_length=20_000), AfterValidator(_prose)]
 Key = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]

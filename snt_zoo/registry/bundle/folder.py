@@ -14,9 +14,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import BinaryIO
 
-from snt_zoo.encoders.sketch import SIZE_LIMIT
+from snt_zoo.encoders.bounds import SIZE_LIMIT
 from snt_zoo.errors import BundleError, ForbiddenFileError, IntegrityError, MissingFileError
-from snt_zoo.registry.bundle.schema import CONFIG_LIMIT
 
 CONFIG = "config.json"
 MODEL = "model.safetensors"
@@ -24,6 +23,7 @@ DATASET = "dataset.safetensors"
 MANIFEST = "manifest.json"
 CARD = "README.md"
 
+CONFIG_LIMIT = 1_000_000  # bytes
 MAX_PARAMS = 200_000_000
 MAX_SKETCHES = 256
 MAX_SKETCHED_CLASSES = 4096  # of all sketches: in memory each takes 16 KB, in a file 138 bytes can be enough

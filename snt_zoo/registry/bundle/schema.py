@@ -36,8 +36,8 @@ from snt_zoo.registry.bundle.fields import (
     Setting,
     Share,
 )
+from snt_zoo.registry.bundle.folder import CONFIG_LIMIT
 
-CONFIG_LIMIT = 1_000_000  # bytes
 # strict=False lets a JSON array, a list in Python, become a tuple; its items stay strict.
 Triple = Annotated[tuple[float, float, float], Field(strict=False)]
 EdgeEntry = Annotated[tuple[Count, Count, Key], Field(strict=False)]

@@ -21,6 +21,8 @@ from snt_zoo.registry.catalog.database import Database
 from snt_zoo.registry.catalog.tables import ALIASES, BUNDLES, MOVES
 
 LATEST = "latest"
+ADDED = " was added"
+"""What the trail says of a version that came, behind its id."""
 _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
 _DIGEST = re.compile(r"[0-9a-f]+", re.ASCII)
 _WHY_LENGTH = 1000
@@ -163,6 +165,13 @@ def leave(connection: sa.Connection, id: str) -> None:
     query = sa.select(ALIASES.c.name, ALIASES.c.alias).where(ALIASES.c.bundle == id)
     for name, alias in connection.execute(query).all():
         staying = sa.select(BUNDLES.c.id).where(BUNDLES.c.name == name, BUNDLES.c.id != id)
+        # By the trail, whose numbers only grow: a clock may have been set back or far ahead meanwhile.
+        added = (
+            sa.select(sa.func.max(MOVES.c.id))
+            .where(MOVES.c.digest == BUNDLES.c.digest, MOVES.c.why == BUNDLES.c.id.concat(ADDED))
+            .scalar_subquery()
+        )
+        staying = staying.order_by(added.desc().nulls_last())
         newest = staying.order_by(BUNDLES.c.added_at.desc(), sa.literal_column("rowid").desc()).limit(1)
         follower = connection.scalar(newest) if alias == LATEST else None
         move(connection, name, alias, follower, why=f"{id} was removed")

@@ -11,18 +11,21 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
 from snt_zoo.errors import NotInRegistryError
 from snt_zoo.registry.bundle.manifest import FileEntry
-from snt_zoo.registry.bundle.schema import BundleConfig
 from snt_zoo.registry.catalog import aliases, rows
 from snt_zoo.registry.catalog.lookup import Lookup
 from snt_zoo.registry.catalog.records import Record
 from snt_zoo.registry.catalog.rows import Listing
 from snt_zoo.registry.catalog.tables import ALEMBIC, BUNDLES, METADATA, SCHEMA_VERSION, SEEDED, STATE, TAGS
 from snt_zoo.registry.catalog.vectors import Vectors
+
+if TYPE_CHECKING:
+    from snt_zoo.registry.bundle.schema import BundleConfig
 
 
 class Catalog(Lookup):
@@ -51,7 +54,7 @@ class Catalog(Lookup):
         with self._change() as connection:
             rows.insert(connection, Listing(record, vectors, config, files or {}))
             for alias in names:
-                aliases.move(connection, record.name, alias, record.id, why=f"{record.id} was added")
+                aliases.move(connection, record.name, alias, record.id, why=f"{record.id}{aliases.ADDED}")
             if seeded:
                 _insert_seeded(connection, record.digest, record.id)
 

@@ -7,15 +7,18 @@ so that it never finds at its end that what it read has changed.
 from __future__ import annotations
 
 import contextlib
+import shutil
 import sqlite3
-from collections.abc import Iterator
+import tempfile
+import weakref
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.pool import NullPool
 
-from snt_zoo.errors import DamagedCatalogError, RegistryError
+from snt_zoo.errors import DamagedCatalogError, ReadOnlyRegistryError, RegistryError
 
 _BUSY_SECONDS = 30.0
 _IMMEDIATE = "snt_zoo_immediate"
@@ -31,19 +34,14 @@ class Database:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        # No pool: a connection that outlives its transaction would break at a fork, and leak.
-        self._engine = sa.create_engine(
-            sa.URL.create("sqlite", database=str(path)),
-            poolclass=NullPool,
-            connect_args={"timeout": _BUSY_SECONDS},
-        )
-        sa.event.listen(self._engine, "connect", _configure)
-        sa.event.listen(self._engine, "begin", _begin)
+        self._engine = _engine(lambda: sqlite3.connect(path, timeout=_BUSY_SECONDS))
+        self._is_usual = False
+        self._copy: tuple[object, Path] | None = None
 
     @contextlib.contextmanager
     def read(self) -> Iterator[sa.Connection]:
         """A transaction that reads; raises `RegistryError` as everything here does."""
-        with self._errors(), self._engine.begin() as connection:
+        with self._errors(), self._reader().begin() as connection:
             yield connection
 
     @contextlib.contextmanager
@@ -70,6 +68,41 @@ class Database:
                 yield immediate
                 if lost := immediate.exec_driver_sql("PRAGMA foreign_key_check").all():
                     raise RegistryError(f"{self.path} was not changed: {lost[0][0]} would lose its bundle")
+
+    def _reader(self) -> sa.Engine:
+        """What reads: as a rule the engine that writes.
+
+        SQLite writes beside a file in WAL mode, even to read it. Where nobody may write there nobody changes
+        the file either, and it is read as it is. Then it is asked each time: another user may have the right.
+        """
+        if self._is_usual:
+            return self._engine
+        try:
+            with self._engine.connect() as connection:
+                connection.exec_driver_sql("SELECT 1 FROM sqlite_master LIMIT 1")
+            self._is_usual = True
+            return self._engine
+        except sa.exc.OperationalError as error:
+            if not _is_read_only(str(error.orig)) or not self.path.is_file():
+                raise
+        path = self._with_wal()
+        return _engine(lambda: sqlite3.connect(f"{path.as_uri()}?mode=ro&immutable=1", uri=True))
+
+    def _with_wal(self) -> Path:
+        """The file; or a copy with what only its WAL holds, as of a process that was killed."""
+        wal = self.path.with_name(f"{self.path.name}-wal")
+        if not wal.is_file() or not wal.stat().st_size:
+            return self.path
+        key = [(path.stat().st_mtime_ns, path.stat().st_size) for path in (self.path, wal)]
+        if self._copy is None or self._copy[0] != key:
+            folder = Path(tempfile.mkdtemp(prefix="snt-zoo-catalog-"))
+            weakref.finalize(self, shutil.rmtree, folder, True)
+            for path in (self.path, wal):
+                shutil.copyfile(path, folder / path.name)
+            with contextlib.closing(sqlite3.connect(folder / self.path.name)) as connection:
+                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            self._copy = key, folder / self.path.name
+        return self._copy[1]
 
     def use_wal(self) -> None:
         """Let readers and a writer work side by side; kept in the file."""
@@ -108,12 +141,29 @@ class Database:
                     f"the catalog {self.path} cannot be used: {reason}; the bundles are not touched by "
                     "that: `snt-zoo verify --repair` sets it aside and lists them anew"
                 ) from error
+            if _is_read_only(reason):
+                raise ReadOnlyRegistryError(
+                    f"the catalog {self.path} cannot be written: {reason}; set SNT_ZOO_HOME to a folder that "
+                    "you may write to"
+                ) from error
             raise RegistryError(
                 f"the catalog {self.path} cannot be used: {reason}; try again, and if that does not "
                 "help run `snt-zoo verify`"
             ) from error
         except UnicodeEncodeError as error:  # half of a surrogate pair, as of a file name that is no UTF-8
             raise RegistryError(f"{ascii(error.object)[:80]} is no text: write it in UTF-8") from error
+
+
+def _engine(connect: Callable[[], sqlite3.Connection]) -> sa.Engine:
+    # No pool: a connection that outlives its transaction would break at a fork, and leak.
+    made = sa.create_engine("sqlite://", poolclass=NullPool, creator=connect)
+    sa.event.listen(made, "connect", _configure)
+    sa.event.listen(made, "begin", _begin)
+    return made
+
+
+def _is_read_only(reason: str) -> bool:
+    return any(words in reason for words in ("unable to open database file", "readonly database"))
 
 
 def _configure(connection: Any, _: Any) -> None:

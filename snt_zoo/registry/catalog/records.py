@@ -6,10 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from snt_zoo.registry.bundle.folder import CONFIG, read_file
-from snt_zoo.registry.bundle.schema import BundleConfig
+from snt_zoo.formats.strict_json import parse_json
+from snt_zoo.registry.bundle.folder import CONFIG, CONFIG_LIMIT, read_file
+
+if TYPE_CHECKING:
+    from snt_zoo.registry.bundle.schema import BundleConfig
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,13 @@ class Record(Candidate):
         Raises:
             MissingFileError: the bundle was removed meanwhile.
         """
+        from snt_zoo.registry.bundle.schema import BundleConfig
+
         return BundleConfig.from_bytes(read_file(self.path, CONFIG))
+
+    def document(self) -> dict[str, Any]:
+        """The content of `config.json`, which was checked when the bundle was added; raises as `config`."""
+        return parse_json(read_file(self.path, CONFIG), what=CONFIG, limit=CONFIG_LIMIT)
 
     @property
     def class_names(self) -> tuple[str, ...]:

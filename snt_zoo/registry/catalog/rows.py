@@ -6,15 +6,19 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
+from snt_zoo.errors import warn
+from snt_zoo.registry.bundle.fields import is_id
 from snt_zoo.registry.bundle.manifest import FileEntry
-from snt_zoo.registry.bundle.schema import BundleConfig
 from snt_zoo.registry.catalog.records import Record
 from snt_zoo.registry.catalog.tables import ALIASES, BUNDLES, FILES, METRICS, SOURCES, TAGS, VECTORS
 from snt_zoo.registry.catalog.vectors import Vectors
+
+if TYPE_CHECKING:
+    from snt_zoo.registry.bundle.schema import BundleConfig
 
 _PLAIN = tuple(column.name for column in BUNDLES.columns)
 
@@ -57,9 +61,17 @@ def insert(connection: sa.Connection, listing: Listing) -> None:
 def records(
     connection: sa.Connection, conditions: Sequence[sa.ColumnElement[bool]], locate: Callable[[str], Path]
 ) -> list[Record]:
-    """The records of the rows that meet the conditions, by name and id."""
+    """The records of the rows that meet the conditions, by name and id.
+
+    A row that was edited to name no bundle is left out; `verify` tells of it.
+    """
     query = BUNDLES.select().where(*conditions).order_by(BUNDLES.c.name, BUNDLES.c.id)
-    rows = connection.execute(query).all()
+    rows = []
+    for row in connection.execute(query):
+        if is_id(row.id):
+            rows.append(row)
+        else:
+            warn(f"left out {ascii(row.id)[:80]}, which is no id: run `snt-zoo verify --repair`")
     chosen = sa.select(BUNDLES.c.id).where(*conditions)
     place: sa.ColumnElement[int] = sa.literal_column("rowid")
     sources = _gather(connection, SOURCES, SOURCES.c.name, SOURCES.c.position, chosen)

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
-from snt_zoo.encoders.embedding import DatasetEncoder
-from snt_zoo.encoders.sketch import Sketch
 from snt_zoo.errors import IndexMismatchError, RegistryError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from snt_zoo.encoders.embedding import DatasetEncoder
+    from snt_zoo.encoders.sketch import Sketch
 
 Vectors = NDArray[np.float32]
 Ids = NDArray[np.int64]

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import sqlalchemy as sa
@@ -23,7 +24,7 @@ from sqlalchemy.pool import NullPool
 
 from snt_zoo.encoders.embedding import DatasetEncoder
 from snt_zoo.encoders.sketch import Sketch
-from snt_zoo.errors import NotInRegistryError, RegistryError
+from snt_zoo.errors import NotInRegistryError, RegistryError, leaving_out
 from snt_zoo.registry.bundle.sketch_file import load_sketches
 from snt_zoo.registry.catalog.vectors import embeddings
 from snt_zoo.registry.hub.seen import Indexed, RemoteRecord
@@ -46,6 +47,11 @@ _REPOSITORIES = sa.Table(
     sa.Column("reason", sa.Text),  # why it is no supernet that can be ranked; null for one that is
     sa.Column("refused", sa.Boolean, nullable=False),  # for its content, rather than for being something else
     sa.Column("size", sa.Integer, nullable=False),
+)
+_SYNCED = sa.Table(
+    "synced",
+    _METADATA,
+    sa.Column("endpoint", sa.Text, primary_key=True),  # of a Hub that was once seen whole
 )
 _SUPERNETS = sa.Table(
     "supernets",
@@ -90,11 +96,18 @@ class HubCache:
         )
 
     def is_there(self) -> bool:
-        """Whether a sync was ever made, by a release whose cache this one reads."""
+        """Whether a sync of this Hub ever came to its end, by a release whose cache this one reads."""
         if not self.path.is_file():
             return False
+        here = [sa.select(table.c.endpoint).where(self._here(table)) for table in (_SYNCED, _REPOSITORIES)]
         with self._transaction() as connection:
-            return connection.exec_driver_sql("PRAGMA user_version").scalar() == VERSION
+            if connection.exec_driver_sql("PRAGMA user_version").scalar() != VERSION:
+                return False
+            there = set(sa.inspect(connection).get_table_names())
+            return any(
+                table.name in there and connection.execute(query.limit(1)).first() is not None
+                for table, query in zip((_SYNCED, _REPOSITORIES), here, strict=True)
+            )
 
     # ---- what a sync needs ----------------------------------------------------------------------
 
@@ -105,6 +118,7 @@ class HubCache:
                 version = connection.exec_driver_sql("PRAGMA user_version").scalar()
                 if version == VERSION:
                     connection.execute(sa.select(_REPOSITORIES.c.repo).limit(1)).all()
+                    _METADATA.create_all(connection)  # a table that came later
                     return
         except RegistryError:
             pass
@@ -141,6 +155,11 @@ class HubCache:
                 if one.record is not None and one.vectors is not None:
                     connection.execute(_SUPERNETS.insert().values(self._row(one, one.record, one.vectors)))
 
+    def note_synced(self) -> None:
+        """Note that the Hub was seen."""
+        with self._transaction() as connection:
+            connection.execute(_SYNCED.insert().prefix_with("OR IGNORE").values(endpoint=self._endpoint))
+
     def remove(self, repos: Sequence[str]) -> None:
         """Forget repositories."""
         with self._transaction() as connection:
@@ -153,12 +172,13 @@ class HubCache:
         query = sa.select(table.c.endpoint, table.c.repo, table.c.sketches, table.c.backbone).where(stale)
         with self._transaction() as connection:
             for endpoint, repo, raw, backbone in connection.execute(query).all():
-                vectors = embeddings(load_sketches(raw, backbone=backbone), self.encoder)
-                connection.execute(
-                    table.update()
-                    .where(table.c.endpoint == endpoint, table.c.repo == repo)
-                    .values(encoder=self.encoder.id, vectors=vectors.astype("<f4").tobytes())
-                )
+                with leaving_out(f"{repo} on the Hub"):
+                    vectors = embeddings(load_sketches(raw, backbone=backbone), self.encoder)
+                    connection.execute(
+                        table.update()
+                        .where(table.c.endpoint == endpoint, table.c.repo == repo)
+                        .values(encoder=self.encoder.id, vectors=vectors.astype("<f4").tobytes())
+                    )
 
     def refused(self) -> list[tuple[str, str]]:
         """Repositories that were refused for their content, and why."""
@@ -179,9 +199,9 @@ class HubCache:
             ).all()
         records: dict[str, RemoteRecord] = {}
         for row in rows:
-            lists = {name: tuple(json.loads(row._mapping[name])) for name in _LISTS}
-            # By the whole digest: an id has 32 bits of it, which somebody can have made to be alike.
-            records.setdefault(row.digest, RemoteRecord(**{**row._mapping, **lists}))
+            with leaving_out(f"{row.repo} on the Hub"):
+                # By the whole digest: an id has 32 bits of it, which somebody can have made to be alike.
+                records.setdefault(row.digest, _record(row))
         return [*records.values()]
 
     def search(self, sketch: Sketch, k: int, *, allowed: AbstractSet[str] | None = None) -> Answers:
@@ -274,3 +294,13 @@ class HubCache:
             raise RegistryError(
                 f"the cache {self.path} cannot be used: {error.orig}; delete it and run `snt-zoo sync`"
             ) from error
+
+
+def _record(row: sa.Row[Any]) -> RemoteRecord:
+    try:
+        lists = {name: tuple(json.loads(row._mapping[name])) for name in _LISTS}
+    except (ValueError, TypeError) as error:
+        raise RegistryError(
+            f"what was kept of it cannot be read: run `snt-zoo sync` anew ({error})"
+        ) from error
+    return RemoteRecord(**{**row._mapping, **lists})

@@ -13,8 +13,9 @@ from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
-from snt_zoo.errors import HubError, IntegrityError
+from snt_zoo.errors import HubError, IntegrityError, warn
 from snt_zoo.registry.hub.failures import hub_failures
 from snt_zoo.registry.hub.redaction import Secret, protect_logs, redact
 from snt_zoo.registry.hub.refs import RepoRef, is_commit, is_repo
@@ -24,6 +25,7 @@ from snt_zoo.version import __version__
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
+_THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
 TIMEOUT = 20.0  # seconds without an answer
 _TRIES = 3  # of a small file, where the Hub says that it is busy
 _LIBRARY = "snt-zoo"
@@ -281,12 +283,13 @@ class HubClient:
         return found if self._token is None else (*found, self._token)
 
     def _warn_of_plain_text(self) -> None:
-        if self.endpoint.lower().startswith("http://") and self._secrets and not self._warned:
+        address = urlsplit(self.endpoint)
+        outside = address.scheme.lower() == "http" and address.hostname not in _THIS_MACHINE
+        if outside and self._secrets and not self._warned:
             self._warned = True
-            warnings.warn(
+            warn(
                 f"the token is sent to {self.place} without encryption, and who is in between can read it: "
-                "use https:// in HF_ENDPOINT, or unset HF_TOKEN",
-                stacklevel=2,
+                "use https:// in HF_ENDPOINT, or unset HF_TOKEN"
             )
 
     @property

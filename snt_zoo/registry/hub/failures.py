@@ -7,6 +7,8 @@ answered. They are not chained (`from None`), so that no traceback shows them; t
 from __future__ import annotations
 
 import contextlib
+import errno
+import re
 from collections.abc import Iterable, Iterator
 
 from snt_zoo.errors import (
@@ -21,6 +23,8 @@ from snt_zoo.registry.hub.redaction import Secret, redact
 
 LOG_IN = "log in with `hf auth login`, or set HF_TOKEN"
 _SHOWN = 300
+_NO_XET = re.compile(r"\b(404|405|501)\b.*/xet-(read|write)-token/")
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
 @contextlib.contextmanager
@@ -51,6 +55,16 @@ def hub_failures(what: str, *, endpoint: str, secrets: Iterable[Secret] = ()) ->
 def _translate(error: Exception, what: str, endpoint: str, secrets: tuple[Secret, ...]) -> HubError:
     from huggingface_hub import errors
 
+    if (found := _of_disk(error)) is not None:
+        return HubError(
+            f"{what}: the folder for downloads cannot be written ({found.strerror}): make room there, or set "
+            "HF_HOME to another folder"
+        )
+    if _wants_xet(error):
+        return HubError(
+            f"{what}: {endpoint} has no Xet storage, which was asked for: set HF_HUB_DISABLE_XET=1 and try "
+            "again"
+        )
     if isinstance(error, errors.OfflineModeIsEnabled) or _is_offline(error):
         return HubUnavailableError(
             f"{what}: HF_HUB_OFFLINE is set, and it is not in the cache: unset it, or ask for a revision "
@@ -106,6 +120,25 @@ def _is_offline(error: Exception) -> bool:
     from huggingface_hub import constants, errors
 
     return isinstance(error, errors.LocalEntryNotFoundError) and constants.HF_HUB_OFFLINE
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and what it came of."""
+    seen: list[BaseException] = []
+    while error is not None and error not in seen:
+        seen.append(error)
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _of_disk(error: BaseException) -> OSError | None:
+    """What is wrong with this machine's disk, if it is that."""
+    return next((e for e in _chain(error) if isinstance(e, OSError) and e.errno in _DISK), None)
+
+
+def _wants_xet(error: BaseException) -> bool:
+    """Whether there is no route for a token of Xet: the client has no error of its own for it."""
+    return any(_NO_XET.search(" ".join(str(one).split())) for one in _chain(error))
 
 
 def _reason(error: BaseException, secrets: tuple[Secret, ...]) -> str:

@@ -65,6 +65,10 @@ class Origins:
         """Where a bundle came from; None if it was not pulled."""
         return self._read().get(id)
 
+    def all(self) -> dict[str, Origin]:
+        """The origins by id; of bundles that were removed as well."""
+        return self._read()
+
     def put(self, id: str, origin: Origin) -> None:
         """Note where a bundle came from."""
         try:

@@ -94,9 +94,10 @@ def sync(
     """
     start = time.perf_counter()
     with _alone(cache.path):
+        # The Hub first: one that cannot be reached leaves nothing that looks like a sync.
+        listed = {one.repo: one for one in client.listing(TAG)}
         cache.prepare()
         cache.embed_anew()
-        listed = {one.repo: one for one in client.listing(TAG)}
         seen = cache.commits()
         fresh = [one for one in listed.values() if seen.get(one.repo) != one.commit]
         gone = [repo for repo in seen if repo not in listed]
@@ -115,6 +116,8 @@ def sync(
             done += len(batch)
             if on_repo is not None and kept:
                 on_repo(done, kept[-1].repo)
+        if len(failed) < len(fresh) or not fresh:
+            cache.note_synced()
         return SyncReport(
             repositories=len(listed),
             supernets=len(cache.list()),

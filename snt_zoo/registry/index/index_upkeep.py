@@ -18,7 +18,7 @@ import faiss
 import numpy as np
 import sqlalchemy as sa
 
-from snt_zoo.errors import StaleIndexError
+from snt_zoo.errors import ReadOnlyRegistryError, StaleIndexError
 from snt_zoo.registry.catalog import vector_rows as rows
 from snt_zoo.registry.catalog.database import Database
 from snt_zoo.registry.catalog.vectors import Ids, Maker
@@ -92,7 +92,10 @@ class IndexUpkeep:
 
     def bring_up_to_date(self) -> None:
         """Write the file anew if it is much behind; if another process does so, wait only if it must."""
-        rows.name_catalog(self._database)
+        try:
+            rows.name_catalog(self._database)
+        except ReadOnlyRegistryError:  # it stays in memory
+            return
         with self._guard:
             with self._database.read() as connection:
                 newest = -1 if self._held is None else self._held.newest

@@ -12,10 +12,14 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from snt_zoo.errors import RegistryError
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 _READ_ONLY = 0o444  # a bundle is not to be written to, and what is shared least of all
 
 
@@ -30,7 +34,13 @@ class Blobs:
         self.root = root
 
     def path(self, sha256: str) -> Path:
-        """Where the file of a hash (64 hexadecimal digits) lies, if it is there."""
+        """Where the file of a hash lies, if it is there.
+
+        Raises:
+            RegistryError: those are not 64 hexadecimal digits; a path of them could lead anywhere.
+        """
+        if not is_sha256(sha256):
+            raise RegistryError(f"{ascii(sha256)[:80]} is no sha256: run `snt-zoo verify --repair`")
         return self.root / sha256[:2] / sha256
 
     def holds(self, file: Path, sha256: str) -> bool:
@@ -83,10 +93,10 @@ class Blobs:
         return freed
 
     def all(self) -> Iterator[Path]:
-        """Every file among the blobs, sorted; one that goes meanwhile does no harm."""
+        """Every blob, sorted; one that goes meanwhile does no harm, and other files are not ours."""
         for folder in sorted(self.root.glob("*")):
             if folder.is_dir():
-                yield from sorted(folder.iterdir())
+                yield from sorted(path for path in folder.iterdir() if is_sha256(path.name))
 
     def is_intact(self, blob: Path) -> bool:
         """Whether a blob's content is what its name says; False if it is gone."""
@@ -107,6 +117,11 @@ def _link(own: Path, blob: Path, sha256: str, spare: Path) -> int:
     os.link(kept, spare)
     spare.replace(replaced)  # in one step: a reader has the old file or the new one
     return own.stat().st_size if intact else 0
+
+
+def is_sha256(text: str) -> bool:
+    """Whether those are 64 hexadecimal digits."""
+    return _SHA256.fullmatch(text) is not None
 
 
 def has_hash(file: Path, sha256: str) -> bool:

@@ -17,6 +17,7 @@ from snt_zoo.encoders.embedding import DatasetEncoder
 from snt_zoo.encoders.sketch import Sketch
 from snt_zoo.errors import BundleError, RegistryError
 from snt_zoo.registry.bundle.bundle import read_header
+from snt_zoo.registry.bundle.fields import is_id
 from snt_zoo.registry.bundle.folder import check_folder
 from snt_zoo.registry.bundle.manifest import LISTED, Manifest, read_manifest
 from snt_zoo.registry.bundle.schema import BundleConfig
@@ -60,6 +61,9 @@ class Inspection:
 
     def bundle(self, id: str) -> Iterator[Problem]:
         """What is wrong with one bundle, which the catalog may list, or the store may hold, or both."""
+        if not is_id(id):
+            yield Problem("row", ascii(id)[1:-1][:80], "its row names no supernet")
+            return
         record = self._catalog.get(id)
         folder = self._store.path(id)
         if record is None:
@@ -84,7 +88,9 @@ class Inspection:
         yield from self._vectors(record, sketches)
 
     def whole(self) -> Iterator[Problem]:
-        """What is wrong with the database and the blobs; call it after `bundle`."""
+        """What is wrong with the database and the blobs, and what is no bundle; call it after `bundle`."""
+        for path in self._store.strangers():
+            yield Problem("unlisted", path.name, "it stands among the bundles, and is none")
         for line in self._catalog.database.problems():
             yield Problem("catalog", self._catalog.path.name, line)
         with self._catalog.read() as connection:

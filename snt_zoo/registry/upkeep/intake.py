@@ -13,10 +13,17 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from snt_zoo.encoders.embedding import DatasetEncoder
-from snt_zoo.errors import AlreadyInRegistryError, IntegrityError, NotInRegistryError, RegistryError
-from snt_zoo.registry.bundle.bundle import bundle_id, read_bundle, read_header
+from snt_zoo.errors import (
+    AlreadyInRegistryError,
+    BundleError,
+    IntegrityError,
+    NotInRegistryError,
+    RegistryError,
+    leaving_out,
+    warn,
+)
 from snt_zoo.registry.bundle.folder import MANIFEST, read_file
 from snt_zoo.registry.bundle.manifest import read_manifest
 from snt_zoo.registry.catalog.aliases import LATEST
@@ -26,6 +33,9 @@ from snt_zoo.registry.catalog.records import Record
 from snt_zoo.registry.catalog.rows import Listing
 from snt_zoo.registry.catalog.vectors import Maker, embeddings
 from snt_zoo.registry.store.store import Store
+
+if TYPE_CHECKING:
+    from snt_zoo.encoders.embedding import DatasetEncoder
 
 
 @dataclass(frozen=True)
@@ -58,7 +68,10 @@ class Intake:
 
     def seed(self, folders: Iterable[Path]) -> int:
         """See `Registry.seed`."""
-        digests = {hashlib.sha256(read_file(folder, MANIFEST)).hexdigest(): folder for folder in folders}
+        digests: dict[str, Path] = {}
+        for folder in folders:
+            with leaving_out(str(folder)):
+                digests[hashlib.sha256(read_file(folder, MANIFEST)).hexdigest()] = folder
         if digests.keys() <= self.catalog.seeded():
             return 0
         added = 0
@@ -71,8 +84,12 @@ class Intake:
                     self._add(folder, Label(seeded=True))
                     added += 1
                 except AlreadyInRegistryError:
+                    from snt_zoo.registry.bundle.bundle import bundle_id, read_header
+
                     config, _, _ = read_header(folder)
                     self.catalog.mark_seeded(digest, bundle_id(config, digest))
+                except BundleError as error:
+                    warn(f"left out {folder}: {error}")
         return added
 
     def remove(self, id: str) -> None:
@@ -108,6 +125,8 @@ class Intake:
         Raises:
             BundleError: it is damaged, or is another bundle than its folder's name says.
         """
+        from snt_zoo.registry.bundle.bundle import bundle_id, read_bundle, read_header
+
         path = self.store.path(id)
         known = self.catalog.get(id)
         if known is None:

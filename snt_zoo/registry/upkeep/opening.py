@@ -40,7 +40,7 @@ def _migrate(store: Store, catalog: Catalog, version: int) -> None:
 
     store.recover(catalog.is_listed)
     share_all(store)
-    migrate(catalog.database, version=version, bundles=store.path(""), backups=store.root / "backups")
+    migrate(catalog.database, version=version, bundles=store.bundles, backups=store.root / "backups")
 
 
 def share_all(store: Store) -> int:

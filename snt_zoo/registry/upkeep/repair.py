@@ -8,18 +8,22 @@ under the store's lock.
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import sqlalchemy as sa
 
 from snt_zoo.errors import BundleError, IndexMismatchError, RegistryError
 from snt_zoo.formats.durable import sync_folder
+from snt_zoo.registry.bundle.fields import is_id
+from snt_zoo.registry.bundle.folder import FILE_LIMITS
 from snt_zoo.registry.catalog import aliases
 from snt_zoo.registry.catalog.tables import FILES
 from snt_zoo.registry.catalog.vectors import Maker
-from snt_zoo.registry.store.blobs import has_hash
+from snt_zoo.registry.store.blobs import has_hash, is_sha256
 from snt_zoo.registry.upkeep.inspection import Inspection, Problem
 from snt_zoo.registry.upkeep.intake import Intake
 
@@ -53,6 +57,13 @@ class Repair:
         self._store.blobs.path(problem.where).unlink(missing_ok=True)
         return replace(problem, repaired="deleted; `snt-zoo gc` shares the files of bundles anew")
 
+    def stranger(self, problem: Problem) -> Problem:
+        """Move away what stands among the bundles and is none."""
+        path = next((path for path in self._store.strangers() if path.name == problem.where), None)
+        return (
+            problem if path is None else replace(problem, repaired=f"moved to {self._store.move_aside(path)}")
+        )
+
     def orphans(self, problem: Problem) -> Problem:
         """Delete rows that belong to nothing; damaged pages are not mended in place."""
         with self._catalog.write() as connection:
@@ -77,32 +88,38 @@ class Repair:
     def _mend_files(self, id: str) -> str:
         with self._catalog.read() as connection:
             query = sa.select(FILES.c.name, FILES.c.sha256).where(FILES.c.bundle == id)
-            hashes = {row[0]: row[1] for row in connection.execute(query)}
-        if self._assemble(id, hashes):
-            return "its files were put together from what is good of them and from the blobs"
-        away = self._store.set_aside(id) if self._store.path(id).exists() else None
+            hashes = {row[0]: row[1] for row in connection.execute(query) if row[0] in FILE_LIMITS}
+        with self._store.workplace() as made:
+            whole = self._gather(id, hashes, made)
+            # Before the new one is put in place: somebody may have changed it on purpose.
+            away = self._store.set_aside(id) if os.path.lexists(self._store.path(id)) else None
+            if whole:
+                self._store.put(made, id, hashes)
+                kept = "" if away is None else f"; the folder as it was is now {away}"
+                return f"its files were put together from what is good of them and from the blobs{kept}"
         self._catalog.delete(id)
         if away is None:
             return "its row was deleted, since its files are gone; add it again if you have it elsewhere"
         return f"moved to {away}, since a file is nowhere good; add it again if you have it elsewhere"
 
-    def _assemble(self, id: str, hashes: dict[str, str]) -> bool:
-        """Put a bundle's folder together anew; False if a file is nowhere to be had."""
-        if not hashes:
+    def _gather(self, id: str, hashes: dict[str, str], made: Path) -> bool:
+        """Copy what is good of a bundle's files into a folder; False if a file is nowhere to be had."""
+        if hashes.keys() != FILE_LIMITS.keys() or not all(map(is_sha256, hashes.values())):
             return False
         folder = self._store.path(id)
-        with self._store.workplace() as made:
-            for name, sha256 in hashes.items():
-                choice = (folder / name, self._store.blobs.path(sha256))
-                good = next((path for path in choice if has_hash(path, sha256)), None)
-                if good is None:
-                    return False
-                shutil.copyfile(good, made / name)
-            sync_folder(made)
-            self._store.put(made, id, hashes)
+        for name, sha256 in hashes.items():
+            choice = (folder / name, self._store.blobs.path(sha256))
+            good = next((path for path in choice if has_hash(path, sha256)), None)
+            if good is None:
+                return False
+            shutil.copyfile(good, made / name)
+        sync_folder(made)
         return True
 
     def _list_anew(self, id: str) -> str | None:
+        if not is_id(id):
+            self._catalog.delete(id)
+            return "its row was deleted, which is no supernet's; no file was touched"
         try:
             listing = self._intake.listing(id)
         except BundleError as error:

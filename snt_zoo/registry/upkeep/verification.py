@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from snt_zoo.errors import RegistryError
+from snt_zoo.errors import ReadOnlyRegistryError, RegistryError
 from snt_zoo.registry.catalog.filters import Filter
 from snt_zoo.registry.index.nearest import NearestBundles
 from snt_zoo.registry.upkeep.inspection import Inspection, Problem
@@ -72,7 +73,12 @@ def verify(
     if not suspects and not general:
         return Verification(len(ids), ())
     # Some of it may be another process's change that was under way.
-    with intake.changing():
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(intake.changing())
+        except ReadOnlyRegistryError:  # then nobody changes it
+            if repair:
+                raise
         if repair:
             mending = Repair(intake)
             problems = [problem for each in suspects for problem in mending.bundle(each)]
@@ -96,6 +102,7 @@ def _general(inspection: Inspection, nearest: NearestBundles) -> Iterable[Proble
 
 def _mend_whole(repair: Repair, whole: list[Problem], nearest: NearestBundles) -> list[Problem]:
     found = [repair.orphans(problem) for problem in whole if problem.kind == "catalog"]
+    found += [repair.stranger(problem) for problem in whole if problem.kind == "unlisted"]
     found += [repair.blob(problem) for problem in whole if problem.kind == "blob"]
     if makers := [problem for problem in whole if problem.kind == "vectors"]:
         found += repair.makers(makers)

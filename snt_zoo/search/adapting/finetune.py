@@ -16,6 +16,8 @@ before:
 from __future__ import annotations
 
 import copy
+import math
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -30,7 +32,7 @@ from snt_zoo.networks.head import preparation
 from snt_zoo.networks.supernet import Supernet
 from snt_zoo.search.adapting.candidates import Candidate
 from snt_zoo.search.adapting.floor import Floor
-from snt_zoo.search.adapting.race import Head, race
+from snt_zoo.search.adapting.race import RACE_SHARE, Head, race
 from snt_zoo.search.adapting.result import FinetuneResult
 from snt_zoo.search.bilevel import search
 from snt_zoo.search.learners import WeightLearner
@@ -131,8 +133,9 @@ def _begin(
     if isinstance(candidate.source, Supernet):
         if candidate.recipe.least_entropy:
             softened = soften(supernet, candidate.recipe.least_entropy)
-        if head is None or head.images < len(data.train):
-            head = Head.fit(candidate, supernet, data.train, run, None if head is None else head.norms)
+        train = data.train if head is None else data.train.thinned(_affordable(head, run))
+        if head is None or head.images < len(train):
+            head = Head.fit(candidate, supernet, train, run, None if head is None else head.norms)
             run.record("head", head.accuracy, entropy=supernet.entropy())
         share = worthwhile(candidate.recipe, run.budget.seconds, head.seconds)
     begun = Begun(
@@ -145,6 +148,12 @@ def _begin(
     )
     run.finish("head", supernet.state_dict(), begun=begun)
     return candidate, supernet
+
+
+def _affordable(head: Head, run: Run) -> int:
+    """Images to which a head can be fitted in the time of a race; at least those that it was fitted to."""
+    times = RACE_SHARE * run.left() / max(head.seconds, 1e-9)
+    return sys.maxsize if math.isinf(times) else int(head.images * max(times, 1))
 
 
 def worthwhile(recipe: Recipe, seconds: float | None, image_pass: float) -> float:
@@ -170,6 +179,19 @@ def _end_of_search(share: float, run: Run) -> float:
         return share
     gone = run.seconds() / run.budget.seconds
     return min(gone + share, (gone + 1) / 2)
+
+
+def _end_of_training(last: float, run: Run) -> float:
+    """When training ends, as a share of the budget: what is measured in the end has its time too.
+
+    Args:
+        last: seconds of that; at most half of what is left of the budget is kept for it.
+        run: that keeps time.
+    """
+    if run.budget.seconds is None:
+        return 1.0
+    gone = run.seconds() / run.budget.seconds
+    return max(1 - last / run.budget.seconds, (gone + 1) / 2)
 
 
 def _search(candidate: Candidate, supernet: Supernet, data: ImageDataset, run: Run) -> Searched:
@@ -219,7 +241,10 @@ def _train(
 ) -> _Trained:
     """The stage `derived`."""
     model = DerivedModel.inherit(supernet)
+    began = run.seconds()
     steps = {"supernet": searched.accuracy, "inherited": evaluate(model, data.val)}
+    pace = (run.seconds() - began) / max(len(data.val), 1)
+    last = pace * len(data.test) + (0.0 if floor is None else floor.last_seconds())
     published = copy.deepcopy(model.state_dict())
     recalibrate(model, data.train)
     steps["recalibrated"] = initial = evaluate(model, data.val)
@@ -237,7 +262,7 @@ def _train(
         run,
         "derived",
         training,
-        share=1.0,
+        share=_end_of_training(last, run),
         initial=initial,
         prepare=preparation(model, data.train, "published" if keeps else "measured"),
         halfway=None if floor is None else floor.halfway,

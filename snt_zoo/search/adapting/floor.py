@@ -36,7 +36,8 @@ from snt_zoo.search.run import Run
 FLOOR_SHARE = 0.15
 """Of a budget in seconds: a probe that has taken so much of it looks at no more images."""
 
-_MAX_VAL = 1000  # validation images that the probe is judged on
+_MAX_VAL, _MIN_VAL = 1000, 100  # validation images that the probe is judged on; fewer where time is short
+_VAL_SHARE = 0.5  # of the probe's time, at most, for these, as far as more than the least are looked at
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,12 +65,14 @@ class Floor:
         target: the task, with its images.
         seconds: what the probe may take; None for any time, for runs that must repeat.
         limits: on the network that is handed back.
+        pace: seconds that an image of the sketch took; by it fewer validation images are looked at.
         seed: of the images that are drawn besides.
         timer: what counts seconds.
     """
 
     target: Target
     seconds: float | None = None
+    pace: float = 0.0
     limits: Limits = field(default_factory=Limits)
     seed: int = 0
     timer: Callable[[], float] = time.perf_counter
@@ -78,7 +81,10 @@ class Floor:
         data, sample = self.target.data, self.target.sample
         assert data is not None and sample is not None
         self.data, self.first = data, len(sample.indices)
-        self.growing = GrowingProbe(data, sample, max_val=_MAX_VAL, seed=self.seed, timer=self.timer)
+        most = _MAX_VAL
+        if self.seconds is not None and self.pace > 0:
+            most = max(_MIN_VAL, min(most, int(_VAL_SHARE * self.seconds / self.pace)))
+        self.growing = GrowingProbe(data, sample, max_val=most, seed=self.seed, timer=self.timer)
         self._probe: Probe | None = None
         self._seen: tuple[Tensor, float] | None = None
         self._fits: bool | None = None
@@ -100,6 +106,10 @@ class Floor:
         accuracy = self.probe.val_accuracy
         if not run.history:
             run.record("probe", accuracy)
+
+    def last_seconds(self) -> float:
+        """What it will take in the end to measure another network than the derived one."""
+        return self.growing.pace * (len(self.data.val) + len(self.data.test))
 
     def go_on(self) -> None:
         """The stage `derived` begins, or goes on: then the probe does again what it had done in it."""

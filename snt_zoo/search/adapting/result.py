@@ -21,7 +21,7 @@ import torch
 
 from snt_zoo.networks.evaluate import Model
 from snt_zoo.networks.genotype import Genotype
-from snt_zoo.networks.model_folder import save_model, write_into
+from snt_zoo.networks.model_folder import model_files, write_into
 from snt_zoo.networks.supernet import Supernet
 from snt_zoo.search.adapting.report import report_html
 from snt_zoo.search.run import EpochRecord
@@ -140,17 +140,23 @@ class FinetuneResult:
             ModelFolderError: the folder cannot be written.
         """
         folder = Path(out)
-        source = "probe" if self.returned == "probe" else self.source
-        save_model(
-            self.model,
-            folder,
-            class_names=self.class_names,
-            source=source,
-            accuracy=dict(self.accuracy),
-            licences=self.licences,
-        )
-        document = self.to_json(out=folder)
-        write_into(folder, {"report.json": document, "report.html": report_html(document)})
-        if self.derived is not None:
-            self.derived.save(folder / DERIVED)
+        write_into(folder, self._files(folder))
         return folder
+
+    def _files(self, folder: Path) -> dict[str, Any]:
+        """What is written; the report last, so that where it stands the rest does."""
+        below = {} if self.derived is None else self.derived._files(folder / DERIVED)
+        source = "probe" if self.returned == "probe" else self.source
+        document = self.to_json(out=folder)
+        return {
+            **{f"{DERIVED}/{name}": content for name, content in below.items()},
+            **model_files(
+                self.model,
+                class_names=self.class_names,
+                source=source,
+                accuracy=dict(self.accuracy),
+                licences=self.licences,
+            ),
+            "report.html": report_html(document),
+            "report.json": document,
+        }

@@ -18,7 +18,7 @@ from snt_zoo.networks.evaluate import count_parameters
 from snt_zoo.registry import BundleConfig, Registry, read_bundle, read_header
 from snt_zoo.registry.bundle.model_card import model_card
 from snt_zoo.registry.bundle.schema import GenotypeEntry, NetworkEntry
-from snt_zoo.zoo import starter_bundles
+from snt_zoo.registry.starter import starter_bundles
 from tests.registry.bundle.refusals import Case, check_refused, set_config_text, set_field
 from tests.registry.making import (
     ENCODER,

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from snt_zoo.errors import AliasError, NotInRegistryError
 from snt_zoo.registry import Record, Registry
+from snt_zoo.registry.upkeep import intake
 from tests.registry.making import make_bundle
 
 
@@ -143,3 +144,20 @@ def _with_two_versions(home: Path) -> Registry:
             registry.add(make_bundle(home / str(seed), seed=seed))
         _KEPT["home"] = registry.home
     return Registry.open(shutil.copytree(_KEPT["home"], home / "copy"))
+
+
+@pytest.mark.parametrize(
+    "years", [(2026, 1999, 2026, 1970), (2099, 2026, 2026, 2026), (1970, 2261, 1980, 2000)]
+)
+def test_latest_follows_what_was_done_and_not_the_clock(
+    registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, years: tuple[int, ...]
+) -> None:
+    """A clock may be set back, or far ahead and back, between two versions."""
+    ids = []
+    for seed, year in enumerate(years, 20):
+        monkeypatch.setattr(intake, "_now", lambda year=year: f"{year}-01-01T00:00:00+00:00")
+        ids.append(registry.add(make_bundle(tmp_path / f"y{seed}", seed=seed, name="timed")).id)
+    assert registry.verify(repair=True).ok
+    while ids:
+        assert registry.resolve("timed@latest") == ids[-1]
+        registry.remove(ids.pop())

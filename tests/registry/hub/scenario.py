@@ -73,10 +73,10 @@ def machines() -> Iterator[Machines]:
 
 
 def _serve(requests: TextIO, answers: TextIO) -> None:
-    import snt_zoo.zoo
+    import snt_zoo.registry.starter
     from tests.registry.making import make_bundle
 
-    snt_zoo.zoo.starter_bundles = list  # the starter zoo is not what is tried here
+    snt_zoo.registry.starter.starter_bundles = list  # the starter zoo is not what is tried here
     with tempfile.TemporaryDirectory() as folder:  # loads whatever a command would
         snt_zoo.zoo.Zoo.open(folder).add(make_bundle(Path(folder) / "x"))
     assert "huggingface_hub" not in sys.modules

@@ -74,7 +74,10 @@ def test_a_client_shows_no_token(hub: Hub, zoo: Zoos) -> None:
     assert MASK in repr(client)
 
 
-def test_a_token_that_goes_out_without_encryption_is_told_once(hub: Hub, client: Clients) -> None:
+def test_a_token_that_goes_out_without_encryption_is_told_once(
+    hub: Hub, client: Clients, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("snt_zoo.registry.hub.client._THIS_MACHINE", ())  # as if the hub were elsewhere
     hub.seed(REPO, {"README.md": b"x"})
     alice = client()
     with pytest.warns(UserWarning, match="without encryption.*https://") as told:
@@ -84,11 +87,12 @@ def test_a_token_that_goes_out_without_encryption_is_told_once(hub: Hub, client:
     assert TOKEN not in str(told[0].message)
 
 
-def test_without_a_token_or_with_encryption_nothing_is_told(
+def test_without_a_token_with_encryption_or_within_the_machine_nothing_is_told(
     hub: Hub, client: Clients, recwarn: pytest.WarningsRecorder
 ) -> None:
     hub.seed(REPO, {"README.md": b"x"})
     client(None).state(RepoRef(REPO))
+    client().state(RepoRef(REPO))
     with pytest.raises(HubError):
         HubClient(endpoint="https://127.0.0.1:9", token=TOKEN).state(RepoRef(REPO))
     assert not [one for one in recwarn.list if "encryption" in str(one.message)]

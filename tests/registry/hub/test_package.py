@@ -13,7 +13,7 @@ import torch
 import snt_zoo
 from snt_zoo.errors import HubError, IntegrityError, MissingFileError, NotInRegistryError, SntZooError
 from snt_zoo.networks.derived import DerivedModel
-from snt_zoo.networks.model_folder import save_model, write_into
+from snt_zoo.networks.model_folder import model_files, write_into
 from snt_zoo.networks.supernet import Supernet
 from tests.conftest import TINY
 from tests.registry.conftest import Zoos
@@ -56,9 +56,11 @@ def model(tmp_path: Path) -> Path:
     folder = tmp_path / "model"
     names = [str(label) for label in range(10)]
     licences = {"flowers-0a1b2c3d": "Apache-2.0", "flowers": "CC BY-NC 4.0"}
-    save_model(
-        net, folder, class_names=names, source="flowers-0a1b2c3d", accuracy={"val": 0.5}, licences=licences
+    accuracy = {"val": 0.5}
+    files = model_files(
+        net, class_names=names, source="flowers-0a1b2c3d", accuracy=accuracy, licences=licences
     )
+    write_into(folder, files)
     write_into(folder, {"report.json": {"from": "flowers-0a1b2c3d", "seconds": 1.5, "out": str(tmp_path)}})
     return folder
 

@@ -178,7 +178,8 @@ def test_the_command_line(
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", hub.url)
     monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", template)
-    monkeypatch.setattr("snt_zoo.zoo.starter_bundles", list)  # sketched by another backbone than these
+    # Sketched by another backbone than these.
+    monkeypatch.setattr("snt_zoo.registry.starter.starter_bundles", list)
     home = ("--home", tmp_path / "home")
     assert invoke("push", good, REPO, "--sign-key", alice[0], *home).exit_code == 0
     refused = invoke("pull", REPO, "--verify-key", mallory[1], *home)

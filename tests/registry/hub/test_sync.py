@@ -158,6 +158,37 @@ def test_without_a_network_what_was_known_is_kept(stocked: Hub, zoo: Zoos) -> No
     away = Zoo(home.registry, hub=HubClient(endpoint="http://127.0.0.1:9", token=TOKEN))
     with pytest.raises(HubUnavailableError, match=r"cannot reach http://127\.0\.0\.1:9"):
         away.sync()
-    with pytest.raises(NoMatchError):
+    with pytest.raises(HubError, match="nothing is known of the Hub yet: run `snt-zoo sync` once"):
         away.query(sketch(seed=1), hub=True)  # nothing was seen on that Hub
     assert home.query(sketch(seed=1), hub=True)[0].repo == "alice/s1"
+
+
+def test_a_first_sync_that_fails_is_none(stocked: Hub, zoo: Zoos, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = zoo()
+    away = Zoo(home.registry, hub=HubClient(endpoint="http://127.0.0.1:9", token=TOKEN))
+    never = pytest.raises(HubError, match="nothing is known of the Hub yet: run `snt-zoo sync` once")
+    with pytest.raises(HubUnavailableError):
+        away.sync()
+    for one in (home, away):
+        with never:
+            one.query(sketch(seed=1), hub=True)
+    with monkeypatch.context() as patch:  # the list was read, and then the network went
+
+        def lost(*_: object, **__: object) -> bytes:
+            raise HubUnavailableError("the network is gone")
+
+        patch.setattr(HubClient, "read", lost)
+        assert len(home.sync().failed) == 4
+    with never:
+        home.query(sketch(seed=1), hub=True)
+    home.sync()
+    assert home.query(sketch(seed=1), hub=True)[0].repo == "alice/s1"
+    with pytest.raises(HubUnavailableError):
+        away.sync()
+    assert home.query(sketch(seed=1), hub=True)[0].repo == "alice/s1"
+
+
+def test_a_sync_of_a_hub_without_supernets_is_one(hub: Hub, zoo: Zoos) -> None:
+    zoo().sync()
+    with pytest.raises(NoMatchError):
+        zoo().query(sketch(seed=1), hub=True)

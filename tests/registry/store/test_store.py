@@ -95,3 +95,35 @@ def test_whoever_waits_too_long_is_told(
         Registry.open(registry.home).add(good)
     done.set()
     thread.join()
+
+
+@pytest.mark.parametrize("name", [
+    "..pending", "...pending", ".pending", "x.pending", "..%2f.pending", "letters.pending", "notes.tmp",
+    ".DS_Store", "0123.tmp", "Thumbs.db",
+])  # fmt: skip
+def test_a_strange_name_among_the_marks_deletes_nothing(registry: Registry, name: str) -> None:
+    """`..pending` named the folder of all bundles, which the next opening deleted."""
+    (registry.home / "incoming" / name).write_bytes(b"mine")
+    before = snapshot(registry)
+    again = Registry.open(registry.home)
+    again.gc()
+    assert snapshot(again) == before
+    again.remove(again.list()[0].id)
+    assert len(again.list()) == 1 and (registry.home / "incoming" / name).read_bytes() == b"mine"
+
+
+def test_a_mark_of_a_bundle_that_is_a_link_deletes_the_link_alone(registry: Registry, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "thesis.txt").write_text("years of work")
+    link = registry.home / "bundles" / "thesis-01234567"
+    link.symlink_to(tmp_path / "elsewhere")
+    (registry.home / "incoming" / "thesis-01234567.pending").touch()
+    Registry.open(registry.home)
+    assert not link.is_symlink() and list((registry.home / "incoming").iterdir()) == []
+    assert (tmp_path / "elsewhere" / "thesis.txt").read_text() == "years of work"
+
+
+def test_a_path_is_made_of_an_id_alone(registry: Registry) -> None:
+    for text in ("", ".", "..", "../x-01234567", "x", "X-01234567", "x-0123456g", "x-01234567/", "-01234567"):
+        with pytest.raises(RegistryError, match="no id of a supernet"):
+            registry._store.path(text)

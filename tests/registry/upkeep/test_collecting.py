@@ -14,7 +14,7 @@ def test_gc_deletes_what_nothing_needs_and_a_dry_run_says_so(registry: Registry,
     stray = registry._store.blobs.path("ab" * 32)
     stray.parent.mkdir(exist_ok=True)
     stray.write_bytes(b"x" * 1000)
-    leftover = registry.home / "incoming" / "0123.tmp"
+    leftover = registry.home / "incoming" / ("0123" * 8 + ".tmp")
     leftover.mkdir()
     (leftover / "config.json").write_bytes(b"y" * 100)
     copied = registry.show(twins[0]).path / "README.md"  # as a copy of a home without links has it
@@ -23,7 +23,7 @@ def test_gc_deletes_what_nothing_needs_and_a_dry_run_says_so(registry: Registry,
     copied.write_bytes(raw)
 
     plan = registry.gc(dry_run=True)
-    assert (plan.blobs, plan.temporary, plan.shared) == (("ab" * 32,), ("0123.tmp",), 1)
+    assert (plan.blobs, plan.temporary, plan.shared) == (("ab" * 32,), (leftover.name,), 1)
     assert plan.bytes == 1000 + 100 + len(raw)
     assert stray.exists() and leftover.exists() and copied.stat().st_nlink == 1
     done = registry.gc()

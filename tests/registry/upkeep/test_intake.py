@@ -17,11 +17,11 @@ import torch
 
 from snt_zoo.encoders.embedding import MOMENTS, DatasetEncoder
 from snt_zoo.encoders.sketch import Sketch
-from snt_zoo.errors import AlreadyInRegistryError, IntegrityError, RegistryError
+from snt_zoo.errors import AlreadyInRegistryError, IntegrityError, RegistryError, SntZooWarning
 from snt_zoo.registry import Registry
+from snt_zoo.registry.bundle import bundle
 from snt_zoo.registry.catalog import rows
 from snt_zoo.registry.catalog.catalog import Catalog
-from snt_zoo.registry.store import store
 from snt_zoo.registry.store.store import Store
 from snt_zoo.registry.upkeep import intake
 from tests.registry.crashing import CRASHED, after, crash, in_child
@@ -65,7 +65,7 @@ def test_a_crash_while_adding(
 
     def work() -> None:
         if when == "while it is copied":
-            setattr(store, "read_bundle", crash)  # noqa: B010  # in the child alone
+            setattr(bundle, "read_bundle", crash)  # noqa: B010  # in the child alone
         else:
             original = getattr(owner, method)
             setattr(owner, method, after(original) if late else crash)
@@ -256,9 +256,14 @@ def test_seeding_what_is_seeded_reads_manifests_alone(
 
 def test_a_spoilt_starter_leaves_the_others(starters: list[Path], registry: Registry) -> None:
     (starters[1] / "README.md").write_text("x")
-    with pytest.raises(IntegrityError):
-        registry.seed(starters)
-    assert [r.name for r in registry.list()] == ["leaves", "letters", "starter-5"]
+    (starters[0] / ".DS_Store").touch()
+    with (
+        pytest.warns(SntZooWarning, match=r"left out .*README\.md"),
+        pytest.warns(SntZooWarning, match="DS_S"),
+    ):
+        assert registry.seed(starters) == 1
+    assert [r.name for r in registry.list()] == ["leaves", "letters", "starter-7"]
+    (starters[0] / ".DS_Store").unlink()
     shutil.copytree(
         make_bundle(starters[1].parent / "ok", seed=6, name="starter-6"), starters[1], dirs_exist_ok=True
     )

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -80,3 +83,77 @@ def test_a_folder_that_is_gone_is_put_together_from_blobs(registry: Registry, sh
     after = snapshot(registry)
     for part in ("files", "rows", "list", "search"):
         assert after[part] == before[part]
+
+
+STRANGE_IDS = [
+    "../../precious", "..", ".", "/etc", "shapes", "shapes-0123", "shapes-0123abcd/..", "a\x00-01234567",
+    "..-01234567", "SHAPES-01234567", "", "shapes-01234567\n",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("id", STRANGE_IDS)
+def test_a_row_with_an_edited_id_leads_nowhere(
+    registry: Registry, shapes: str, tmp_path: Path, id: str
+) -> None:
+    """With `../../precious` in the place of an id, `verify --repair` took away a folder outside the home."""
+    precious = tmp_path / "precious"
+    precious.mkdir()
+    (precious / "thesis.txt").write_text("years of work")
+    before = {path: path.read_bytes() for path in registry.home.rglob("*") if path.is_file()}
+    with closing(sqlite3.connect(registry.home / "catalog.sqlite")) as connection, connection:
+        connection.execute("PRAGMA foreign_keys = OFF")
+        for table, column in (("bundles", "id"), ("vectors", "bundle"), ("files", "bundle")):
+            connection.execute(f"UPDATE {table} SET {column} = ? WHERE {column} = ?", (id, shapes))
+    assert sorted(record.name for record in registry.list()) == ["leaves", "letters"]
+    assert len(registry.search(sketch(), 9)) == 3 and shapes not in registry.records([id])
+    registry.gc()
+    found = registry.verify(repair=True)
+    assert found.ok and "row" in {problem.kind for problem in found.problems}
+    assert registry.verify().problems == ()
+    assert (precious / "thesis.txt").read_text() == "years of work"
+    assert registry.show(shapes).id == shapes  # its folder was listed anew
+    gone = [path for path in before if not path.exists() and "sqlite" not in path.name]
+    assert gone == []
+
+
+@pytest.mark.parametrize("name", [".DS_Store", "notes.txt", "._config.json", "photos", "link"])
+def test_a_repair_deletes_no_file_of_the_user(
+    registry: Registry, shapes: str, tmp_path: Path, name: str
+) -> None:
+    folder = registry.show(shapes).path
+    (tmp_path / "elsewhere").mkdir()
+    if name == "photos":
+        (folder / name).mkdir()
+        (folder / name / "cat.png").write_bytes(b"mine")
+    elif name == "link":
+        (folder / name).symlink_to(tmp_path / "elsewhere")
+    else:
+        (folder / name).write_bytes(b"mine")
+    assert registry.verify(repair=True).ok and registry.verify().problems == ()
+    assert registry.get(shapes).id == shapes
+    (kept,) = (registry.home / "quarantine").iterdir()
+    assert os.path.lexists(kept / name) and (tmp_path / "elsewhere").is_dir()
+
+
+def test_a_removal_deletes_no_file_of_the_user(registry: Registry, shapes: str) -> None:
+    (registry.show(shapes).path / "notes.txt").write_text("mine")
+    registry.remove(shapes)
+    assert shapes not in registry._store.ids()
+    (kept,) = (registry.home / "quarantine").iterdir()
+    assert (kept / "notes.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize(("name", "sha256"), [("../../evil.json", None), ("config.json", "../../../evil")])
+def test_rows_of_files_lead_nowhere_either(
+    registry: Registry, shapes: str, tmp_path: Path, name: str, sha256: str | None
+) -> None:
+    where = "bundle = ? AND name = 'config.json'"
+    with closing(sqlite3.connect(registry.home / "catalog.sqlite")) as connection, connection:
+        connection.execute(f"UPDATE files SET name = ? WHERE {where}", (name, shapes))
+        if sha256 is not None:
+            connection.execute(f"UPDATE files SET sha256 = ? WHERE {where}", (sha256, shapes))
+    swap(registry.show(shapes).path / "config.json")
+    before = sorted(tmp_path.rglob("evil*"))
+    registry.verify(repair=True)
+    assert registry.verify().problems == ()
+    assert sorted(tmp_path.rglob("evil*")) == before

@@ -157,6 +157,15 @@ def test_the_floor_looks_at_more_images_only_where_that_can_matter(few_digits: I
     assert late.grow() == grown.val_accuracy and torch.equal(late.probe.weight, grown.weight)
 
 
+def test_a_probe_without_time_is_judged_on_fewer_images(digits: ImageDataset) -> None:
+    drawn = Sample.of(digits, cheap_backbone())
+    target = Target(sketch(digits, sample=drawn), digits, drawn)
+    assert len(digits.val) > 100
+    assert len(Floor(target).growing.val) == len(Floor(target, seconds=60.0, pace=1e-3).growing.val)
+    short = Floor(target, seconds=60.0, pace=1.0).growing.val
+    assert 50 < len(short) <= 100
+
+
 def test_what_is_spent_before_counts(searched: FinetuneResult) -> None:
     assert searched.history[0].seconds >= 5.0 and searched.seconds >= 5.0
 

@@ -20,13 +20,13 @@ import stat
 import subprocess
 import sys
 import tempfile
-import warnings
 from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
 from pathlib import Path
 
 import platformdirs
 
+from snt_zoo.errors import warn
 from snt_zoo.formats.durable import sync_file, sync_folder
 
 SWITCH = "SNT_ZOO_KERNELS"
@@ -69,11 +69,10 @@ def library() -> ctypes.CDLL | None:
         return None if compiler is None else ctypes.CDLL(str(_built(compiler)))
     except (OSError, ValueError, subprocess.SubprocessError) as error:
         detail = getattr(error, "stderr", None) or str(error)
-        warnings.warn(
+        warn(
             "the CPU kernels cannot be compiled or used, PyTorch's operations are used instead, which are "
             f"several times slower for mixed DARTS cells (set {SWITCH}=0 to silence this): "
-            f"{str(detail)[-500:]}",
-            stacklevel=2,
+            f"{str(detail)[-500:]}"
         )
         return None
 

@@ -15,6 +15,8 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import context, op
 
+from snt_zoo.registry.bundle.fields import is_id
+
 revision = "2"
 down_revision = "1"
 
@@ -36,7 +38,8 @@ def upgrade() -> None:
     _create_tables()
     root = Path(context.config.attributes["bundles"])
     for row in old:
-        _fill(connection, row, root / row["id"])
+        if is_id(row["id"]):  # else `verify` tells of it, and no path is made of it
+            _fill(connection, row, root / row["id"])
     for name, id, digest, added_at in _newest(old):
         _insert(connection, "aliases", [{"name": name, "alias": "latest", "bundle": id}])
         move = {"at": added_at, "name": name, "alias": "latest", "previous": None, "digest": digest}
