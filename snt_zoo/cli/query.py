@@ -29,7 +29,7 @@ _PAIRS = 3  # nearest pairs of classes that are shown
 def show_matches(document: Mapping[str, Any]) -> None:
     """Print the answer of a query for people."""
     numbers = "distance", "accuracy", "params", "MACs"
-    under = "trained on", "on the Hub", "licences", "yours ~ theirs"
+    under = "trained on", "on the Hub", "yours ~ theirs", "licences"
     columns = [("rank", True), ("id", False), *((title, True) for title in numbers), ("space", False)]
     rows = [
         (
@@ -42,8 +42,8 @@ def show_matches(document: Mapping[str, Any]) -> None:
             match["space"],
             Names(match["sources"], "sources"),
             match.get("repo", ""),
-            Names(match["licences"]),
             _pairs(match),
+            Names(match["licences"]),
         )
         for rank, match in enumerate(document["matches"], 1)
     ]

@@ -156,7 +156,7 @@ def _nearest(zoo: Shelves, target: Target, where: Filter, *, hub: bool) -> list[
     check_excluded(zoo, where.exclude, shelf)
     ranking = retrieve(zoo.registry, target, k=RANKED, where=where, hub=shelf)
     generalists = _generalists(zoo, target, ranking, where, shelf)
-    found = {match.id: match for match in (*ranking[:CANDIDATES], *generalists)}
+    found = {(match.id, match.repo): match for match in (*ranking[:CANDIDATES], *generalists)}
     ids: list[str] = []
     for match in found.values():
         with leaving_out(match.repo or match.id):  # as one that is gone from the Hub since the last sync
