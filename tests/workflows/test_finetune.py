@@ -62,7 +62,8 @@ def test_finetune_takes_a_match_an_id_auto_or_scratch(
         assert result.source == told.pop() == expected
     scratch = zoo.finetune("scratch", few_digits, epochs=1, out=tmp_path / "model", device="cpu")
     assert scratch.source == "scratch"
-    files = {"config.json", "model.safetensors", "genotype.json", "report.json", "report.html"}
+    files = {"config.json", "model.safetensors", "genotype.json", "seen.safetensors"}
+    files |= {"report.json", "report.html"}
     # A probe is better than one epoch from scratch; what was derived lies beside it, the checkpoint is gone.
     assert scratch.returned == "probe" and scratch.derived is not None
     assert {path.name for path in (tmp_path / "model").iterdir()} == files | {"derived"}
