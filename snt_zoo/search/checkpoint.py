@@ -88,15 +88,7 @@ def load_checkpoint(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             if _digest(tensors, file.metadata()["run"]) != file.metadata()["sha256"]:
                 raise ValueError("its content is not the one that was written")
             return tensors, meta
-    except (
-        SafetensorError,
-        LookupError,
-        TypeError,
-        ValueError,
-        AttributeError,
-        RecursionError,
-        OSError,
-    ) as error:
+    except _DAMAGE as error:
         raise ResumeError(
             f"the checkpoint {path} cannot be read ({first_line(error)}): delete it and start again"
         ) from error

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,10 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import context, op
 
-from snt_zoo.registry.bundle.fields import is_id
-
 revision = "2"
 down_revision = "1"
 
+_ID = re.compile(r"[a-z0-9][a-z0-9._-]*-[0-9a-f]{8}")
 _MOST_BYTES = 1_000_000  # of a config or a manifest
 
 
@@ -38,7 +38,7 @@ def upgrade() -> None:
     _create_tables()
     root = Path(context.config.attributes["bundles"])
     for row in old:
-        if is_id(row["id"]):  # else `verify` tells of it, and no path is made of it
+        if _ID.fullmatch(row["id"]):  # else `verify` tells of it, and no path is made of it
             _fill(connection, row, root / row["id"])
     for name, id, digest, added_at in _newest(old):
         _insert(connection, "aliases", [{"name": name, "alias": "latest", "bundle": id}])
