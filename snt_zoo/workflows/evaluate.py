@@ -10,6 +10,7 @@ from typing import Any, Literal
 import torch
 
 from snt_zoo.data import Split
+from snt_zoo.data.class_names import one_line
 from snt_zoo.data.joining import JoinedStore
 from snt_zoo.data.opening import read_raw
 from snt_zoo.data.passed_over import account
@@ -77,7 +78,8 @@ def evaluate(
     seen = loaded.trained_on.seen
     raw = read_raw(ref, ReadOptions(on_bad_image, partial=True), loaded.trained_on.rendering)
     split, made = _part(raw, part, loaded.trained_on)
-    labelled = relabelled(split, raw.class_names, loaded.class_names, match=match)
+    names = tuple(map(one_line, raw.class_names))  # as the network's were read
+    labelled = relabelled(split, names, loaded.class_names, match=match)
     unseen = torch.ones(len(split), dtype=torch.bool)
     if seen is not None and part != "train":
         unseen = ~seen.among(split, val=part != "val")

@@ -98,6 +98,13 @@ def test_the_test_part_of_the_training_is_measured_whole(tmp_path: Path, measure
         assert torch.equal(measured[-1].tensor(8), given.tensor(8))
 
 
+def test_names_that_are_shown_on_one_line_match(tmp_path: Path, measured: list[Split]) -> None:
+    folder = write_class_folders(tmp_path, ("line\nbreak", "plain"), each=20)
+    loaded = trained(folder, classes=open_dataset(folder).class_names)
+    assert "line\nbreak" not in loaded.class_names
+    assert evaluate(loaded, folder).images > 0
+
+
 def test_given_parts_with_copies_are_measured_without_them(tmp_path: Path, measured: list[Split]) -> None:
     for part, seed in (("train", 0), ("val", 1), ("test", 2)):
         write_class_folders(tmp_path / part, CLASSES, each=6, seed=seed)
