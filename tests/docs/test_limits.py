@@ -11,8 +11,8 @@ from snt_zoo.registry.bundle.folder import FILE_LIMITS, MAX_PARAMS, MAX_SKETCHED
 from snt_zoo.registry.hub.pull import DEFAULT_MAX_BYTES
 from snt_zoo.registry.hub.sync import MAX_SKETCHES_BYTES, WORKERS
 from snt_zoo.registry.ranking import CLASSES_AT_ONCE
+from snt_zoo.registry.starter import starter_bundles
 from snt_zoo.workflows.finetune import CANDIDATES, GENERALISTS
-from snt_zoo.zoo import starter_bundles
 from tests.registry.making import make_bundle, network, sketch
 
 WEIGHTS = 4 * MAX_PARAMS  # bytes in float32

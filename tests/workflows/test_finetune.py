@@ -28,6 +28,7 @@ from snt_zoo.networks.head import fit_head
 from snt_zoo.networks.supernet import Supernet
 from snt_zoo.registry import Registry
 from snt_zoo.registry.bundle.bundle import Bundle
+from snt_zoo.search.adapting.candidates import Candidate
 from snt_zoo.search.adapting.result import FinetuneResult
 from snt_zoo.search.checkpoint import CHECKPOINT
 from snt_zoo.workflows import share
@@ -163,3 +164,25 @@ def test_a_recipe_is_given_as_what_to_change(zoo: Zoo, few_digits: ImageDataset)
     options: dict[str, Any] = {"epochs": 1, "device": "cpu", "floor": False}
     result = zoo.finetune("nb201-font-arabic", few_digits, recipe={"searcher": "drnas"}, **options)
     assert result.search["searcher"] == "drnas" and "weight_lr=0.02" in result.settings["recipe"]
+
+
+def test_a_candidate_brings_the_licences_of_what_it_was_made_from(
+    zoo: Zoo, few_digits: ImageDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Candidate] = []
+
+    def stop(data: object, candidates: list[Candidate], *_: object, **__: object) -> None:
+        seen.extend(candidates)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("snt_zoo.workflows.finetune.adapt", stop)
+    record = zoo.list()[0]
+    with pytest.raises(KeyboardInterrupt):
+        zoo.finetune(record.id, few_digits, epochs=1, floor=False)
+    (candidate,) = seen
+    assert candidate.licences == {
+        record.id: record.licence,
+        **{data.name: data.licence for data in record.config.training.datasets},
+    }
+    with pytest.raises(NoMatchError, match="constraints"):
+        zoo.finetune("auto", few_digits, epochs=1, licence="nobody's", floor=False)
