@@ -50,6 +50,25 @@ def test_list_show_remove_add(pretrained: tuple[Path, Any], tmp_path: Path) -> N
     reason(invoke("add", tmp_path, "--home", home))
 
 
+def test_a_spoilt_supernet_is_shown_as_the_catalog_knows_it(
+    pretrained: tuple[Path, Any], tmp_path: Path
+) -> None:
+    home = tmp_path / "home"
+    shutil.copytree(pretrained[0], home)
+    (row,) = answer("list", "--home", home)
+    config = Path(row["path"]) / "config.json"
+    for content in (b"{}", b"\xff", None):
+        config.unlink()
+        if content is not None:
+            config.write_bytes(content)
+        (tmp_path / "home" / "origins.json").write_text("no JSON")
+        assert answer("list", "--home", home) == [row]
+        shown = answer("show", "tiny", "--home", home)
+        assert shown == row | {"origin": None, "config": None}
+        told = invoke("show", "tiny", "--home", home)
+        assert row["id"] in told.stdout and "warning: left out what" in told.stderr
+
+
 def test_remove_asks_on_a_terminal(
     pretrained: tuple[Path, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

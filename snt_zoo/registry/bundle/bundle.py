@@ -70,8 +70,8 @@ def check_target(folder: Path) -> None:
     """Raise `BundleError` unless a bundle can be written there: asked before a training, not after it."""
     folder = folder.absolute()
     _check_unused(folder)
-    there = folder.exists()
     try:
+        there = folder.exists()
         with made_whole(folder) as partial:
             (partial / MANIFEST).touch()
         (folder / MANIFEST).unlink()

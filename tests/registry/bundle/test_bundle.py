@@ -12,9 +12,11 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from benchmarks.limits import read_only
 from snt_zoo.encoders.sketch import Sketch
 from snt_zoo.errors import BundleError, ConfigError, IntegrityError, TensorError
 from snt_zoo.registry import BundleConfig, Registry, as_stored, read_bundle, read_header, write_bundle
+from snt_zoo.registry.bundle.bundle import check_target
 from tests.registry.bundle.refusals import MODEL
 from tests.registry.making import BACKBONE, config_data, damage, make_bundle, network, remanifest, sketch
 
@@ -200,3 +202,18 @@ def test_checkout_of_a_damaged_bundle_leaves_nothing(registry: Registry, tmp_pat
     with pytest.raises(IntegrityError, match=r"model\.safetensors"):
         registry.checkout(record.id, tmp_path / "out")
     assert [p.name for p in tmp_path.iterdir() if "out" in p.name] == []
+
+
+def test_where_no_bundle_can_be_written_is_told_before_a_training(tmp_path: Path) -> None:
+    for name in ("used", "closed", "empty"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "used" / "theirs").touch()
+    (tmp_path / "file").touch()
+    for name in ("used", "file", "file/below", "x" * 256):
+        with pytest.raises(BundleError):
+            check_target(tmp_path / name)
+    with read_only(tmp_path / "closed"), pytest.raises(BundleError, match="Permission denied"):
+        check_target(tmp_path / "closed" / "new")
+    for name in ("new", "below/new", "empty", "caf\udce9", "x" * 255):
+        check_target(tmp_path / name)
+    assert not (tmp_path / "new").exists() and list((tmp_path / "empty").iterdir()) == []
