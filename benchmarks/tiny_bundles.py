@@ -57,14 +57,14 @@ def write_tiny_bundle(
             anew takes longer than everything else here.
         changes: fields of the config.
     """
-    net = supernet(seed)
+    net, made = supernet(seed), sketch(seed)
     source = {
         "name": "shapes",
         "source": "sklearn:digits",
         "licence": "CC0-1.0",
         "licence_url": None,
         "classes": CLASSES,
-        "train_images": 90,
+        "train_images": int(made.counts.sum()),
         "fingerprint": "0123456789abcdef",
     }
     training = {
@@ -90,4 +90,4 @@ def write_tiny_bundle(
         "encoder": MOMENTS.id,
     }
     config = BundleConfig.from_data({**(described or describe(net)), **fields, **changes})
-    return write_bundle(folder, supernet=net, config=config, sketches=[sketch(seed)])
+    return write_bundle(folder, supernet=net, config=config, sketches=[made])

@@ -50,8 +50,10 @@ def save_checkpoint(folder: Path, tensors: Mapping[str, Tensor], meta: Mapping[s
     }
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        run = json.dumps({**meta, "format": FORMAT})
-        save_file(plain, partial, metadata={"run": run, "sha256": _digest(plain, run)})
+        run = json.dumps(dict(meta))
+        # In one entry: safetensors writes several in any order, and equal states shall give equal files.
+        whole = {"format": FORMAT, "sha256": _digest(plain, run), "run": run}
+        save_file(plain, partial, metadata={"run": json.dumps(whole)})
         sync_file(partial)
         partial.replace(folder / CHECKPOINT)
         sync_folder(folder, files=False)
@@ -78,16 +80,16 @@ def load_checkpoint(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise ResumeError(f"nothing to resume in {folder}: it holds no {CHECKPOINT}; leave out --resume")
     try:
         with safe_open(path, framework="pt") as file:
-            meta = json.loads(file.metadata()["run"])
-            if meta.get("format") != FORMAT:
+            whole = json.loads(file.metadata()["run"])
+            if whole.get("format") != FORMAT:
                 raise ResumeError(
                     f"the checkpoint {path} was written by another version of snt-zoo: go on with that one, "
                     "or leave out --resume and choose another --out"
                 )
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            if _digest(tensors, file.metadata()["run"]) != file.metadata()["sha256"]:
+            if _digest(tensors, whole["run"]) != whole["sha256"]:
                 raise ValueError("its content is not the one that was written")
-            return tensors, meta
+            return tensors, dict(json.loads(whole["run"]))
     except _DAMAGE as error:
         raise ResumeError(
             f"the checkpoint {path} cannot be read ({first_line(error)}): delete it and start again"
