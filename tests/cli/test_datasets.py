@@ -108,8 +108,18 @@ def test_names_that_are_no_utf8_leave_a_valid_document(foreign: Path, home: Path
 def test_a_query_in_the_c_locale(foreign: Path, home: Path) -> None:
     # Beside busy processes threads would wait for each other.
     environment = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
-    environment |= {"OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "snt_zoo", "query", os.fsencode(foreign), "--home", str(home), "-k", "1"]
+    environment |= {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
+    command = [
+        sys.executable,
+        "-m",
+        "tests.cli.unseeded",
+        "query",
+        os.fsencode(foreign),
+        "--home",
+        str(home),
+        "-k",
+        "1",
+    ]
     done = subprocess.run(command, env=environment, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr
     assert b"\\xb9\\xb7" in done.stdout

@@ -8,8 +8,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from snt_zoo.errors import IntegrityError
 from snt_zoo.formats.strict_json import parse_json
 from snt_zoo.registry.bundle.folder import CONFIG, CONFIG_LIMIT, read_file
+from snt_zoo.registry.bundle.manifest import read_manifest
 
 if TYPE_CHECKING:
     from snt_zoo.registry.bundle.schema import BundleConfig
@@ -88,8 +90,18 @@ class Record(Candidate):
         return BundleConfig.from_bytes(read_file(self.path, CONFIG))
 
     def document(self) -> dict[str, Any]:
-        """The content of `config.json`, which was checked when the bundle was added; raises as `config`."""
-        return parse_json(read_file(self.path, CONFIG), what=CONFIG, limit=CONFIG_LIMIT)
+        """The content of `config.json`, which was understood when the bundle was added.
+
+        Raises:
+            IntegrityError: it has changed since, or its manifest has.
+            MissingFileError: the bundle was removed meanwhile.
+        """
+        manifest = read_manifest(self.path)
+        if manifest.digest != self.digest:
+            raise IntegrityError(f"{self.path} was changed or damaged: run `snt-zoo verify --repair`")
+        raw = read_file(self.path, CONFIG)
+        manifest.check_bytes(CONFIG, raw)
+        return parse_json(raw, what=CONFIG, limit=CONFIG_LIMIT)
 
     @property
     def class_names(self) -> tuple[str, ...]:

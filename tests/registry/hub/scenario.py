@@ -78,7 +78,7 @@ def _serve(requests: TextIO, answers: TextIO) -> None:
 
     snt_zoo.registry.starter.starter_bundles = list  # the starter zoo is not what is tried here
     with tempfile.TemporaryDirectory() as folder:  # loads whatever a command would
-        snt_zoo.zoo.Zoo.open(folder).add(make_bundle(Path(folder) / "x"))
+        snt_zoo.Zoo.open(folder).add(make_bundle(Path(folder) / "x"))
     assert "huggingface_hub" not in sys.modules
     for line in requests:
         reader, writer = os.pipe()
