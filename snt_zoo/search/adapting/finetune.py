@@ -33,7 +33,7 @@ from snt_zoo.networks.supernet import Supernet
 from snt_zoo.networks.trained_on import TrainedOn, shared_images
 from snt_zoo.search.adapting.candidates import Candidate
 from snt_zoo.search.adapting.floor import Floor
-from snt_zoo.search.adapting.race import RACE_SHARE, Head, race
+from snt_zoo.search.adapting.race import PASS_COST, RACE_SHARE, Head, race
 from snt_zoo.search.adapting.result import FinetuneResult
 from snt_zoo.search.bilevel import search
 from snt_zoo.search.learners import WeightLearner
@@ -41,9 +41,6 @@ from snt_zoo.search.recipe import Recipe
 from snt_zoo.search.run import Begun, Run, RunOptions, Searched
 from snt_zoo.search.softening import soften
 from snt_zoo.search.stage import fit
-
-PASS_COST = 4.0
-"""What an image costs in training, in forward passes of it: measured at 3.4 (`nb201`) and 4.3 (`mobile`)."""
 
 
 def finetune(

@@ -30,6 +30,13 @@ RACE_SHARE = 0.25
 IMAGES = 512
 """Training images that a head is fitted to in a race, at most."""
 
+LEAST_PASSES = 5.0
+"""Over the training images: one that would make fewer in what is left of a budget in seconds does not go on,
+if another can. Heads do not foresee it: docs/decisions.md, 73."""
+
+PASS_COST = 4.0
+"""What an image costs in training, in forward passes of it: measured at 3.4 (`nb201`) and 4.3 (`mobile`)."""
+
 ERRORS = 1.0
 """Standard errors of the best accuracy on validation, within which another head is as good."""
 
@@ -78,8 +85,8 @@ def race(
     Returns:
         The winner; and of each candidate, as plain data, its id, validation accuracy, seconds, licences,
         whether it won, and else what put it out: `behind` (its head), `narrower` (its head is as good, but
-        it was trained on fewer datasets), `time` (for a head there was none), `limits` (no network
-        within them) or `diverged` (what it computes are not numbers).
+        it was trained on fewer datasets), `slow` (it would see the images too few times), `time` (for a head
+        there was none), `limits` (no network within them) or `diverged` (what it computes are not numbers).
 
     Raises:
         InfeasibleError: no candidate has a network within the limits.
@@ -108,9 +115,13 @@ def race(
     if not heads:
         assert refused is not None
         raise refused
-    winner = best(list(heads.values()), images=len(data.val))
+    all_passes = LEAST_PASSES * len(data.train)
+    able = [head for head in heads.values() if pace(head, heads.values()) * all_passes <= run.left()]
+    winner = best(able or list(heads.values()), images=len(data.val))
     for id, head in heads.items():
         out[id] = "narrower" if head.accuracy >= winner.accuracy else "behind"
+        if able and head not in able:
+            out[id] = "slow"
     rows = []
     for candidate in candidates:
         found = heads.get(candidate.id)
@@ -125,6 +136,19 @@ def race(
             row |= {"val_accuracy": found.accuracy, "seconds": found.seconds}
         rows.append(row | {"won": found is winner, "out": None if found is winner else out[candidate.id]})
     return winner, tuple(rows)
+
+
+def pace(head: Head, heads: Collection[Head]) -> float:
+    """Seconds for which training sees an image, by what the heads took.
+
+    A head that is fitted first takes longer, as everything is new. So one whose network costs about as much,
+    or more, speaks for it where that was quicker.
+    """
+    cost, seconds = head.candidate.cost, head.seconds
+    if cost is not None:
+        others = [(h.seconds, h.candidate.cost) for h in heads if 2 * (h.candidate.cost or 0) >= cost]
+        seconds = min(took * cost / costs for took, costs in others if costs)
+    return PASS_COST * seconds / max(head.images, 1)
 
 
 def best(heads: Sequence[Head], *, images: int) -> Head:

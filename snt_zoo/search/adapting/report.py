@@ -26,6 +26,7 @@ _STEPS = {
 _OUT = {
     "behind": "behind with a new head",
     "diverged": "its weights overflow: what it computes are not numbers",
+    "slow": "too slow: it would see the training images too few times",
     "narrower": "not clearly ahead of a supernet that was trained on more datasets",
     "time": "no time for it",
     "limits": "no network of its space is within the limits",

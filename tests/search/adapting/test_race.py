@@ -64,6 +64,36 @@ def test_every_candidate_has_a_head_and_the_best_goes_on(
     assert whole.steps["supernet"] >= accuracies[whole.source]  # what the head could do is not lost
 
 
+def head(id: str, seconds: float, macs: int | None, accuracy: float = 0.5, breadth: int = 1) -> Head:
+    supernet = Supernet.create(CONFIG, generator=torch.Generator())
+    candidate = Candidate.of(id, supernet, breadth=breadth, macs=macs)
+    return Head(candidate, supernet, accuracy, "measured", seconds, images=100)
+
+
+def test_the_pace_of_training_is_that_of_a_head_once_all_is_warm() -> None:
+    first, second, large = head("a", 0.5, 3_000_000), head("b", 0.1, 2_000_000), head("c", 1.2, 24_000_000)
+    heads = [first, second, large]
+    assert racing.pace(first, heads) == pytest.approx(racing.PASS_COST * 0.15 / 100)
+    assert racing.pace(second, heads) == pytest.approx(racing.PASS_COST * 0.1 / 100)
+    assert racing.pace(large, heads) == pytest.approx(racing.PASS_COST * 1.2 / 100)
+    assert racing.pace(head("d", 0.7, None), heads) == pytest.approx(racing.PASS_COST * 0.7 / 100)
+
+
+def test_who_would_see_the_images_too_few_times_does_not_go_on(
+    few_digits: ImageDataset, candidates: list[Candidate], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paces = {candidate.id: 0.001 for candidate in candidates}
+    monkeypatch.setattr(racing, "pace", lambda head, heads: paces[head.candidate.id])
+    unbound = finetune(few_digits, candidates, budget=TWO)
+    paces[unbound.source] = 1.0  # 200 images, five times: 1,000 s
+    budget = Budget(seconds=600)
+    short = finetune(few_digits, candidates, budget=budget, timer=Ticks())
+    assert {row["id"] for row in short.race if row["out"] == "slow"} == {unbound.source} != {short.source}
+    paces.update(dict.fromkeys(paces, 1.0))  # nobody can: then all may
+    none = finetune(few_digits, candidates, budget=budget, timer=Ticks())
+    assert none.source == unbound.source and not {"slow"} & {row["out"] for row in none.race}
+
+
 def test_the_winner_is_trained_as_it_would_be_alone(
     few_digits: ImageDataset, candidates: list[Candidate], whole: FinetuneResult
 ) -> None:
