@@ -22,7 +22,7 @@ from typing import Any
 from benchmarks.document import RESULTS, document, write
 from benchmarks.json_lines import read_rows
 from benchmarks.transfer_plan import NO_SLOW, SLOW
-from snt_zoo.search.adapting.race import ERRORS
+from snt_zoo.search.adapting.race import ERRORS, IMAGES, PASS_COST
 from zoo.folds import fold_recipes
 from zoo.recipe import read_recipes
 
@@ -99,12 +99,14 @@ def slow(rows: Sequence[Row]) -> dict[str, Any]:
     """Points that a race with the slow supernet has over one without, by target and in the mean."""
     runs = {(r["target"], r["seed"], r["arm"]): r for r in rows if r["part"] == "slow"}
     gains: dict[str, list[list[float]]] = {}
+    passes: dict[str, float] = {}
     for (target, seed, arm), row in runs.items():
         other = runs.get((target, seed, NO_SLOW))
         if arm == "auto" and other is not None and name_of(row["from"]) == SLOW:
             pairs = [(row, other), (row["derived"], other["derived"])]
             points = [100 * (mine[part] - theirs[part]) for mine, theirs in pairs for part in ("val", "test")]
             gains.setdefault(target, []).append(points)
+            passes.setdefault(target, round(passes_left(row), 1))
     means = {
         target: [statistics.fmean(each) for each in zip(*found, strict=True)]
         for target, found in gains.items()
@@ -114,8 +116,17 @@ def slow(rows: Sequence[Row]) -> dict[str, Any]:
     names = ("val", "test", "derived_val", "derived_test")
     return {
         target: dict(zip(names, (round(each, 1) for each in found), strict=True))
+        | ({"passes": passes[target]} if target in passes else {})
         for target, found in means.items()
     } | {"runs": sum(map(len, gains.values()))}
+
+
+def passes_left(row: Row) -> float:
+    """How often a winner sees the training images in what is left after its race, by what its head took."""
+    (seconds,) = (entry["seconds"] for entry in row["race"] if entry["won"])
+    ended = max(record[1] for record in row["curve"] if record[0] == "race")
+    one = PASS_COST * seconds * row["train_images"] / min(row["train_images"], IMAGES)
+    return float((row["budget"] - ended) / one)
 
 
 def _means(rows: Sequence[Sequence[float]]) -> list[float]:
