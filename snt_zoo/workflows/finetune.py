@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from snt_zoo.data import ImageDataset
+from snt_zoo.encoders.backbone import DEFAULT_BACKBONE, get_backbone
 from snt_zoo.encoders.target import Target
 from snt_zoo.encoders.transport.solver import load_meanwhile
 from snt_zoo.errors import ModelFolderError, NoMatchError, leaving_out
@@ -127,6 +128,7 @@ def finetune(
     )
     resolve_device(device)  # what is wrong is said before the probe takes its time
     if source == AUTO:
+        get_backbone(DEFAULT_BACKBONE)  # first: what is built in Python waits for an import beside it
         load_meanwhile()
     target = Target.of(data) if source == AUTO or floor else None
     sketched = timer() - began

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection
 from dataclasses import replace
 
 from snt_zoo.data import ImageDataset
-from snt_zoo.encoders.backbone import DEFAULT_BACKBONE
+from snt_zoo.encoders.backbone import DEFAULT_BACKBONE, get_backbone
 from snt_zoo.encoders.distances import DatasetDistance
 from snt_zoo.encoders.probe import fit_probe
 from snt_zoo.encoders.sketch import Sketch
@@ -70,8 +70,10 @@ def query(
         space=space, max_params=max_params, max_macs=max_macs, licence=licence, exclude=tuple(exclude)
     )
     on_stage("sketch")
-    load_meanwhile()
     start = time.perf_counter()
+    if not isinstance(data, Sketch):
+        get_backbone(backbone)  # first: what is built in Python waits for an import beside it
+    load_meanwhile()
     target = Target.of(data, backbone)
     sketched = {} if target.data is None else {"sketch": time.perf_counter() - start}
     on_stage("search")
