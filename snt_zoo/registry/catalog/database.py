@@ -83,7 +83,10 @@ class Database:
             self._is_usual = True
             return self._engine
         except sa.exc.OperationalError as error:
-            if not _is_read_only(str(error.orig)) or not self.path.is_file():
+            reason = str(error.orig)
+            # "locking protocol": of what a killed process left beside the file, which cannot be cleared away.
+            stuck = "locking protocol" in reason and not _may_be_written(self.path)
+            if not (stuck or _is_read_only(reason)) or not self.path.is_file():
                 raise
         path = self._with_wal()
         return _engine(lambda: sqlite3.connect(f"{path.as_uri()}?mode=ro&immutable=1", uri=True))
@@ -164,6 +167,14 @@ def _engine(connect: Callable[[], sqlite3.Connection]) -> sa.Engine:
 
 def _is_read_only(reason: str) -> bool:
     return any(words in reason for words in ("unable to open database file", "readonly database"))
+
+
+def _may_be_written(path: Path) -> bool:
+    try:
+        path.open("ab").close()
+    except OSError:
+        return False
+    return True
 
 
 def _configure(connection: Any, _: Any) -> None:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import sqlite3
+from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
+from benchmarks.limits import read_only
 from snt_zoo.errors import DamagedCatalogError, RegistryError
 from snt_zoo.registry import Registry
+from snt_zoo.registry.catalog.database import Database
 
 
 def test_catalogs_of_another_kind_are_refused(registry: Registry) -> None:
@@ -22,3 +26,26 @@ def test_catalogs_of_another_kind_are_refused(registry: Registry) -> None:
         Registry.open(registry.home)
     with pytest.raises(RegistryError):
         registry.list()
+
+
+class Stuck:
+    """An engine that cannot clear away what a killed process left."""
+
+    def connect(self) -> None:
+        raise sa.exc.OperationalError("SELECT 1", {}, sqlite3.OperationalError("locking protocol"))
+
+    begin = connect
+
+
+def test_what_a_kill_left_where_nobody_may_write_is_read_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    Database(home / "x.sqlite").use_wal()
+    database = Database(home / "x.sqlite")
+    monkeypatch.setattr(database, "_engine", Stuck())
+    with read_only(home), database.read() as connection:
+        assert connection.exec_driver_sql("SELECT 1").scalar() == 1
+    with pytest.raises(RegistryError, match="locking protocol"), database.read():  # others may be writing
+        pass
