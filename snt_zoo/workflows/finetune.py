@@ -10,9 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from snt_zoo.data import ImageDataset
-from snt_zoo.encoders.backbone import DEFAULT_BACKBONE, get_backbone
 from snt_zoo.encoders.target import Target
-from snt_zoo.encoders.transport.solver import load_meanwhile
 from snt_zoo.errors import ModelFolderError, NoMatchError, leaving_out
 from snt_zoo.networks.bounds import Limits
 from snt_zoo.networks.device import resolve_device
@@ -127,9 +125,6 @@ def finetune(
         timer=timer,
     )
     resolve_device(device)  # what is wrong is said before the probe takes its time
-    if source == AUTO:
-        get_backbone(DEFAULT_BACKBONE)  # first: what is built in Python waits for an import beside it
-        load_meanwhile()
     target = Target.of(data) if source == AUTO or floor else None
     sketched = timer() - began
     if source == AUTO:

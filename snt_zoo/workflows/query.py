@@ -7,12 +7,11 @@ from collections.abc import Callable, Collection
 from dataclasses import replace
 
 from snt_zoo.data import ImageDataset
-from snt_zoo.encoders.backbone import DEFAULT_BACKBONE, get_backbone
+from snt_zoo.encoders.backbone import DEFAULT_BACKBONE
 from snt_zoo.encoders.distances import DatasetDistance
 from snt_zoo.encoders.probe import fit_probe
 from snt_zoo.encoders.sketch import Sketch
 from snt_zoo.encoders.target import Target
-from snt_zoo.encoders.transport.solver import load_meanwhile
 from snt_zoo.registry.catalog.filters import Filter
 from snt_zoo.registry.closeness import any_close, with_heads
 from snt_zoo.registry.retrieval import DEFAULT_DISTANCE, QueryResult, retrieve
@@ -71,9 +70,6 @@ def query(
     )
     on_stage("sketch")
     start = time.perf_counter()
-    if not isinstance(data, Sketch):
-        get_backbone(backbone)  # first: what is built in Python waits for an import beside it
-    load_meanwhile()
     target = Target.of(data, backbone)
     sketched = {} if target.data is None else {"sketch": time.perf_counter() - start}
     on_stage("search")
