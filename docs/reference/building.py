@@ -40,8 +40,10 @@ class Workflows(griffe.Extension):
 
     def on_class_members(self, *, cls: griffe.Class, **_: Any) -> None:
         for name, member in list(cls.members.items()):
-            if isinstance(member, griffe.Attribute) and isinstance(
-                member.value, griffe.ExprName | griffe.ExprCall
+            if (
+                isinstance(member, griffe.Attribute)
+                and member.annotation is None  # a field with a default has one
+                and isinstance(member.value, griffe.ExprName | griffe.ExprCall)
             ):
                 shown = str(member.value).removeprefix("staticmethod(").removesuffix(")")
                 target = cls.module.members.get(shown)
