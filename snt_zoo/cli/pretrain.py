@@ -55,7 +55,9 @@ def _show(document: Mapping[str, Any]) -> None:
     help="A hyperparameter of the space, as channels=16; may be repeated.",
 )
 @click.option(
-    "--init", metavar="NAME", help="Begin with pretrained weights: mobilenet_v2, of the space mobile."
+    "--init",
+    metavar="NAME",
+    help="Begin with pretrained weights: mobilenet_v2 or efficientnet_lite0, of the space mobile.",
 )
 @click.option(
     "--size",

@@ -1,10 +1,11 @@
 """Frozen image backbones, found by name.
 
 A backbone turns images into features that were learned elsewhere (ImageNet); nothing of it is trained
-here. The default ships inside the package and needs no network. `timm:NAME` takes any model of timm,
-with its own input size and normalisation.
+here. `mobilenet_v2` and `efficientnet_lite0` ship inside the package and need no network. `timm:NAME` takes
+any model of timm, with its own input size and normalisation. `NAME@SIZE` looks at images of another size.
 
-Features of different backbones are never compared: every sketch carries the id of the one that made it.
+Features of different backbones, or at different sizes, are never compared: every sketch carries the id of the
+one that made it, and the id has the size unless it is the backbone's own.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 import functools
 import itertools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -22,9 +23,12 @@ from snt_zoo.components import Components
 from snt_zoo.data import Normalisation
 from snt_zoo.errors import UnknownComponentError
 from snt_zoo.networks.derived import DerivedModel
-from snt_zoo.networks.starting import starting_supernet
+from snt_zoo.networks.starting import STARTS, starting_supernet
 
 DEFAULT_BACKBONE = "mobilenet_v2"
+
+SIZES = (32, 1024)
+"""The least and the largest side of images that a backbone is asked to look at, in pixels."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +36,7 @@ class Backbone:
     """A frozen network with what it needs to know of its input.
 
     Args:
-        id: name that is stored with everything made by it.
+        id: name that is stored with everything made by it; with `@` and a size that is not its own.
         network: ``batch x 3 x size x size`` to ``batch x dim``, in eval mode.
         dim: number of features.
         size: side of the input, in pixels.
@@ -44,6 +48,10 @@ class Backbone:
     dim: int
     size: int
     normalisation: Normalisation
+
+    def at(self, size: int) -> Backbone:
+        """The same network for images of another size, in pixels a side."""
+        return self if size == self.size else replace(self, id=f"{self.id}@{size}", size=size)
 
     @torch.no_grad()
     def features(self, images: Tensor, *, batch_size: int = 32) -> Tensor:
@@ -69,32 +77,49 @@ register_backbone = BACKBONES.register
 list_backbones = BACKBONES.names
 
 
-@functools.lru_cache(maxsize=2)
 def get_backbone(name: str = DEFAULT_BACKBONE) -> Backbone:
-    """A backbone by name; the last two are kept in memory.
+    """A backbone by name; the last two networks are kept in memory.
+
+    Args:
+        name: as `efficientnet_lite0`, or with a size in pixels, as `efficientnet_lite0@160`.
 
     Example:
-        >>> get_backbone().dim
-        1280
+        >>> get_backbone("mobilenet_v2@64").size
+        64
 
     Raises:
-        UnknownComponentError: no such backbone, here or in timm, or its weights cannot be had.
+        UnknownComponentError: no such backbone, here or in timm, its weights cannot be had, or no such size.
     """
-    if name.startswith("timm:"):
-        return _from_timm(name)
-    return BACKBONES.get(name)()
+    name, at, size = name.partition("@")
+    own = _network(name)
+    if not at:
+        return own
+    if not (size.isascii() and size.isdecimal() and SIZES[0] <= int(size) <= SIZES[1]):
+        raise UnknownComponentError(
+            f"expected a size of {SIZES[0]} to {SIZES[1]} pixels after {name}@, got {size!r}"
+        )
+    return own.at(int(size))
 
 
-@register_backbone("mobilenet_v2")
-def _mobilenet_v2() -> Backbone:
-    """MobileNetV2 (Sandler et al. 2018, arXiv 1801.04381) at 96 pixels, float16 on disk, 4.5 MB.
+@functools.lru_cache(maxsize=2)
+def _network(name: str) -> Backbone:
+    return _from_timm(name) if name.startswith("timm:") else BACKBONES.get(name)()
 
-    As the path of a `mobile` supernet: torchvision's, which is the same, takes a second to import.
-    """
-    supernet = starting_supernet("mobilenet_v2")
-    network = _frozen(_folded(DerivedModel.inherit(supernet).trunk))
-    config, dim = supernet.config, supernet.space.feature_dim
-    return Backbone("mobilenet_v2", network, dim, config.input_size, config.normalisation)
+
+def _shipped(name: str) -> Callable[[], Backbone]:
+    """A starting point as a backbone: the path of its supernet, which is the published network."""
+
+    def make() -> Backbone:
+        supernet = starting_supernet(name)
+        network = _frozen(_folded(DerivedModel.inherit(supernet).trunk))
+        config = supernet.config
+        return Backbone(name, network, supernet.space.feature_dim, config.input_size, config.normalisation)
+
+    return make
+
+
+for _name in STARTS:
+    register_backbone(_name)(_shipped(_name))
 
 
 def _from_timm(name: str) -> Backbone:

@@ -10,7 +10,7 @@ from torchvision.models import mobilenet_v2
 from snt_zoo.data import ImageDataset
 from snt_zoo.encoders.backbone import get_backbone, list_backbones, register_backbone
 from snt_zoo.errors import UnknownComponentError
-from snt_zoo.networks.starting import mobilenet_v2_weights
+from snt_zoo.networks.starting import published_weights
 from tests.encoders.making import cheap_backbone
 
 
@@ -18,7 +18,7 @@ def test_features_are_those_of_the_published_network(digits: ImageDataset) -> No
     backbone = get_backbone()
     assert not any(isinstance(module, nn.BatchNorm2d) for module in backbone.network.modules())
     plain = mobilenet_v2().features
-    missing, unexpected = plain.load_state_dict(mobilenet_v2_weights(), strict=False)
+    missing, unexpected = plain.load_state_dict(published_weights("mobilenet_v2"), strict=False)
     assert not unexpected and all(name.endswith("num_batches_tracked") for name in missing)
     images = digits.test.subset(torch.arange(32)).tensor(backbone.size)
     with torch.no_grad():
@@ -62,4 +62,17 @@ def test_a_timm_model_makes_a_backbone(monkeypatch: pytest.MonkeyPatch) -> None:
     images = torch.zeros(2, 3, backbone.size, backbone.size, dtype=torch.uint8)
     assert backbone.id == "timm:mobilenetv3_small_050"
     assert backbone.features(images).shape == (2, backbone.dim) == (2, 1024)
-    get_backbone.cache_clear()
+
+
+def test_the_id_carries_the_size() -> None:
+    own, small = get_backbone("efficientnet_lite0"), get_backbone("efficientnet_lite0@96")
+    assert (own.id, own.size) == ("efficientnet_lite0", 224)
+    assert (small.id, small.size, small.network) == ("efficientnet_lite0@96", 96, own.network)
+    assert get_backbone("mobilenet_v2@96").id == "mobilenet_v2"  # its own size
+    assert small.features(torch.zeros(1, 3, 96, 96, dtype=torch.uint8)).shape == (1, 1280)
+
+
+@pytest.mark.parametrize("size", ["", "8", "2000", "96px", "-96", "٩٦"])
+def test_a_size_that_cannot_be_is_refused(size: str) -> None:
+    with pytest.raises(UnknownComponentError, match=r"expected a size of 32 to 1024 pixels"):
+        get_backbone(f"mobilenet_v2@{size}")

@@ -24,14 +24,22 @@ from snt_zoo.networks.spaces.mobile.plan import (
     OPERATIONS,
     SKIP,
     BlockPlan,
+    Family,
     operation_index,
     shape_of,
 )
 
 
-def _depthwise(x: Tensor, weight: Tensor, stride: int) -> Tensor:
-    """Depthwise convolution, ``batch x c x h x w`` with ``c x 1 x k x k``, padded by half the kernel."""
-    return functional.conv2d(x, weight, stride=stride, padding=weight.shape[-1] // 2, groups=x.shape[1])
+def convolve(
+    x: Tensor, weight: Tensor, stride: int, family: Family, *, groups: int = 1, bias: Tensor | None = None
+) -> Tensor:
+    """Convolve ``batch x c x h x w`` with ``c_out x c / groups x k x k``, padded as the family pads."""
+    kernel = weight.shape[-1]
+    (left, right), (top, bottom) = (family.margins(side, kernel, stride) for side in (x.shape[3], x.shape[2]))
+    if left == right and top == bottom:
+        return functional.conv2d(x, weight, bias, stride, (top, left), groups=groups)
+    x = functional.pad(x, (left, right, top, bottom))
+    return functional.conv2d(x, weight, bias, stride, groups=groups)
 
 
 class ElasticBlock(nn.Module):
@@ -48,13 +56,14 @@ class ElasticBlock(nn.Module):
         self.expand = nn.Conv2d(plan.c_in, widest, 1, bias=False)
         # What the expansion gives in one channel depends on no choice, what a kernel gives on the kernel
         # alone, and what the projection gives on both.
-        self.expand_norm = SwitchableNorm(widest)
+        eps = plan.family.eps
+        self.expand_norm = SwitchableNorm(widest, eps=eps)
         self.depthwise = nn.Conv2d(
             widest, widest, largest, plan.stride, largest // 2, groups=widest, bias=False
         )
-        self.depthwise_norm = SwitchableNorm(widest, len(KERNELS))
+        self.depthwise_norm = SwitchableNorm(widest, len(KERNELS), eps=eps)
         self.project = nn.Conv2d(widest, plan.c_out, 1, bias=False)
-        self.project_norm = SwitchableNorm(plan.c_out, SKIP)
+        self.project_norm = SwitchableNorm(plan.c_out, SKIP, eps=eps)
 
     def forward(self, x: Tensor, weights: Tensor | None, choice: int | None = None) -> Tensor:
         """``batch x c_in x h x w`` to ``batch x c_out x h' x w'``, by ``10`` weights, a choice, or both."""
@@ -74,11 +83,14 @@ class ElasticBlock(nn.Module):
         margin = (KERNELS[-1] - size) // 2
         return self.depthwise.weight[:, :, margin : margin + size, margin : margin + size]
 
+    def _depthwise(self, x: Tensor, weight: Tensor) -> Tensor:
+        return convolve(x, weight, self.plan.stride, self.plan.family, groups=x.shape[1])
+
     def _path(self, x: Tensor, expansion: int, kernel: int) -> Tensor:
         n = expansion * self.plan.c_in
         x = functional.conv2d(x, self.expand.weight[:n])
         x = functional.relu6(self.expand_norm(x), inplace=True)
-        x = _depthwise(x, self.kernel(kernel)[:n], self.plan.stride)
+        x = self._depthwise(x, self.kernel(kernel)[:n])
         x = functional.relu6(self.depthwise_norm(x, KERNELS.index(kernel)), inplace=True)
         x = functional.conv2d(x, self.project.weight[:, :n])
         out: Tensor = self.project_norm(x, operation_index(expansion, kernel))
@@ -90,7 +102,7 @@ class ElasticBlock(nn.Module):
         wide = functional.relu6(self.expand_norm(self.expand(x)), inplace=True)
         by_kernel = []
         for index, size in enumerate(KERNELS):
-            convolved = _depthwise(wide, self.kernel(size), self.plan.stride)
+            convolved = self._depthwise(wide, self.kernel(size))
             by_kernel.append(self._projections(functional.relu6(self.depthwise_norm(convolved, index))))
         outputs = [by_kernel[k][e] for e in range(len(EXPANSIONS)) for k in range(len(KERNELS))]
         mixed = self.project_norm.mixed(torch.cat(outputs, dim=1), weights[:SKIP])
@@ -149,11 +161,27 @@ def without_skip(weights: Tensor) -> Tensor:
     return functional.pad(computing, (0, len(OPERATIONS) - SKIP))
 
 
-class Depthwise(nn.Conv2d):
-    """A plain depthwise convolution."""
+class Convolution(nn.Conv2d):
+    """A plain convolution that pads as its family does.
 
-    def __init__(self, channels: int, kernel: int, stride: int) -> None:
-        super().__init__(channels, channels, kernel, stride, kernel // 2, groups=channels, bias=False)
+    Args:
+        c_in: channels that come in.
+        c_out: channels that go out.
+        kernel: its side.
+        stride: 1 or 2.
+        family: of published networks.
+        groups: of channels; `c_in` for a depthwise one.
+    """
+
+    def __init__(
+        self, c_in: int, c_out: int, kernel: int, stride: int, family: Family, *, groups: int = 1
+    ) -> None:
+        super().__init__(c_in, c_out, kernel, stride, kernel // 2, groups=groups, bias=False)
+        self.family = family
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``batch x c_in x h x w`` to ``batch x c_out x h' x w'``."""
+        return convolve(x, self.weight, self.stride[0], self.family, groups=self.groups, bias=self.bias)
 
 
 class InvertedResidual(nn.Module):
@@ -170,11 +198,12 @@ class InvertedResidual(nn.Module):
         self.plan = plan
         wide = expansion * plan.c_in
         self.expand = nn.Conv2d(plan.c_in, wide, 1, bias=False)
-        self.expand_norm = nn.BatchNorm2d(wide)
-        self.depthwise = Depthwise(wide, kernel, plan.stride)
-        self.depthwise_norm = nn.BatchNorm2d(wide)
+        eps = plan.family.eps
+        self.expand_norm = nn.BatchNorm2d(wide, eps)
+        self.depthwise = Convolution(wide, wide, kernel, plan.stride, plan.family, groups=wide)
+        self.depthwise_norm = nn.BatchNorm2d(wide, eps)
         self.project = nn.Conv2d(wide, plan.c_out, 1, bias=False)
-        self.project_norm = nn.BatchNorm2d(plan.c_out)
+        self.project_norm = nn.BatchNorm2d(plan.c_out, eps)
 
     def forward(self, x: Tensor) -> Tensor:
         """``batch x c_in x h x w`` to ``batch x c_out x h' x w'``."""

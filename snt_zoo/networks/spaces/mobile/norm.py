@@ -17,10 +17,11 @@ class SwitchableNorm(nn.BatchNorm2d):
     Args:
         channels: most channels of an input.
         choices: sets of statistics; set i is rows i·channels to (i + 1)·channels of `running_mean`.
+        eps: added to the variance.
     """
 
-    def __init__(self, channels: int, choices: int = 1) -> None:
-        super().__init__(channels * choices, affine=False)
+    def __init__(self, channels: int, choices: int = 1, *, eps: float = 1e-5) -> None:
+        super().__init__(channels * choices, eps, affine=False)
         self.channels = channels
         self.affine = True  # `reset_parameters` sets scale and shift, too
         self.weight = nn.Parameter(torch.ones(channels))

@@ -1,12 +1,58 @@
-"""The shape of the chain: channels, strides and number of blocks, as MobileNetV2 has them (its table 2)."""
+"""The shape of the chain: channels, strides and number of blocks, as the published networks have them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-# Channels, blocks and stride of each stage whose blocks have a choice (Sandler et al. 2018, table 2).
-STAGES = ((24, 2, 2), (32, 3, 2), (64, 4, 2), (96, 3, 1), (160, 3, 2), (320, 1, 1))
+
+@dataclass(frozen=True)
+class Family:
+    """What the chains of two published families differ in.
+
+    Args:
+        stages: channels, blocks, stride and published kernel of each stage whose blocks have a choice.
+        same_padding: whether a stride of 2 pads as little as it can, the odd pixel at the end (TensorFlow's
+            `SAME`); else by half the kernel on both sides.
+        eps: added to the variance in batch norms.
+        scales_ends: whether width scales the stem as well, and depth the last stage.
+    """
+
+    stages: tuple[tuple[int, int, int, int], ...]
+    same_padding: bool
+    eps: float
+    scales_ends: bool
+
+    def margins(self, side: int, kernel: int, stride: int) -> tuple[int, int]:
+        """Zeros before and after a map of so many pixels a side."""
+        if not self.same_padding:
+            return kernel // 2, kernel // 2
+        total = max((halved(side, stride) - 1) * stride + kernel - side, 0)
+        return total // 2, total - total // 2
+
+
+def halved(side: int, stride: int) -> int:
+    """The side of a map after a convolution, with either padding: rounded up."""
+    return (side - 1) // stride + 1
+
+
+# Sandler et al. 2018, table 2.
+MOBILENET_V2 = Family(
+    ((24, 2, 2, 3), (32, 3, 2, 3), (64, 4, 2, 3), (96, 3, 1, 3), (160, 3, 2, 3), (320, 1, 1, 3)),
+    same_padding=False,
+    eps=1e-5,
+    scales_ends=True,
+)
+# EfficientNet-B0 (Tan and Le, ICML 2019, arXiv 1905.11946, table 1) without squeeze-and-excitation, and with
+# ReLU6; stem, last stage and last convolution are the same in all Lite networks.
+EFFICIENTNET_LITE = Family(
+    ((24, 2, 2, 3), (40, 2, 2, 5), (80, 3, 2, 3), (112, 3, 1, 5), (192, 4, 2, 5), (320, 1, 1, 3)),
+    same_padding=True,
+    eps=1e-3,
+    scales_ends=False,
+)
+FAMILIES = (MOBILENET_V2, EFFICIENTNET_LITE)
+
 HALVINGS = 5  # the stem's stride of 2 and that of four stages
 STEM, FIRST = 32, 16  # channels of the stem, and of the first block, which has no choice
 
@@ -40,6 +86,13 @@ class BlockPlan:
     c_in: int
     c_out: int
     stride: int
+    family: Family
+    published_kernel: int
+
+    @property
+    def published(self) -> int:
+        """The operation that the published network has here."""
+        return operation_index(EXPANSIONS[-1], self.published_kernel)
 
     @property
     def keeps_shape(self) -> bool:
@@ -52,6 +105,7 @@ class Plan:
     """Shape of the whole network.
 
     Args:
+        family: of published networks.
         stem: channels of the stem.
         stem_stride: 1 or 2.
         first: channels of the first block.
@@ -59,6 +113,7 @@ class Plan:
         features: channels of the last convolution.
     """
 
+    family: Family
     stem: int
     stem_stride: int
     first: int
@@ -74,21 +129,19 @@ class Plan:
             side = out
 
 
-def halved(side: int, stride: int) -> int:
-    """The side of a map after a convolution whose padding is half its kernel: rounded up."""
-    return (side - 1) // stride + 1
-
-
-def make_plan(*, width: int, depth: int, halvings: int, features: int) -> Plan:
+def make_plan(*, family: Family, width: int, depth: int, halvings: int, features: int) -> Plan:
     """The shape for the hyperparameters of the space; see `Mobile`."""
     kept = iter([False] * (HALVINGS - halvings) + [True] * halvings)
     stem_stride = 2 if next(kept) else 1
     c_in = first = round_channels(FIRST * width / 100)
     blocks = []
-    for channels, count, stride in STAGES:
+    for stage, (channels, count, stride, kernel) in enumerate(family.stages):
         c_out = round_channels(channels * width / 100)
         stage_stride = 2 if stride == 2 and next(kept) else 1
-        for index in range(-(-count * depth // 100)):  # rounded up, as in EfficientNet (Tan and Le 2019)
-            blocks.append(BlockPlan(c_in, c_out, stage_stride if index == 0 else 1))
+        # Rounded up, as in EfficientNet (Tan and Le 2019).
+        scaled = family.scales_ends or stage < len(family.stages) - 1
+        for index in range(-(-count * depth // 100) if scaled else count):
+            blocks.append(BlockPlan(c_in, c_out, stage_stride if index == 0 else 1, family, kernel))
             c_in = c_out
-    return Plan(round_channels(STEM * width / 100), stem_stride, first, tuple(blocks), features)
+    stem = round_channels(STEM * width / 100) if family.scales_ends else STEM
+    return Plan(family, stem, stem_stride, first, tuple(blocks), features)

@@ -27,8 +27,9 @@ from snt_zoo.networks.spaces.base import (
     register_space,
 )
 from snt_zoo.networks.spaces.costs import Choice, Costs
-from snt_zoo.networks.spaces.mobile.blocks import Depthwise, ElasticBlock, InvertedResidual
+from snt_zoo.networks.spaces.mobile.blocks import Convolution, ElasticBlock, InvertedResidual
 from snt_zoo.networks.spaces.mobile.plan import (
+    FAMILIES,
     HALVINGS,
     OPERATIONS,
     SKIP,
@@ -50,18 +51,19 @@ class _Network(SupernetTrunk):
         super().__init__()
         self.elastic = path is None
         self.first_keeps_shape = plan.stem == plan.first  # only in networks narrower than the published ones
+        family, eps = plan.family, plan.family.eps
         self.stem = nn.Sequential(
-            nn.Conv2d(in_channels, plan.stem, 3, plan.stem_stride, padding=1, bias=False),
-            nn.BatchNorm2d(plan.stem),
+            Convolution(in_channels, plan.stem, 3, plan.stem_stride, family),
+            nn.BatchNorm2d(plan.stem, eps),
             nn.ReLU6(inplace=True),
         )
-        # MobileNetV2's first block expands by 1: there is nothing to choose.
+        # The first block expands by 1 in both families: there is nothing to choose.
         self.first = nn.Sequential(
-            Depthwise(plan.stem, 3, 1),
-            nn.BatchNorm2d(plan.stem),
+            Convolution(plan.stem, plan.stem, 3, 1, family, groups=plan.stem),
+            nn.BatchNorm2d(plan.stem, eps),
             nn.ReLU6(inplace=True),
             nn.Conv2d(plan.stem, plan.first, 1, bias=False),
-            nn.BatchNorm2d(plan.first),
+            nn.BatchNorm2d(plan.first, eps),
         )
         self.blocks = nn.ModuleList(ElasticBlock(block) for block in plan.blocks if path is None)
         if path is not None:
@@ -72,7 +74,7 @@ class _Network(SupernetTrunk):
             )
         self.last = nn.Sequential(
             nn.Conv2d(plan.blocks[-1].c_out, plan.features, 1, bias=False),
-            nn.BatchNorm2d(plan.features),
+            nn.BatchNorm2d(plan.features, eps),
             nn.ReLU6(inplace=True),
         )
 
@@ -127,14 +129,17 @@ class _Network(SupernetTrunk):
 class Mobile(SearchSpace):
     """A chain of inverted residual blocks with a choice of kernel, expansion and depth.
 
-    The defaults are the shape of MobileNetV2; a small one for images of 32×32 pixels is
-    ``width=50, depth=50, halvings=3, features=320``.
+    The defaults are the shape of MobileNetV2, and with ``lite=1`` that of EfficientNet-Lite0; a small one for
+    images of 32×32 pixels is ``width=50, depth=50, halvings=3, features=320``.
 
     Args:
-        width: channels, in hundredths of MobileNetV2's.
-        depth: blocks of each stage, in hundredths of MobileNetV2's, rounded up.
-        halvings: how many strides of 2 there are. MobileNetV2 has five; with fewer the first ones are 1.
+        width: channels, in hundredths of the published network's.
+        depth: blocks of each stage, in hundredths of the published network's, rounded up.
+        halvings: how many strides of 2 there are. The published networks have five; with fewer the first
+            ones are 1.
         features: channels of the last convolution.
+        lite: 1 for the stages, the padding and the batch norms of EfficientNet-Lite (Tan and Le, ICML 2019,
+            arXiv 1905.11946; Lite2 has ``width=110, depth=120``), 0 for those of MobileNetV2.
     """
 
     operations: ClassVar[tuple[str, ...]] = OPERATIONS
@@ -146,17 +151,25 @@ class Mobile(SearchSpace):
         "depth": (10, 200),
         "halvings": (1, HALVINGS),
         "features": (8, 4096),
+        "lite": (0, 1),
     }
 
     width: int = 100
     depth: int = 100
     halvings: int = HALVINGS
     features: int = 1280
+    lite: int = 0
 
     @cached_property
     def plan(self) -> Plan:
         """The shape of the network."""
-        return make_plan(width=self.width, depth=self.depth, halvings=self.halvings, features=self.features)
+        return make_plan(
+            family=FAMILIES[self.lite],
+            width=self.width,
+            depth=self.depth,
+            halvings=self.halvings,
+            features=self.features,
+        )
 
     @property
     def edges(self) -> Mapping[str, tuple[tuple[int, int], ...]]:  # type: ignore[override]  # by depth
