@@ -135,6 +135,8 @@ def measure(
     channels: int, cells: int, *, arms: list[str], rounds: int, peer: Path | None
 ) -> list[dict[str, Any]]:
     """Rows of one shape: each arm's median times and peak memory."""
+    # Before this process holds gigabytes itself: both together did not fit into 24.
+    memory = {name: _peak_memory(name, channels, cells, peer) for name in arms}
     usable = kernels.usable
     steps, logits = {}, {}
     for name in arms:
@@ -163,7 +165,7 @@ def measure(
                 row[f"{kind}_step_{clock}"] = statistics.median(t[index] for t in times[name, kind])
         mixed = name != "sampled"
         row["max_logit_difference"] = float((logits[name] - logits["ours"]).abs().max()) if mixed else None
-        row["peak_memory_mb"] = _peak_memory(name, channels, cells, peer)
+        row["peak_memory_mb"] = memory[name]
         rows.append(row)
     return rows
 

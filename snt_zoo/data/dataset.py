@@ -16,12 +16,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from snt_zoo.data.image_store import ImageStore, digests
+from snt_zoo.data.image_store import ImageStore, digests, sides
 from snt_zoo.data.passed_over import PassedOver, account
 from snt_zoo.data.rendering import PLAIN, Rendering
 
 # Above this many bytes a split is streamed instead of being held in memory as one tensor.
 IN_MEMORY_LIMIT = 2 * 2**30
+
+LOOKED_AT = 64
+"""Images whose headers say how large those of a split are."""
 
 # Training and sketching read a split at two sizes at most; more would only hold memory.
 CACHED_SIZES = 2
@@ -60,6 +63,12 @@ class Split:
         """The split itself, or every second, third, … of its images, so that there are at most so many."""
         step = -(-len(self) // most)
         return self if step <= 1 else self.subset(torch.arange(0, len(self), step))
+
+    def side(self) -> int:
+        """The median of the images' short sides, in pixels, from the headers of a few; 0 if unknown."""
+        step = -(-len(self) // LOOKED_AT)
+        known = [side for side in sides(self.images, torch.arange(0, len(self), step)) if side]
+        return sorted(known)[len(known) // 2] if known else 0
 
     def fits(self, size: int) -> bool:
         """Whether the split at ``size`` pixels a side is small enough to be held in memory."""
@@ -161,6 +170,10 @@ class SubsetStore:
     def digests(self, indices: Tensor) -> list[bytes]:
         """See `DigestStore.digests`."""
         return self.split.digests(self.indices[indices])
+
+    def sides(self, indices: Tensor) -> list[int]:
+        """See `SizedStore.sides`."""
+        return sides(self.split.images, self.indices[indices])
 
 
 @dataclass(frozen=True, eq=False)

@@ -44,6 +44,15 @@ class DigestStore(Protocol):
         ...
 
 
+@runtime_checkable
+class SizedStore(Protocol):
+    """An image store that knows how large its images are, without decoding them."""
+
+    def sides(self, indices: Tensor) -> list[int]:
+        """The short side of each image of ``indices``, int64 ``(n,)``, in pixels; 0 where unknown."""
+        ...
+
+
 def digest_bytes(content: bytes) -> bytes:
     """The digest of one image's encoded bytes or pixels."""
     return hashlib.sha256(content).digest()
@@ -71,3 +80,8 @@ def digests(store: ImageStore, indices: Tensor) -> list[bytes]:
         return store.digests(indices)
     pixels = store.read(indices, FALLBACK_SIZE).numpy()
     return [digest_bytes(image.tobytes()) for image in pixels]
+
+
+def sides(store: ImageStore, indices: Tensor) -> list[int]:
+    """The short side of each image of ``indices``, int64 ``(n,)``, in pixels; 0 where unknown."""
+    return store.sides(indices) if isinstance(store, SizedStore) else [0] * len(indices)

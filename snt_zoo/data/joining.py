@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from snt_zoo.data.dataset import ImageDataset, Split
+from snt_zoo.data.image_store import sides
 from snt_zoo.data.passed_over import MEANING
 
 
@@ -30,6 +31,14 @@ class JoinedStore:
         out = torch.empty(len(indices), 3, size, size, dtype=torch.uint8)
         for split, rows, inner in self._parts(indices):
             out[rows] = split.images.read(inner, size)
+        return out
+
+    def sides(self, indices: Tensor) -> list[int]:
+        """See `SizedStore.sides`."""
+        out = [0] * len(indices)
+        for split, rows, inner in self._parts(indices):
+            for row, side in zip(rows.tolist(), sides(split.images, inner), strict=True):
+                out[row] = side
         return out
 
     def digests(self, indices: Tensor) -> list[bytes]:

@@ -69,6 +69,10 @@ class ArrayStore:
             out[start : start + len(images)] = images
         return out
 
+    def sides(self, indices: Tensor) -> list[int]:
+        """See `SizedStore.sides`."""
+        return [min(self.pixels.shape[1:3])] * len(indices)
+
     def digests(self, indices: Tensor) -> list[bytes]:
         """See `DigestStore.digests`; takes the shape and the pixels."""
         shape = repr(tuple(self.pixels.shape[1:])).encode()
@@ -118,6 +122,18 @@ class EncodedStore:
     def digests(self, indices: Tensor) -> list[bytes]:
         """See `DigestStore.digests`; takes the encoded bytes."""
         return [self._digest(self.sources[index]) for index in indices.tolist()]
+
+    def sides(self, indices: Tensor) -> list[int]:
+        """See `SizedStore.sides`; reads headers only."""
+
+        def side(index: int) -> int:
+            try:
+                with opened(self.sources[index], max_pixels=self.max_pixels) as image:
+                    return min(image.size)
+            except DatasetError:
+                return 0  # whoever reads it will tell what is wrong
+
+        return in_threads(side, indices.tolist())
 
     def usable(self) -> Tensor:
         """Decodes each image once; whether it can be, bool ``(n,)``."""

@@ -95,6 +95,10 @@ class PillowStore:
             out[row] = pixels_of(self.items[index][0], size)
         return out
 
+    def sides(self, indices: Tensor) -> list[int]:
+        """See `SizedStore.sides`."""
+        return [min(self.items[index][0].size) for index in indices.tolist()]
+
     def digests(self, indices: Tensor) -> list[bytes]:
         """See `DigestStore.digests`; takes the decoded pixels."""
         images = (self.items[index][0] for index in indices.tolist())
