@@ -12,7 +12,6 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 from torch.nn import functional
-from torch.utils.data import get_worker_info
 
 from snt_zoo.data.decoding import MAX_PIXELS, decode_image, opened
 from snt_zoo.data.deep_colour import look_at
@@ -169,9 +168,8 @@ def in_threads(task: Callable[[int], T], items: Iterable[int]) -> list[T]:
         Exception: What the task raised for the first item that failed.
     """
     items = list(items)
-    # A worker process is one of several already.
-    if THREADS == 1 or len(items) < 2 or get_worker_info() is not None:
+    if THREADS == 1 or len(items) < 2:
         return [task(item) for item in items]
-    # Not kept between calls: threads do not survive the fork of a worker process.
+    # Not kept between calls: threads do not survive the fork of a process.
     with ThreadPoolExecutor(THREADS) as pool:
         return list(pool.map(task, items))
