@@ -28,8 +28,9 @@ THREADS = min(4, os.cpu_count() or 1)
 # cores; of JPEGs of 1.2 MB one read 73, four 92).
 _THREADED_BYTES = 8 * 2**10
 
-# Images per task of a thread, and per step of a resize: keeps the overhead and the memory small.
-_CHUNK = 32
+# Images per task of a thread, and per step of a resize: keeps the overhead and the memory small, and leaves
+# work for every thread in a batch.
+_CHUNK = 8
 _RESIZE_CHUNK = 1024
 
 # A full check must meet every byte of a file, but no more pixels than that takes.
