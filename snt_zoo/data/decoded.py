@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from snt_zoo.data.image_store import ImageStore
@@ -25,7 +26,7 @@ _AT_A_TIME = 64
 
 
 class _Memory:
-    """What `PixelFile` does, in memory."""
+    """What `PixelFile` does, in memory. All in numpy: torch would start threads beside those that train."""
 
     def __init__(self, count: int, size: int) -> None:
         # Not cleared: what was not written to takes no memory.
@@ -33,7 +34,6 @@ class _Memory:
         self._array: Pixels = self.pixels.numpy()
 
     def get(self, rows: Rows) -> Pixels:
-        # In numpy: torch would start threads for it beside those that train.
         return np.take(self._array, rows, axis=0)
 
     def put(self, rows: Rows, images: Pixels) -> int:
@@ -56,7 +56,7 @@ class DecodedImages:
     def __init__(self, store: ImageStore, size: int, *, in_memory: bool) -> None:
         self.store = store
         self.size = size
-        self.known = torch.zeros(len(store), dtype=torch.bool)
+        self.known: NDArray[np.bool_] = np.zeros(len(store), dtype=np.bool_)
         """Which images are kept."""
         self.partial = False
         """Whether some that were asked for do not fit: they are decoded whenever they are read."""
@@ -80,35 +80,41 @@ class DecodedImages:
         Raises:
             UnreadableImageError: A file turns out to be damaged when it is decoded.
         """
-        known = self.known[rows]
-        if self._place is not None and bool(known.all()):
-            return torch.from_numpy(self._place.get(rows.numpy()))
-        out = np.empty((len(rows), 3, self.size, self.size), dtype=np.uint8)
+        chosen: Rows = rows.numpy()
+        known = self.known[chosen]
+        if self._place is not None and known.all():
+            return torch.from_numpy(self._place.get(chosen))
+        out = np.empty((len(chosen), 3, self.size, self.size), dtype=np.uint8)
         if self._place is not None:
-            out[known.numpy()] = self._place.get(rows[known].numpy())
-        for part in _parts(torch.nonzero(~known).flatten()):
-            out[part.numpy()] = self._decoded(rows[part])
+            out[known] = self._place.get(chosen[known])
+        for part in _parts(np.flatnonzero(~known)):
+            out[part] = self._decoded(chosen[part])
         return torch.from_numpy(out)
 
     def fill(self, rows: Tensor) -> None:
         """Decode and keep those of some images that are not kept yet."""
-        for part in _parts(rows[~self.known[rows]]):
+        chosen: Rows = rows.numpy()
+        for part in _parts(chosen[~self.known[chosen]]):
             self._decoded(part)
+
+    def ready(self, rows: Tensor) -> int:
+        """How many of some images are kept."""
+        return int(np.count_nonzero(self.known[rows.numpy()]))
 
     def expect(self, rows: Tensor) -> None:
         """Warn if some images that will be asked for do not all fit."""
         if self._place is not None:
-            missing = int((~self.known[rows]).sum())
-            if missing > (room := self._place.room()):
-                self._tell(_no_room(len(rows) - missing + room, len(rows)))
+            ready, room = self.ready(rows), self._place.room()
+            if len(rows) - ready > room:
+                self._tell(_no_room(ready + room, len(rows)))
 
-    def _decoded(self, rows: Tensor) -> Pixels:
-        images: Pixels = self.store.read(rows, self.size).numpy()
+    def _decoded(self, rows: Rows) -> Pixels:
+        images: Pixels = self.store.read(torch.from_numpy(rows), self.size).numpy()
         if self._place is not None:
-            kept = self._place.put(rows.numpy(), images)
+            kept = self._place.put(rows, images)
             self.known[rows[:kept]] = True  # last: whoever sees it may read
             if kept < len(rows):
-                self._tell(_no_room(int(self.known.sum()), len(self.known)))
+                self._tell(_no_room(int(np.count_nonzero(self.known)), len(self.known)))
         return images
 
     def _tell(self, what: str) -> None:
@@ -140,7 +146,7 @@ class Wanted:
     @property
     def ready(self) -> int:
         """How many are decoded."""
-        return int(self.images.known[self.rows].sum())
+        return self.images.ready(self.rows)
 
     @property
     def held(self) -> bool:
@@ -165,8 +171,9 @@ def in_progress() -> tuple[int, int]:
     return sum(ready for ready, _ in unfinished), sum(count for _, count in unfinished)
 
 
-def _parts(rows: Tensor) -> Sequence[Tensor]:
-    return torch.split(rows, _AT_A_TIME) if len(rows) else ()
+def _parts(rows: Rows) -> Iterator[Rows]:
+    for start in range(0, len(rows), _AT_A_TIME):
+        yield rows[start : start + _AT_A_TIME]
 
 
 def _no_room(fit: int, count: int) -> str:
