@@ -118,7 +118,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.decoding", description=__doc__)
     parser.add_argument("--size", type=int, default=224, help="pixels a side")
     parser.add_argument("--images", type=int, default=200, help="most photographs of a format")
-    parser.add_argument("--decoded", type=int, default=4000, help="images in memory and in the file")
+    parser.add_argument("--decoded", type=int, default=2000, help="images in memory and in the file")
     parser.add_argument("--json", action="store_true", help="accepted for uniformity: JSON is all there is")
     parser.add_argument("--out", type=Path, default=RESULTS / "decoding.json")
     parser.add_argument("--one", type=Path, help=argparse.SUPPRESS)
