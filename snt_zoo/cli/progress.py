@@ -31,10 +31,10 @@ def waiting(text: str) -> Iterator[Tell]:
     if not is_first_process() or not sys.stderr.isatty():
         yield lambda text: None
         return
-    from rich.markup import escape
+    from snt_zoo.cli.bars import Said
 
-    with _console().status(escape(printable(text))) as status:
-        yield lambda text: status.update(escape(printable(text)))
+    with _console().status(Said(printable(text))) as status:
+        yield lambda text: status.update(Said(printable(text)))
 
 
 @contextlib.contextmanager
@@ -53,19 +53,17 @@ def epochs(
     if not sys.stderr.isatty():
         yield lambda record: click.echo(epoch_line(record), err=True)
         return
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+    from snt_zoo.cli.bars import Bars
 
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=_console(), transient=True) as progress:
-        task = progress.add_task("starting", total=seconds if count is None else count)
+    with Bars(_console(), seconds if count is None else count) as bars:
         trained = 0
 
         def tell(record: EpochRecord) -> None:
             nonlocal trained
             trained += record.stage not in ("probe", "head", "race")  # a head is fitted in no epoch
             done = trained if seconds is None else min(record.seconds, seconds)
-            progress.console.print(epoch_line(record))
-            progress.update(task, completed=done, description=record.stage)
+            bars.console.print(epoch_line(record))
+            bars.update(bars.run, completed=done, description=record.stage)
 
         yield tell
 

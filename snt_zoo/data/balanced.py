@@ -6,7 +6,6 @@ the batch's position alone.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -71,8 +70,6 @@ class BalancedStream:
                 normalisation=normalisation,
                 device=device,
                 augment=None if augment is None else augment[index],
-                # Every dataset that is read from disk has processes of its own.
-                workers=max(1, min(4, os.cpu_count() or 1) // len(splits)),
                 share=share,
             )
             for index, split in enumerate(splits)
@@ -104,7 +101,7 @@ class BalancedStream:
             stream.seek(count)
 
     def close(self) -> None:
-        """End the worker processes, if there are any; the next batch starts new ones."""
+        """Read no further ahead; the next batch begins again."""
         for stream in self._streams:
             stream.close()
 

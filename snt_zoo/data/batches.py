@@ -1,25 +1,26 @@
-"""Feeds a network: batches of a split on a device, in memory or streamed.
+"""Feeds a network: batches of a split on a device, in memory or read ahead.
 
-A split that fits in memory is one uint8 tensor on the device, indexed by batch: a step waits for
-nothing. A larger one is read by worker processes that send uint8 batches. Both see the same
+A split whose decoded images lie in memory is one uint8 tensor on the device, indexed by batch: a step waits
+for nothing. Until they do, or where they lie in a file, a thread reads uint8 batches ahead. Both see the same
 images in the same order, and change and normalise them on the device.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
 
 from snt_zoo.data.augmentation import Augmentation
 from snt_zoo.data.dataset import Split
-from snt_zoo.data.image_store import ImageStore
+from snt_zoo.data.decoded import Wanted
 from snt_zoo.data.normalisation import Normalisation, as_unit
-from snt_zoo.errors import SntZooError
+
+# Batches that are read before they are asked for: one is read while another waits. More only hold memory.
+AHEAD = 2
 
 
 def batches(
@@ -33,7 +34,6 @@ def batches(
     shuffle: bool = False,
     drop_last: bool = False,
     augment: Augmentation | None = None,
-    workers: int | None = None,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Goes once through a split.
 
@@ -50,29 +50,18 @@ def batches(
         drop_last: Whether to leave out a last batch that is not full. A split that is smaller than
             one batch is still given, whole.
         augment: Changes to the training images; none if not given.
-        workers: Worker processes that read a split which does not fit in memory; with 0 it is read
-            in this process. By default one for each core, at most four.
 
     Yields:
         float32 ``(b, 3, size, size)`` in channels_last, and int64 ``(b,)``.
 
     Raises:
-        ValueError: ``batch_size`` or ``size`` is below 1, or ``workers`` is below 0.
+        ValueError: ``batch_size`` or ``size`` is below 1.
         UnreadableImageError: A file turns out to be damaged when it is decoded.
     """
-    if workers is None:
-        workers = min(4, os.cpu_count() or 1)
-    if batch_size < 1 or size < 1 or workers < 0:
-        raise ValueError(
-            "expected batch_size and size of at least 1 and workers of at least 0, "
-            f"got {batch_size}, {size} and {workers}"
-        )
-    device = torch.device(device)
+    if batch_size < 1 or size < 1:
+        raise ValueError(f"expected batch_size and size of at least 1, got {batch_size} and {size}")
     plan = plan_batches(len(split), batch_size, shuffle=shuffle, drop_last=drop_last, generator=generator)
-    if split.fits(size):
-        source = from_memory(split, plan, size=size, device=device)
-    else:
-        source = streamed(split, plan, size=size, device=device, workers=workers)
+    source = one_pass(split, plan, size=size, device=torch.device(device))
     return _all_finished(source, normalisation, augment, generator)
 
 
@@ -121,50 +110,47 @@ def _all_finished(
         yield finished(pixels, normalisation, augment, draws), labels
 
 
-def from_memory(
+def one_pass(
     split: Split, plan: list[Tensor], *, size: int, device: torch.device
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """uint8 ``(b, 3, size, size)`` and labels of each batch of the plan, from a split that fits."""
-    pixels = split.tensor(size, device=device)
-    labels = split.labels.to(device)
-    # One transfer of all indices: one for each batch would make the device wait for the host.
-    lengths = [len(indices) for indices in plan]
-    order = torch.cat(plan).to(device) if plan else torch.empty(0, dtype=torch.int64)
-    for indices in torch.split(order, lengths):
-        yield pixels[indices], labels[indices]
+    """uint8 ``(b, 3, size, size)`` and labels of each batch of the plan."""
+    images = split.decoded(size)
+    if not images.held:
+        yield from _ahead(images, split.labels, plan, device)
+    elif device.type == "cpu":
+        for indices in plan:
+            yield images.take(indices), split.labels[indices]
+    else:
+        pixels, labels = split.tensor(size, device=device), split.labels.to(device)
+        # One transfer of all indices: one for each batch would make the device wait for the host.
+        lengths = [len(indices) for indices in plan]
+        order = torch.cat(plan).to(device) if plan else torch.empty(0, dtype=torch.int64)
+        for indices in torch.split(order, lengths):
+            yield pixels[indices], labels[indices]
 
 
-@dataclass(frozen=True, eq=False)
-class _BatchReader(Dataset[tuple[Tensor, Tensor] | SntZooError]):
-    """Reads a batch by its indices, in a worker process."""
-
-    images: ImageStore
-    labels: Tensor
-    size: int
-
-    def __getitem__(self, indices: Tensor) -> tuple[Tensor, Tensor] | SntZooError:
-        # An error that is raised here would reach the user with the worker's traceback for a
-        # message; handed over as a value, it keeps its one line.
-        try:
-            return self.images.read(indices, self.size), self.labels[indices]
-        except SntZooError as error:
-            return error
-
-
-def streamed(
-    split: Split, plan: Iterable[Tensor], *, size: int, device: torch.device, workers: int
+def _ahead(
+    images: Wanted, labels: Tensor, plan: list[Tensor], device: torch.device
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """The same from a split that does not fit, read ahead by worker processes; the plan may be endless."""
-    loader = DataLoader(
-        _BatchReader(split.images, split.labels, size),
-        batch_size=None,  # the plan holds whole batches
-        sampler=plan,
-        num_workers=workers,
-        pin_memory=device.type == "cuda",
-        generator=torch.Generator(),  # its seed for the workers must not move torch's own generator
-    )
-    for batch in loader:
-        if isinstance(batch, SntZooError):
-            raise batch
-        pixels, labels = batch
-        yield pixels.to(device, non_blocking=True), labels.to(device, non_blocking=True)
+    """The same by a thread that reads some batches before they are asked for."""
+
+    def read(indices: Tensor) -> tuple[Tensor, Tensor]:
+        batch = images.take(indices), labels[indices]
+        return (batch[0].pin_memory(), batch[1].pin_memory()) if device.type == "cuda" else batch
+
+    pool = ThreadPoolExecutor(1)
+    try:
+        coming: deque[Future[tuple[Tensor, Tensor]]] = deque()
+        for indices in plan:
+            coming.append(pool.submit(read, indices))
+            if len(coming) > AHEAD:
+                yield _moved(coming.popleft().result(), device)
+        while coming:
+            yield _moved(coming.popleft().result(), device)
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _moved(batch: tuple[Tensor, Tensor], device: torch.device) -> tuple[Tensor, Tensor]:
+    pixels, labels = batch
+    return pixels.to(device, non_blocking=True), labels.to(device, non_blocking=True)

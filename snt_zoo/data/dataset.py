@@ -8,7 +8,6 @@ the transfer of float32.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -16,11 +15,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from snt_zoo.data.decoded import DecodedImages, Wanted
 from snt_zoo.data.image_store import ImageStore, digests, sides
 from snt_zoo.data.passed_over import PassedOver, account
 from snt_zoo.data.rendering import PLAIN, Rendering
+from snt_zoo.data.room import free_memory
 
-# Above this many bytes a split is streamed instead of being held in memory as one tensor.
+# Above this many bytes decoded images are kept in a file instead of in memory.
 IN_MEMORY_LIMIT = 2 * 2**30
 
 LOOKED_AT = 64
@@ -28,6 +29,9 @@ LOOKED_AT = 64
 
 # Training and sketching read a split at two sizes at most; more would only hold memory.
 CACHED_SIZES = 2
+
+# Of the memory that is left, for one size: two sizes are kept, and training needs its own.
+_MEMORY_SHARE = 0.25
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -41,7 +45,8 @@ class Split:
 
     images: ImageStore
     labels: Tensor
-    _cache: dict[tuple[int, str], Tensor] = field(default_factory=dict, init=False)
+    _decoded: dict[int, DecodedImages] = field(default_factory=dict, init=False)
+    _on_device: dict[tuple[int, str], Tensor] = field(default_factory=dict, init=False)
     _digests: dict[int, bytes] = field(default_factory=dict, init=False)
 
     def __len__(self) -> int:
@@ -52,12 +57,15 @@ class Split:
 
     def __getstate__(self) -> dict[str, Any]:
         # A pickled split goes to a worker process, which reads what it needs: pixels stay behind.
-        return {**self.__dict__, "_cache": {}, "_digests": {}}
+        return {**self.__dict__, "_decoded": {}, "_on_device": {}, "_digests": {}}
 
     def subset(self, indices: Tensor) -> Split:
         """A view of some of the images, in the order of ``indices`` (int64 ``(m,)``)."""
         indices = indices.to("cpu", torch.int64)
-        return Split(SubsetStore(self, indices), self.labels[indices])
+        labels, whole = self.labels[indices], self
+        if isinstance(self.images, SubsetStore):  # of the whole, so that all share what is decoded
+            whole, indices = self.images.split, self.images.indices[indices]
+        return Split(SubsetStore(whole, indices), labels)
 
     def thinned(self, most: int) -> Split:
         """The split itself, or every second, third, … of its images, so that there are at most so many."""
@@ -71,35 +79,49 @@ class Split:
         return sorted(known)[len(known) // 2] if known else 0
 
     def fits(self, size: int) -> bool:
-        """Whether the split at ``size`` pixels a side is small enough to be held in memory."""
-        return len(self) * 3 * size * size <= IN_MEMORY_LIMIT
+        """Whether the split at ``size`` pixels a side is small enough for the memory that is left."""
+        left = free_memory()
+        most = IN_MEMORY_LIMIT if left is None else min(IN_MEMORY_LIMIT, left * _MEMORY_SHARE)
+        return len(self) * 3 * size * size <= most
 
-    def cached(self, size: int) -> Tensor | None:
-        """The tensor of the whole split on the CPU, if an earlier call has made it."""
-        return self._cache.get((size, "cpu"))
+    def decoded(self, size: int) -> Wanted:
+        """The images at ``size`` pixels a side, kept from when each is first asked for.
+
+        A subset shares them with the split that it is of. The last two sizes are kept: in memory if all
+        images fit by `fits`, else in a file.
+        """
+        store = self.images
+        if isinstance(store, SubsetStore):
+            return Wanted(store.split._kept(size), store.indices)
+        return Wanted(self._kept(size), torch.arange(len(self)))
+
+    def read(self, indices: Tensor, size: int) -> Tensor:
+        """See `ImageStore.read`: takes what `decoded` keeps at that size, but begins no new size."""
+        kept = self._decoded.get(size)
+        return self.images.read(indices, size) if kept is None else kept.take(indices)
 
     def tensor(self, size: int, *, device: torch.device | str = "cpu") -> Tensor:
-        """The whole split as one tensor, kept for the next call (the last two sizes are kept).
+        """The whole split as one tensor.
 
         Args:
             size: The side of the images, in pixels.
-            device: Where the tensor shall lie.
+            device: Where the tensor shall lie; on another than the CPU it is kept for the next call.
 
         Returns:
-            uint8 ``(n, 3, size, size)``; do not write into it. A split that does not fit in memory
-            by `fits` is read, but not kept.
+            uint8 ``(n, 3, size, size)``; do not write into it.
         """
+        if torch.device(device).type == "cpu":
+            wanted = self.decoded(size)
+            whole = None if isinstance(self.images, SubsetStore) else wanted.images.pixels
+            if whole is None:
+                return wanted.take(torch.arange(len(self)))
+            wanted.images.fill(wanted.rows)
+            return whole
         key = (size, str(device))
-        kept = self._cache.pop(key, None)
-        if kept is None:
-            if torch.device(device).type == "cpu":
-                kept = self.images.read(torch.arange(len(self)), size)
-            else:
-                kept = self.tensor(size).to(device)
-        if self.fits(size):
-            self._cache[key] = kept  # dicts keep insertion order: the last is the latest used
-            self._forget_old_sizes()
-        return kept
+        moved = self._on_device.pop(key, None)
+        self._on_device[key] = self.tensor(size).to(device) if moved is None else moved
+        _forget(self._on_device)
+        return self._on_device[key]
 
     def digests(self, indices: Tensor | None = None) -> list[bytes]:
         """A digest of each image, or of those of ``indices``, int64 ``(m,)``; each is computed once.
@@ -139,11 +161,19 @@ class Split:
         )
         return hashlib.sha256(b"%d:" % len(labelled) + b"".join(labelled)).digest()
 
-    def _forget_old_sizes(self) -> None:
-        latest_first: Iterator[int] = (size for size, _ in reversed(list(self._cache)))
-        keep = list(dict.fromkeys(latest_first))[:CACHED_SIZES]
-        for key in [key for key in self._cache if key[0] not in keep]:
-            self._cache.pop(key, None)
+    def _kept(self, size: int) -> DecodedImages:
+        kept = self._decoded.pop(size, None)
+        if kept is None:
+            kept = DecodedImages(self.images, size, in_memory=self.fits(size))
+        self._decoded[size] = kept  # dicts keep insertion order: the last is the latest used
+        _forget(self._decoded)
+        return kept
+
+
+def _forget(kept: dict[Any, Any]) -> None:
+    """All but what was used last."""
+    for key in list(kept)[:-CACHED_SIZES]:
+        del kept[key]
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,10 +192,8 @@ class SubsetStore:
         return len(self.indices)
 
     def read(self, indices: Tensor, size: int) -> Tensor:
-        """See `ImageStore.read`; takes pixels that the split holds in memory already."""
-        wanted = self.indices[indices]
-        held = self.split.cached(size)
-        return self.split.images.read(wanted, size) if held is None else held[wanted]
+        """See `Split.read`."""
+        return self.split.read(self.indices[indices], size)
 
     def digests(self, indices: Tensor) -> list[bytes]:
         """See `DigestStore.digests`."""

@@ -30,7 +30,7 @@ class JoinedStore:
         """See `ImageStore.read`."""
         out = torch.empty(len(indices), 3, size, size, dtype=torch.uint8)
         for split, rows, inner in self._parts(indices):
-            out[rows] = split.images.read(inner, size)
+            out[rows] = split.read(inner, size)
         return out
 
     def sides(self, indices: Tensor) -> list[int]:

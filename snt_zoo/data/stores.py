@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
-from torch.utils.data import get_worker_info
 
 from snt_zoo.data.decoding import MAX_PIXELS, decode_image, opened
 from snt_zoo.data.deep_colour import look_at
@@ -29,8 +29,9 @@ THREADS = min(4, os.cpu_count() or 1)
 # cores; of JPEGs of 1.2 MB one read 73, four 92).
 _THREADED_BYTES = 8 * 2**10
 
-# Images per task of a thread, and per step of a resize: keeps the overhead and the memory small.
-_CHUNK = 32
+# Images per task of a thread, and per step of a resize: keeps the overhead and the memory small, and leaves
+# work for every thread in a batch.
+_CHUNK = 8
 _RESIZE_CHUNK = 1024
 
 # A full check must meet every byte of a file, but no more pixels than that takes.
@@ -102,7 +103,8 @@ class EncodedStore:
         Raises:
             UnreadableImageError, OversizedImageError: See `decode_image`.
         """
-        out = torch.empty(len(indices), 3, size, size, dtype=torch.uint8)
+        # In numpy: torch would start threads of its own in each of these to copy an image.
+        out = np.empty((len(indices), 3, size, size), dtype=np.uint8)
 
         def fill(start: int) -> None:
             for row, index in enumerate(indices[start : start + _CHUNK].tolist(), start):
@@ -117,7 +119,7 @@ class EncodedStore:
         else:
             for start in starts:
                 fill(start)
-        return out
+        return torch.from_numpy(out)
 
     def digests(self, indices: Tensor) -> list[bytes]:
         """See `DigestStore.digests`; takes the encoded bytes."""
@@ -185,9 +187,8 @@ def in_threads(task: Callable[[int], T], items: Iterable[int]) -> list[T]:
         Exception: What the task raised for the first item that failed.
     """
     items = list(items)
-    # A worker process is one of several already.
-    if THREADS == 1 or len(items) < 2 or get_worker_info() is not None:
+    if THREADS == 1 or len(items) < 2:
         return [task(item) for item in items]
-    # Not kept between calls: threads do not survive the fork of a worker process.
+    # Not kept between calls: threads do not survive the fork of a process.
     with ThreadPoolExecutor(THREADS) as pool:
         return list(pool.map(task, items))

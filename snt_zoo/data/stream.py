@@ -8,14 +8,13 @@ through what came before, and several processes share each batch as if one had i
 from __future__ import annotations
 
 import itertools
-import os
 from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 
 from snt_zoo.data.augmentation import Augmentation
-from snt_zoo.data.batches import finished, from_memory, plan_batches, streamed
+from snt_zoo.data.batches import finished, one_pass, plan_batches
 from snt_zoo.data.dataset import Split
 from snt_zoo.data.normalisation import Normalisation
 from snt_zoo.data.seeding import derive_seed
@@ -35,7 +34,6 @@ class Stream:
         device: Where the batches shall lie.
         seed: Decides order and augmentation.
         augment: Changes to the images; none if not given.
-        workers: See `snt_zoo.data.batches`.
         share: Which part of each batch this process takes: its rank, and the number of processes.
 
     Raises:
@@ -60,7 +58,6 @@ class Stream:
         device: torch.device | str = "cpu",
         seed: int = 0,
         augment: Augmentation | None = None,
-        workers: int | None = None,
         share: tuple[int, int] = (0, 1),
     ) -> None:
         least = 2 * share[1] if share[1] > 1 else 1
@@ -78,7 +75,6 @@ class Stream:
         self.device = torch.device(device)
         self.seed = seed
         self.augment = augment
-        self.workers = min(4, os.cpu_count() or 1) if workers is None else workers
         self.share = share
         self.position = 0
         """Batches taken so far; the next one stands there."""
@@ -99,7 +95,7 @@ class Stream:
         self.position = position
 
     def close(self) -> None:
-        """End the worker processes, if there are any; the next batch starts new ones."""
+        """Read no further ahead; the next batch begins again."""
         self._source = None
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
@@ -127,12 +123,9 @@ class Stream:
         passes = (
             self._from_position(number) for number in itertools.count(self.position // self.pass_length)
         )
-        if self.split.fits(self.size):
-            return itertools.chain.from_iterable(
-                from_memory(self.split, plan, size=self.size, device=self.device) for plan in passes
-            )
-        plan = itertools.chain.from_iterable(passes)  # endless: the workers read on from pass to pass
-        return streamed(self.split, plan, size=self.size, device=self.device, workers=self.workers)
+        return itertools.chain.from_iterable(
+            one_pass(self.split, plan, size=self.size, device=self.device) for plan in passes
+        )
 
     def _from_position(self, number: int) -> list[Tensor]:
         """What this process takes of the batches of a pass, from the position on if it stands in it."""

@@ -69,7 +69,7 @@ class StopSignals:
             self._immediate = False
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        if os.getpid() != self._process:  # a worker that reads images: it ends with this process
+        if os.getpid() != self._process:  # a process that was forked: it ends with this one
             if number == signal.SIGTERM:
                 signal.signal(number, signal.SIG_DFL)
                 os.kill(os.getpid(), number)

@@ -48,7 +48,7 @@ class Mirrored:
 
     def read(self, indices: Tensor, size: int) -> Tensor:
         """See `ImageStore.read`."""
-        return self.split.images.read(indices, size).flip(-1)
+        return self.split.read(indices, size).flip(-1)
 
 
 def choose_augmentation(supernet: Supernet, train: Split, val: Split) -> tuple[str, list[dict[str, Any]]]:

@@ -44,23 +44,46 @@ def test_the_last_two_sizes_are_kept() -> None:
     assert store.reads == [8, 16, 24, 16]
 
 
-def test_what_does_not_fit_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_does_not_fit_in_memory_lies_in_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
     split, store = _counting_split()
     monkeypatch.setattr(dataset, "IN_MEMORY_LIMIT", 12 * 3 * 8 * 8)
-    assert split.fits(8)
-    assert not split.fits(9)
-    split.tensor(9)
-    split.tensor(9)
-    assert store.reads == [9, 9]
+    assert split.fits(8) and not split.fits(9)
+    assert torch.equal(split.tensor(9), split.tensor(9))
+    assert store.reads == [9]
+    assert split.decoded(9).ready == 12 and not split.decoded(9).held
+    split.tensor(8)
+    assert split.decoded(8).held
 
 
-def test_a_subset_takes_what_is_in_memory() -> None:
+def test_what_fits_depends_on_the_memory_that_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    split = array_split(12)
+    for left, fits in ((4 * 12 * 3 * 8 * 8, True), (4 * 12 * 3 * 8 * 8 - 1, False), (None, True)):
+        monkeypatch.setattr(dataset, "free_memory", lambda left=left: left)
+        assert split.fits(8) == fits
+
+
+def test_subsets_share_what_is_decoded() -> None:
     split, store = _counting_split()
-    subset = split.subset(torch.tensor([3, 1])).subset(torch.tensor([1]))
-    subset.tensor(8)
-    split.tensor(16)
-    assert torch.equal(subset.tensor(16), split.tensor(16)[1:2])
-    assert store.reads == [8, 16]
+    subset = split.subset(torch.tensor([3, 1, 5])).subset(torch.tensor([1, 2]))
+    assert torch.equal(subset.tensor(8), store.inner.read(torch.tensor([1, 5]), 8))
+    assert split.decoded(8).ready == 2 and not split.decoded(8).held
+    assert subset.decoded(8).held
+    split.subset(torch.tensor([5, 1])).tensor(8)
+    assert store.reads == [8]
+    split.tensor(8)  # the ten others
+    assert store.reads == [8, 8] and split.decoded(8).held
+
+
+def test_reading_takes_what_is_decoded_and_keeps_no_new_size() -> None:
+    split, store = _counting_split()
+    some = torch.tensor([2, 7])
+    subset = split.subset(torch.tensor([0, 2, 7]))
+    assert torch.equal(split.read(some, 8), subset.images.read(torch.tensor([1, 2]), 8))
+    assert store.reads == [8, 8]
+    split.tensor(8)
+    assert torch.equal(split.read(some, 8), split.tensor(8)[some])
+    assert torch.equal(subset.images.read(torch.tensor([1, 2]), 8), split.tensor(8)[some])
+    assert store.reads == [8, 8, 8]
 
 
 def test_a_thinned_split_has_evenly_spaced_images() -> None:

@@ -5,6 +5,7 @@ import struct
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import PIL
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from snt_zoo.data import decode_image
+from snt_zoo.data import decode_image, decoding
 from snt_zoo.data.decoding import check_header
 from snt_zoo.errors import OversizedImageError, SntZooError, UnreadableImageError
 
@@ -277,3 +278,38 @@ def _only_errors_of_ours(use: Callable[..., object], content: bytes) -> None:
         use(content, max_pixels=10_000)
     except SntZooError as error:
         assert "\n" not in str(error)
+
+
+def _jpegs() -> dict[str, bytes]:
+    """One photograph of 1600 × 1200 pixels as cameras, telephones and printers store it."""
+    image = Image.fromarray(pixels(12, 16, 3)).resize((1600, 1200), Image.Resampling.BICUBIC)
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    return {
+        "colour": _encoded(image, "JPEG"),
+        "grey": _encoded(image.convert("L"), "JPEG"),
+        "CMYK": _encoded(image.convert("CMYK"), "JPEG"),
+        "progressive": _encoded(image, "JPEG", progressive=True),
+        "turned": _encoded(image, "JPEG", exif=turned.tobytes()),
+        "two in one file": _encoded(image, "MPO", save_all=True, append_images=[image.rotate(180)]),
+    }
+
+
+@pytest.mark.parametrize("kind", _jpegs())
+def test_every_kind_of_jpeg_is_decoded_at_a_fraction_of_its_size(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[int, int]] = []
+    inner = decoding.pixels_of
+
+    def spy(image: Image.Image, *rest: Any) -> torch.Tensor:
+        image.load()
+        seen.append(image.size)
+        return inner(image, *rest)
+
+    monkeypatch.setattr(decoding, "pixels_of", spy)
+    small, whole = _decoded(_jpegs()[kind], size=64), _decoded(_jpegs()[kind])
+    assert seen == [(200, 150), (1600, 1200)]  # an eighth is still twice what was asked for
+    assert small.shape == (64, 64, 3)
+    slow = np.asarray(Image.fromarray(whole).resize((64, 64), Image.Resampling.BOX)).astype(int)
+    assert np.abs(small - slow).mean() < 3

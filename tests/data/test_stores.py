@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -56,3 +58,30 @@ def test_many_large_images_are_decoded_in_order(tmp_path: Path) -> None:
     assert paths[0].stat().st_size > 8192  # large enough for threads
     images = EncodedStore(paths).read(torch.arange(70), 8)
     assert images[:, 0, 0, 0].tolist() == list(range(70))
+
+
+PROGRAM = """
+import sys, torch
+from benchmarks.memory import peak_bytes
+from snt_zoo.data import stores
+stores.THREADS = 4
+torch.set_num_threads(1)
+store = stores.EncodedStore([sys.argv[1]] * 64)
+store.read(torch.arange(1), 8)
+before = peak_bytes()
+store.read(torch.arange(64), 224)
+print(peak_bytes() - before)
+"""
+
+
+def test_photographs_of_12_megapixels_are_read_in_bounded_memory(tmp_path: Path) -> None:
+    small = Image.fromarray(pixels(30, 40, 3))
+    small.resize((4000, 3000), Image.Resampling.BICUBIC).save(tmp_path / "x.jpg")
+    whole = 4000 * 3000 * 3
+    run = subprocess.run(
+        [sys.executable, "-c", PROGRAM, str(tmp_path / "x.jpg")], capture_output=True, text=True, check=True
+    )
+    held = 64 * 3 * 224 * 224
+    assert (
+        int(run.stdout) < held + 1.5 * whole
+    )  # four threads that decode whole images take four times as much
