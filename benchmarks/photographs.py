@@ -39,11 +39,14 @@ from benchmarks.photographs_plan import (
     Job,
     plan,
     strongest,
+    weights_of,
 )
 
 COMMAND = "python -m benchmarks.photographs --json --data DIR"
-_OWN = ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "KMP_BLOCKTIME", "GOMP_SPINCOUNT", "SNT_ZOO_THREADS")
+_OWN = ("OMP_NUM_THREADS", "GOMP_SPINCOUNT", "SNT_ZOO_THREADS")
 """Variables that would decide how many threads compute: a run has all cores, as a user's."""
+_WAITING = {"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0"}
+"""Threads sleep while they wait, for every arm: the zoo sees to that for itself (docs/decisions.md, 77)."""
 Row = dict[str, Any]
 
 
@@ -69,7 +72,7 @@ def _apart(job: Job, data: Path) -> tuple[Row | None, str]:
     command = [sys.executable, "-m", "benchmarks.photographs", "--data", str(data)]
     done = subprocess.run(
         [*command, "--one", json.dumps(asdict(job))],
-        env={name: value for name, value in os.environ.items() if name not in _OWN},
+        env={name: value for name, value in os.environ.items() if name not in _OWN} | _WAITING,
         capture_output=True,
         text=True,
     )
@@ -80,8 +83,6 @@ def _apart(job: Job, data: Path) -> tuple[Row | None, str]:
 
 def arms_there(backbones: Path) -> list[str]:
     """The arms whose network's weights are there."""
-    from benchmarks.photographs_networks import weights_of
-
     return [
         name
         for name, arm in ARMS.items()

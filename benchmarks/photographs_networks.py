@@ -16,6 +16,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks.photographs_plan import WEIGHTS, weights_of
+
 
 class Normalise(nn.Module):
     """Pixels, uint8 ``batch x 3 x h x w``, as a network of ImageNet wants them, in channels_last."""
@@ -32,9 +34,8 @@ class Normalise(nn.Module):
 
 @dataclass(frozen=True)
 class Source:
-    """Where the weights of a network are and what they go into."""
+    """How a network is made, what its stages are, and what it takes pixels for."""
 
-    files: tuple[str, ...]
     make: Callable[[], nn.Module]
     stages: Callable[[nn.Module], list[nn.Module]]
     mean: tuple[float, ...]
@@ -71,21 +72,14 @@ def _lite_stages(network: nn.Module) -> list[nn.Module]:
 _IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 _TENSORFLOW = ((127 / 255,) * 3, (128 / 255,) * 3)
 SOURCES = {
-    "mobilenet_v2": Source(("mobilenet_v2_features",), _mobilenet, _mobilenet_stages, *_IMAGENET),
-    "lite0": Source(("tf_efficientnet_lite0",), _lite("tf_efficientnet_lite0"), _lite_stages, *_TENSORFLOW),
+    "mobilenet_v2": Source(_mobilenet, _mobilenet_stages, *_IMAGENET),
+    "lite0": Source(_lite("tf_efficientnet_lite0"), _lite_stages, *_TENSORFLOW),
     "lite2": Source(
-        ("efficientnet_lite2", "tf_efficientnet_lite2"),
         _lite("tf_efficientnet_lite2"),
         _lite_stages,
         *_TENSORFLOW,
     ),
 }
-
-
-def weights_of(name: str, backbones: Path) -> Path | None:
-    """The file of a network's weights, if it is there."""
-    files = (backbones / f"{file}.safetensors" for file in SOURCES[name].files)
-    return next((file for file in files if file.is_file()), None)
 
 
 def load(name: str, backbones: Path) -> nn.Sequential:
@@ -97,7 +91,7 @@ def load(name: str, backbones: Path) -> nn.Sequential:
     """
     file = weights_of(name, backbones)
     if file is None:
-        raise FileNotFoundError(f"{backbones} has no {SOURCES[name].files[0]}.safetensors")
+        raise FileNotFoundError(f"{backbones} has no {WEIGHTS[name][0]}.safetensors")
     network = SOURCES[name].make()
     weights = {key: value.float() for key, value in load_file(file).items()}
     missing, unknown = network.load_state_dict(weights, strict=False)

@@ -6,6 +6,7 @@ import statistics
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 SETS = (
@@ -67,6 +68,13 @@ class Finetuning:
     size: int
     frozen: int = 0
 
+
+WEIGHTS = {
+    "mobilenet_v2": ("mobilenet_v2_features",),
+    "lite0": ("tf_efficientnet_lite0",),
+    "lite2": ("efficientnet_lite2", "tf_efficientnet_lite2"),
+}
+"""Files in `backbones/` of the networks, the first that is there; that of Lite2 need not be."""
 
 Arm = Auto | Probe | Finetuning
 
@@ -172,3 +180,9 @@ def in_time(row: Mapping[str, Any], budget: float) -> bool:
     """Whether a row counts for a budget: it had that one, or none and came to its end within it."""
     own = row["budget"]
     return bool(own == budget if own is not None else row["seconds"] <= budget)
+
+
+def weights_of(network: str, backbones: Path) -> Path | None:
+    """The file of a network's weights, if it is there."""
+    files = (backbones / f"{file}.safetensors" for file in WEIGHTS[network])
+    return next((file for file in files if file.is_file()), None)
