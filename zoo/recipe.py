@@ -26,6 +26,7 @@ class ZooRecipe:
         hyperparameters: of the space.
         init: a starting point in place of fresh weights.
         input_size: side of the images, where it is not the default.
+        pack: `starter` ships with the package; `pictures` is a package of its own, `packs/pictures`.
         weights: licence of the weights, with that of the starting point.
         training: fields of `Recipe` that differ from its defaults for pretraining.
     """
@@ -41,6 +42,7 @@ class ZooRecipe:
     hyperparameters: dict[str, int] = field(default_factory=dict)
     init: str | None = None
     input_size: int | None = None
+    pack: str = "starter"
     weights: str = "Apache-2.0"
     training: dict[str, Any] = field(default_factory=dict)
 

@@ -7,7 +7,7 @@ import shutil
 import sys
 from pathlib import Path
 from types import SimpleNamespace
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
@@ -19,7 +19,7 @@ from snt_zoo.search.pretrain import recipe_for
 from snt_zoo.zoo import Zoo
 from tests.conftest import SAMPLES
 from tests.data.making import write_class_folders
-from zoo.build import build, choose, main, summary
+from zoo.build import PACKS, build, choose, main, summary
 from zoo.folds import FOLDS, fold_recipes, original, stand_ins
 from zoo.recipe import ZooRecipe, read_recipes
 from zoo.sources import RECIPES, left_out, read_sources, related, targets
@@ -162,3 +162,25 @@ def test_no_such_recipe() -> None:
     assert choose(ALL, []) == ALL and [r.name for r in choose(ALL, ["nb201-textile-sim"])] == [
         "nb201-textile-sim"
     ]
+
+
+def test_a_pack_is_built_by_its_own_recipes(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    """Each is of a pack with a folder, and the second package's is not built with the first."""
+    assert {recipe.pack for recipe in ALL} == set(PACKS)
+    assert all((folder.parent / "__init__.py").is_file() for folder in PACKS.values())
+    other = next(recipe for recipe in ALL if recipe.pack == "pictures")
+    monkeypatch.setattr(sys, "argv", ["zoo.build", "--data", "nowhere", "--only", other.name])
+    with pytest.raises(SystemExit, match=f"no recipe named {other.name}"):
+        main()
+    monkeypatch.setattr(sys, "argv", [*sys.argv, "--pack", "pictures"])
+    with pytest.raises(SystemExit):
+        main()
+    assert f"nowhere lacks {other.sources[0]} (1 of 1): name its folder too" in capsys.readouterr().err
+
+
+def test_the_generalist_of_pictures_saw_all_that_are_seen_at_its_size() -> None:
+    by_name = {recipe.name: recipe for recipe in ALL}
+    alone = {r.sources[0] for r in ALL if len(r.sources) == 1 and r.input_size == 64}
+    everything = by_name["nb201-pictures-all"]
+    assert everything.input_size == 64 and set(everything.sources) > alone
+    assert everything.name not in {original(recipe.name) for recipe in fold_recipes()}

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 PARTS = ("train", "val", "test")
-SHARES = {"test": 0.2, "val": 0.1}  # of the groups
+SHARES = {"test": 0.2, "val": 0.1}  # of the images of each class
+LARGEST = 0.3  # share of a class that one group may be outside training
 FEWEST = {"train": 8, "val": 1, "test": 2}  # images of a class; one with fewer is left out
 
 
@@ -61,12 +62,25 @@ def shrunk(image: Image.Image, short_side: int) -> NDArray[np.uint8]:
     return np.asarray(image.resize(size, Image.Resampling.LANCZOS))
 
 
-def part_of(group: str) -> str:
-    """Training, validation or test: the group's name decides, so that a later version splits alike."""
-    place = int.from_bytes(hashlib.blake2b(group.encode(), digest_size=8).digest(), "big") / 2**64
-    if place < SHARES["test"]:
-        return "test"
-    return "val" if place < SHARES["test"] + SHARES["val"] else "train"
+def parts_of(pictures: Sequence[Picture]) -> dict[str, str]:
+    """Training, validation or test for each group.
+
+    Rarest classes choose first, each until it has its shares, so that all have images in each part; a group
+    that is most of a class trains. The order of groups is that of their names' hashes.
+    """
+    sizes: dict[str, Counter[str]] = defaultdict(Counter)
+    for picture in pictures:
+        sizes[picture.label][picture.group] += 1
+    order = {group: hashlib.blake2b(group.encode()).digest() for groups in sizes.values() for group in groups}
+    parts: dict[str, str] = {}
+    for label in sorted(sizes, key=lambda label: (sizes[label].total(), label)):
+        groups, total = sizes[label], sizes[label].total()
+        held = Counter({part: sum(n for g, n in groups.items() if parts.get(g) == part) for part in SHARES})
+        for group in sorted(groups.keys() - parts.keys(), key=lambda group: order[group]):
+            lacking = [part for part, share in SHARES.items() if held[part] < share * total]
+            parts[group] = lacking[0] if lacking and groups[group] <= LARGEST * total else "train"
+            held[parts[group]] += groups[group]
+    return parts
 
 
 def without_copies(pictures: Iterable[Picture], removed: Counter[str], *, near: bool) -> list[Picture]:
@@ -107,9 +121,10 @@ def split(
     pictures: Sequence[Picture], removed: Counter[str], *, most: int | None
 ) -> dict[str, list[Picture]]:
     """Three parts with whole groups in each, of classes that have enough, at most `most` images each."""
+    part_of = parts_of(pictures)
     by_class: dict[str, dict[str, list[Picture]]] = defaultdict(lambda: {part: [] for part in PARTS})
     for picture in pictures:
-        by_class[picture.label][part_of(picture.group)].append(picture)
+        by_class[picture.label][part_of[picture.group]].append(picture)
     parts: dict[str, list[Picture]] = {part: [] for part in PARTS}
     for label in sorted(by_class):
         found = by_class[label]

@@ -87,9 +87,9 @@ KINDS = {
         group=r"[-_]?(tile)?\d*([-_](n|s|ne|nw|se|sw|bl|br|l|r|tl|tr|b|t|e|w|m)+)*$",
     ),
     "clip_art_kinds": Kind(
-        "Debian openclipart-png",
-        "**/openclipart/png/*/*/**/*.png",
-        r"/png/[^/]+/([^/.]+)/",
+        "Debian openclipart-svg",
+        "**/openclipart/svg/*/*/**/*.svg",
+        r"/svg/[^/]+/([^/.]+)/",
         names={"gradients": "", "duplicates": "", "examples": ""},
     ),
     "traffic_signs": Kind(
@@ -138,7 +138,7 @@ def pictures(name: str, package: Path) -> Iterator[Picture]:
 def _pixels(path: Path, *, folders: bool) -> Iterator[np.ndarray[tuple[int, ...], np.dtype[np.uint8]]]:
     """A file's picture, or the two halves of a wide photograph; nothing if it is a strip or a few dots."""
     if path.suffix == ".svg":
-        yield resvg(path.read_text("utf-8"), SIDE)
+        yield resvg(path.read_text("utf-8", errors="replace"), SIDE)
         return
     with Image.open(path) as image:
         picture = on_white(image.crop(image.convert("RGBA").getbbox() or (0, 0, 1, 1)))

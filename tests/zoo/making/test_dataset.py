@@ -12,7 +12,7 @@ from PIL import Image
 
 from snt_zoo.data import open_dataset
 from tests.data.making import pixels
-from zoo.making.dataset import PARTS, Picture, fitted, make, on_white, part_of, shrunk, without_copies
+from zoo.making.dataset import PARTS, Picture, fitted, make, on_white, parts_of, shrunk, without_copies
 
 
 def pictures(count: int = 60, labels: tuple[str, ...] = ("a", "b"), side: int = 12) -> list[Picture]:
@@ -34,11 +34,12 @@ def test_what_is_written_is_a_dataset_with_whole_groups_in_each_part(tmp_path: P
     assert json.loads((tmp_path / "set.json").read_text("utf-8")) == row and row["split"] == "by group"
     assert row["per_class"]["a"][0] + row["per_class"]["b"][0] == row["train"]
     for part in PARTS:
-        assert 0.5 < row[part] / (400 * {"train": 0.7, "val": 0.1, "test": 0.2}[part]) < 1.6
+        assert 0.8 < row[part] / (400 * {"train": 0.7, "val": 0.1, "test": 0.2}[part]) < 1.2
     if not folders:
         arrays = np.load(tmp_path / "set.npz")
         where = {image.tobytes(): part for part in PARTS for image in arrays[f"{part}_images"]}
-        assert all(where[picture.pixels.tobytes()] == part_of(picture.group) for picture in found)
+        part_of = parts_of(found)
+        assert all(where[picture.pixels.tobytes()] == part_of[picture.group] for picture in found)
 
 
 def test_a_copy_goes_and_one_with_two_labels_goes_with_its_original() -> None:
@@ -70,6 +71,23 @@ def test_a_class_is_cut_to_its_most_and_one_with_few_images_left_out(tmp_path: P
     assert all(min(counts) > 0 for counts in row["per_class"].values())
     with pytest.raises(SystemExit, match="none of 1 pictures"):
         make(found[-1:], tmp_path / "empty")
+
+
+def test_every_class_has_images_in_each_part_and_what_is_most_of_one_trains() -> None:
+    noise = pixels(4, 4)
+    sizes = {"rare": [3, 1, 1, 1, 2], "common": [50, *[5] * 18], "shared": [2] * 10}
+    found = [
+        Picture(noise, label, f"{label if label != 'shared' else 'common'} {number}")
+        for label, groups in sizes.items()
+        for number, size in enumerate(groups)
+        for _ in range(size)
+    ]
+    parts = parts_of(found)
+    assert parts == parts_of(found[::-1])
+    assert parts["common 0"] == parts["rare 0"] == "train"
+    for label in sizes:
+        held = [parts[picture.group] for picture in found if picture.label == label]
+        assert set(held) == set(PARTS) and held.count("train") >= len(held) / 2, label
 
 
 def test_transparency_becomes_white_and_pixel_art_grows_by_whole_factors() -> None:
