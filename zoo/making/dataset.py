@@ -84,7 +84,7 @@ def parts_of(pictures: Sequence[Picture]) -> dict[str, str]:
 
 
 def without_copies(pictures: Iterable[Picture], removed: Counter[str], *, near: bool) -> list[Picture]:
-    """Each picture once; one that bears two labels not at all.
+    """Each picture once; one that bears two labels, or is of one colour, not at all.
 
     Args:
         pictures: in an order that decides which of several copies stays.
@@ -96,6 +96,9 @@ def without_copies(pictures: Iterable[Picture], removed: Counter[str], *, near: 
     two_labels: set[bytes] = set()
     seen: set[tuple[str, bytes]] = set()
     for picture in pictures:
+        if np.ptp(picture.pixels) == 0:
+            removed["blank"] += 1
+            continue
         key = hashlib.blake2b(picture.pixels.tobytes() + str(picture.pixels.shape).encode()).digest()
         if key in kept:
             removed["exact copies"] += 1

@@ -151,7 +151,10 @@ def resvg(svg: str, side: int) -> NDArray[np.uint8]:
     import resvg_py
 
     try:
-        png = resvg_py.svg_to_bytes(svg_string=svg, width=side, height=side, background="#ffffff")
+        # Without the fonts of this machine, on which a drawing should not depend.
+        png = resvg_py.svg_to_bytes(
+            svg_string=svg, width=side, height=side, dpi=96.0, background="#ffffff", skip_system_fonts=True
+        )
         image = Image.open(io.BytesIO(bytes(png))).convert("RGB")
     except ValueError:
         image = Image.new("RGB", (side, side), "white")

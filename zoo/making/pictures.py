@@ -21,6 +21,7 @@ from zoo.making.icons import resvg
 
 SIDE = 64  # of drawn pictures, in one npz
 SHORT_SIDE = 128  # of photographs at most, in class folders
+LARGE = 512  # pixels of the short side from which a photograph is cut into quarters
 LONGEST = 4.0  # times its short side; what is longer is a strip, not a picture
 SMALLEST = 16  # pixels of the short side
 
@@ -37,7 +38,8 @@ class Kind:
         names: for classes that are named otherwise, or several of which are one; empty leaves out.
         only: whether labels that `names` lacks are left out.
         group: what `re.sub` takes out of a path's stem to leave the group's name.
-        folders: photographs, at their own aspect ratio, in two halves where they are wide.
+        folders: photographs, at their own aspect ratio, in two halves where they are wide, in four quarters
+            where they are large.
         most: images of a class.
     """
 
@@ -70,6 +72,26 @@ KINDS = {
         },
         only=True,
         group=r"$^",
+        folders=True,
+    ),
+    "aerial_ground": Kind(
+        "Debian flightgear-data-base",
+        "**/Textures/Terrain/*.png",
+        r"/Terrain/(?!.*(?:mask|relief|overlay|colors|winter|airport))[^/]*?"
+        r"(city|town|suburbs|builtup|slum|crop|rice|countryside|forest|evergreen|deciduous|sand|dunes|rock|lava"
+        r"|gravel|snow|glacier|packice|shrub|scrub|bush|heath|tundra|grass|marsh|tidal|industr|commercial|transport)",
+        names={
+            **_one("town", "city", "town", "suburbs", "builtup", "slum"),
+            **_one("fields", "crop", "rice", "countryside"),
+            **_one("forest", "forest", "evergreen", "deciduous"),
+            **_one("sand", "sand", "dunes"),
+            **_one("rock", "rock", "lava", "gravel"),
+            **_one("snow and ice", "snow", "glacier", "packice"),
+            **_one("shrub", "shrub", "scrub", "bush", "heath", "tundra"),
+            **_one("marsh", "marsh", "tidal"),
+            **_one("industry", "industr", "commercial", "transport"),
+        },
+        group=r"([-_.]?(hires|autumn|summer|green|base|dark(er)?|large-matched|alt|\d+[a-z]?))+$",
         folders=True,
     ),
     "fantasy_units": Kind(
@@ -136,23 +158,27 @@ def pictures(name: str, package: Path) -> Iterator[Picture]:
 
 
 def _pixels(path: Path, *, folders: bool) -> Iterator[np.ndarray[tuple[int, ...], np.dtype[np.uint8]]]:
-    """A file's picture, or the two halves of a wide photograph; nothing if it is a strip or a few dots."""
+    """A file's picture, or the parts of a photograph; nothing if it is a strip or a few dots."""
     if path.suffix == ".svg":
         yield resvg(path.read_text("utf-8", errors="replace"), SIDE)
         return
     with Image.open(path) as image:
-        picture = on_white(image.crop(image.convert("RGBA").getbbox() or (0, 0, 1, 1)))
+        if folders:  # what is clear in a texture is a mask of the game
+            picture = image.convert("RGB")
+        else:
+            picture = on_white(image.crop(image.convert("RGBA").getbbox() or (0, 0, 1, 1)))
     short, long = sorted(picture.size)
     if short < SMALLEST or long > LONGEST * short:
         return
     if not folders:
         yield fitted(picture, SIDE)
-    elif picture.width < 1.5 * picture.height:
-        yield shrunk(picture, SHORT_SIDE)
-    else:
-        middle = picture.width // 2
-        for box in ((0, 0, middle, picture.height), (middle, 0, picture.width, picture.height)):
-            yield shrunk(picture.crop(box), SHORT_SIDE)
+        return
+    columns = 2 if picture.width >= 1.5 * picture.height or short >= LARGE else 1
+    rows = 2 if short >= LARGE else 1
+    width, height = picture.width // columns, picture.height // rows
+    for number in range(columns * rows):
+        top, left = (number // columns) * height, (number % columns) * width
+        yield shrunk(picture.crop((left, top, left + width, top + height)), SHORT_SIDE)
 
 
 def main() -> None:

@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from PIL import Image
 
 from zoo.making.dataset import Picture, fitted, make, on_white
@@ -107,9 +106,7 @@ def sprites(package: Path) -> Iterator[Picture]:
             label, box = label_of(name, things), image.getbbox()
             if label is None or box is None or max(box[2] - box[0], box[3] - box[1]) < SMALLEST:
                 continue
-            pixels = fitted(on_white(image.crop(box)), SIDE)
-            if np.ptp(pixels) > 0:
-                yield Picture(pixels, label, name)
+            yield Picture(fitted(on_white(image.crop(box)), SIDE), label, name)
 
 
 def main() -> None:

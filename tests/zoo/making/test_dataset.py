@@ -53,9 +53,10 @@ def test_a_copy_goes_and_one_with_two_labels_goes_with_its_original() -> None:
         Picture(two, "b", "4"),
         Picture(three, "a", "5"),
         Picture(brighter, "a", "6"),
+        Picture(np.full((16, 16), 7, dtype=np.uint8), "a", "7"),
     ]
     assert [p.group for p in without_copies(found, removed, near=False)] == ["1", "5", "6"]
-    assert removed == {"exact copies": 2, "two labels": 1}
+    assert removed == {"exact copies": 2, "two labels": 1, "blank": 1}
     removed = Counter()
     smooth = np.asarray(Image.fromarray(three).resize((64, 64), Image.Resampling.BOX))
     alike = [Picture(smooth, "a", "1"), Picture(smooth[::-1], "a", "2"), Picture(smooth // 2, "a", "3")]

@@ -35,6 +35,29 @@ def test_wide_photographs_become_two_halves_of_one_group(tmp_path: Path) -> None
     assert [p.pixels.shape for p in found] == [(SHORT_SIDE, SHORT_SIDE, 3)] * 3
 
 
+def test_a_large_texture_is_cut_into_quarters_and_seasons_are_one_group(tmp_path: Path) -> None:
+    folder = tmp_path / "usr/share/Textures/Terrain"
+    names = (
+        "cropgrass-hires",
+        "cropgrass-hires-autumn",
+        "town-europe",
+        "town-mask",
+        "airport-grass",
+        "grain",
+    )
+    for number, name in enumerate(names):
+        picture(folder / f"{name}.png", 512, 512, number)
+    picture(folder / "snow1.png", 256, 256)
+    found = list(pictures("aerial_ground", tmp_path))
+    assert [(p.label, p.group.removeprefix("Terrain/")) for p in found] == [
+        *[("fields", "cropgrass")] * 8,
+        ("snow and ice", "snow"),
+        *[("town", "town-europe")] * 4,
+    ]
+    assert {p.pixels.shape for p in found} == {(SHORT_SIDE, SHORT_SIDE, 3)}
+    assert len({p.pixels.tobytes() for p in found}) == 13
+
+
 def test_frames_and_variants_of_one_drawing_are_one_group(tmp_path: Path) -> None:
     units, terrain = tmp_path / "data/core/images/units", tmp_path / "data/core/images/terrain"
     for number, name in enumerate(("orcs/grunt.png", "orcs/grunt-attack-1.png", "drakes/burner+old.png")):
