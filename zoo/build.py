@@ -1,11 +1,13 @@
-"""Rebuild the starter zoo: `python -m zoo.build --data DIR [--only NAME] [--workers N]`.
+"""Rebuild the starter zoo: `python -m zoo.build --data DIR… [--only NAME] [--workers N]`.
 
-Every file in `zoo/recipes/` is one supernet: its sources (npz files in DIR), where they come from, their
-licence, the search space and the training. A bundle that is there already is left as it is, and an
-interrupted training goes on where it stopped, so the command can be stopped and started again. The
+Every file in `zoo/recipes/` is one supernet: its sources, the search space and the training. A source is
+`NAME.npz` or a folder `NAME` of class folders, in a DIR or its `collection` or `sources`; `zoo/sources.json`
+says where it comes from, its licence and whom to name. A bundle that is there already is left as it is, and
+an interrupted training goes on where it stopped, so the command can be stopped and started again. The
 longest trainings begin first, so that the workers end together.
 
-`--folds a b --out DIR` trains the generalists again without what a benchmark asks about: see `zoo.folds`.
+`--pack pictures` builds those of the second package, `packs/pictures`. `--folds a b --out DIR` trains the
+generalists again without what a benchmark asks about: see `zoo.folds`.
 """
 
 from __future__ import annotations
@@ -26,8 +28,9 @@ from zoo.recipe import ZooRecipe, read_recipes
 if TYPE_CHECKING:
     from snt_zoo.search.run import EpochRecord
 
-STARTER = Path(__file__).parents[1] / "snt_zoo" / "starter"
-LARGEST_ZOO = 48.0  # megabytes, ours: what a package may ask people to download
+ROOT = Path(__file__).parents[1]
+PACKS = {"starter": ROOT / "snt_zoo/starter", "pictures": ROOT / "packs/pictures/snt_zoo_pictures/starter"}
+LARGEST_ZOO = 80.0  # megabytes: with two backbones and the code a package stays under 100
 PROGRESS_SECONDS = 20.0  # between two lines about one training
 
 
@@ -40,8 +43,15 @@ def choose(recipes: Sequence[ZooRecipe], only: Sequence[str]) -> list[ZooRecipe]
     return [recipe for recipe in recipes if not only or recipe.name in only]
 
 
+def find_source(folders: Sequence[Path], name: str) -> Path | None:
+    """The npz file or the folder of a source, in one of the folders or in their `collection` or `sources`."""
+    places = [folder / inner for folder in folders for inner in (".", "collection", "sources")]
+    paths = [path for place in places for path in (place / f"{name}.npz", place / name)]
+    return next((path for path in paths if path.exists()), None)
+
+
 def build(
-    recipe: ZooRecipe, data: Path, out: Path, threads: int, epochs: int | None = None
+    recipe: ZooRecipe, data: Sequence[Path], out: Path, threads: int, epochs: int | None = None
 ) -> dict[str, Any]:
     """Pretrain one supernet and write its bundle; returns a row of the summary."""
     import torch
@@ -55,7 +65,8 @@ def build(
     began = time.process_time()
     if not (folder / "manifest.json").is_file():
         torch.set_num_threads(threads)
-        datasets = [open_dataset(data / f"{source['dataset']}.npz") for source in recipe.sources]
+        paths = [find_source(data, name) for name in recipe.sources]
+        datasets = [open_dataset(path) for path in paths if path is not None]
         length = recipe.epochs if epochs is None else min(epochs, recipe.epochs)
         pretrain(
             datasets,
@@ -68,7 +79,7 @@ def build(
             name=recipe.name,
             description=recipe.description,
             licence=recipe.licence,
-            provenance=[Provenance(s["source"], s["licence"], s.get("licence_url")) for s in recipe.sources],
+            provenance=[Provenance(s.source, s.licence, attribution=s.attribution) for s in recipe.rows],
             tags=recipe.tags,
             dtype="float16",
             seed=recipe.seed,
@@ -134,32 +145,33 @@ def summary(rows: Sequence[dict[str, Any]]) -> str:
 def main() -> None:
     """Follow the recipes and print a table."""
     parser = argparse.ArgumentParser(prog="python -m zoo.build", description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="folder with the sources' npz files")
+    parser.add_argument("--data", type=Path, nargs="+", required=True, help="folders with the sources")
     parser.add_argument("--only", action="append", default=[], help="a recipe's name; may be repeated")
-    parser.add_argument("--out", type=Path, default=STARTER, help="where the bundles go")
+    parser.add_argument("--pack", choices=PACKS, default="starter", help="which package's supernets")
+    parser.add_argument("--out", type=Path, help="where the bundles go  [default: the folder of the pack]")
     parser.add_argument("--workers", type=int, default=1, help="supernets trained side by side")
     parser.add_argument("--folds", nargs="+", choices=FOLDS, help="a benchmark's generalists; with --out")
     parser.add_argument("--epochs", type=int, help="train no longer than that: for a trial, with --out")
     arguments = parser.parse_args()
-    if arguments.epochs is not None and arguments.out == STARTER:
+    if arguments.epochs is not None and arguments.out is None:
         parser.error("--epochs makes supernets that are not the zoo's: give --out too")
-    if arguments.folds and arguments.out == STARTER:
+    if arguments.folds and arguments.out is None:
         parser.error("--folds makes supernets that are not the zoo's: give --out too")
     everything = fold_recipes(arguments.folds) if arguments.folds else read_recipes()
-    recipes = choose(everything, arguments.only)
-    names = sorted({source["dataset"] for recipe in recipes for source in recipe.sources})
-    missing = [name for name in names if not (arguments.data / f"{name}.npz").is_file()]
+    recipes = choose([recipe for recipe in everything if recipe.pack == arguments.pack], arguments.only)
+    out = arguments.out or PACKS[arguments.pack]
+    names = sorted({name for recipe in recipes for name in recipe.sources})
+    missing = [name for name in names if find_source(arguments.data, name) is None]
     if missing:
-        parser.error(
-            f"{arguments.data} lacks {missing[0]}.npz ({len(missing)} of {len(names)}): name the folder"
-        )
+        there = ", ".join(map(str, arguments.data))
+        parser.error(f"{there} lacks {missing[0]} ({len(missing)} of {len(names)}): name its folder too")
     threads = max(1, (os.cpu_count() or 1) // arguments.workers)
     rows, failures = [], []
     # Not by fork: a process that has run OpenMP's threads cannot be forked safely.
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(arguments.workers, mp_context=spawn) as pool:
         jobs = {
-            pool.submit(build, recipe, arguments.data, arguments.out, threads, arguments.epochs): recipe.name
+            pool.submit(build, recipe, arguments.data, out, threads, arguments.epochs): recipe.name
             for recipe in recipes
         }
         for job in as_completed(jobs):

@@ -3,8 +3,9 @@
 A benchmark must not let a supernet answer for a target that it was trained on. The zoo's generalists saw
 half of the targets of `benchmarks.transfer`: to leave them out and put nothing in their place would ask what
 a zoo without generalists is worth. So each is trained again by its own recipe, less the relatives of the
-targets of a fold (cross-fitting), and stands in for the zoo's where that is left out. `mobile-imagenet` has
-none: it is too slow to be trained in the runs of a minute. They are built for a benchmark and not shipped:
+targets of a fold (cross-fitting), and stands in for the zoo's where that is left out. Larger spaces and
+sizes of images have none: they are too slow for the runs of a minute. They are built for a benchmark and not
+shipped:
 
     python -m zoo.build --data DIR --folds a b --workers 2 --out FOLDS
 """
@@ -23,7 +24,7 @@ FOLDS = {
 """The targets of `benchmarks.transfer` that a generalist of the zoo may not answer for, in two folds: each
 takes about half of a domain's sources, so that neither loses a domain."""
 
-FOLDED = "nas_bench_201"  # the space of the generalists that are trained again
+FOLDED = "nas_bench_201"  # the space of the generalists that are trained again, at the default size
 
 
 def fold_recipes(folds: Collection[str] = tuple(FOLDS)) -> list[ZooRecipe]:
@@ -41,7 +42,8 @@ def fold_recipes(folds: Collection[str] = tuple(FOLDS)) -> list[ZooRecipe]:
         }
         for recipe in read_recipes():
             reduced = recipe.without(relatives, f"{recipe.name}-fold-{fold}")
-            if recipe.space == FOLDED and 1 < len(reduced.sources) < len(recipe.sources):
+            small = recipe.space == FOLDED and recipe.input_size is None
+            if small and 1 < len(reduced.sources) < len(recipe.sources):
                 found.append(reduced)
     return sorted(found, key=lambda recipe: -recipe.expected_seconds)
 

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from zoo.sources import RECIPES
+from zoo.sources import RECIPES, Source, read_sources
 
 
 @dataclass(frozen=True)
@@ -17,9 +17,8 @@ class ZooRecipe:
     Args:
         name: of the supernet.
         description: a sentence for the card.
-        sources: dataset, where it comes from, its licence; of several each has a head of its own.
+        sources: names of datasets, rows of `zoo/sources.json`; of several each has a head of its own.
         tags: words to find it by; a generalist has the tag `generalist`.
-        licence: of the supernet.
         epochs: of training.
         expected_seconds: processor time that the training takes, roughly; decides the order.
         seed: of the training.
@@ -27,14 +26,15 @@ class ZooRecipe:
         hyperparameters: of the space.
         init: a starting point in place of fresh weights.
         input_size: side of the images, where it is not the default.
+        pack: `starter` ships with the package; `pictures` is a package of its own, `packs/pictures`.
+        weights: licence of the weights, with that of the starting point.
         training: fields of `Recipe` that differ from its defaults for pretraining.
     """
 
     name: str
     description: str
-    sources: list[dict[str, str]]
+    sources: list[str]
     tags: list[str]
-    licence: str
     epochs: int
     expected_seconds: int
     seed: int = 0
@@ -42,11 +42,25 @@ class ZooRecipe:
     hyperparameters: dict[str, int] = field(default_factory=dict)
     init: str | None = None
     input_size: int | None = None
+    pack: str = "starter"
+    weights: str = "Apache-2.0"
     training: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def rows(self) -> list[Source]:
+        """What is known of each source: where it comes from, its licence, whom to name."""
+        known = read_sources()
+        return [known[name] for name in self.sources]
+
+    @property
+    def licence(self) -> str:
+        """Of the supernet, with those of the images that it saw."""
+        images = "; ".join(dict.fromkeys(row.licence for row in self.rows))
+        return f"weights: {self.weights}; trained on images under: {images}"
 
     def without(self, datasets: Collection[str], name: str) -> ZooRecipe:
         """The same recipe, of another name, less some of its sources."""
-        kept = [source for source in self.sources if source["dataset"] not in datasets]
+        kept = [name for name in self.sources if name not in datasets]
         seconds = round(self.expected_seconds * len(kept) / len(self.sources))
         return replace(self, name=name, sources=kept, expected_seconds=seconds)
 

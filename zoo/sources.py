@@ -33,6 +33,9 @@ class Source:
         concepts: what its classes are where another dataset has the same ones, as digits.
         role: `source` if supernets of the zoo are trained on it, else `held out`.
         may_ship: whether its licence lets a supernet trained on it be shipped.
+        source: place or package that it was taken from.
+        licence: of its images.
+        attribution: the line that its licence asks for, which the card of every supernet that saw it prints.
         target: whether it is fit to be the target of a benchmark: those whose test images resemble their
             training images, frame by frame or person by person, are not.
     """
@@ -45,6 +48,9 @@ class Source:
     role: Literal["source", "held out"]
     may_ship: bool
     target: bool
+    source: str
+    licence: str
+    attribution: str | None = None
 
 
 def read_sources() -> dict[str, Source]:
@@ -87,7 +93,7 @@ def left_out(target: str, *, level: Level = "parent") -> list[str]:
         return []
     found = []
     for path in sorted(RECIPES.glob("*.json")):
-        names: Sequence[str] = [row["dataset"] for row in json.loads(path.read_text("utf-8"))["sources"]]
+        names: Sequence[str] = json.loads(path.read_text("utf-8"))["sources"]
         if any(related(sources[target], sources[name], level=level) for name in names):
             found.append(path.stem)
     return found

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from importlib import resources
+from importlib.util import find_spec
 from pathlib import Path
 
 from snt_zoo.errors import ReadOnlyRegistryError, warn
 from snt_zoo.registry.registry import Registry
+
+PACKAGES = (
+    "snt_zoo",
+    "snt_zoo_pictures",
+)  # each has bundles in its folder `starter`; `packs/` has the second
 
 
 def open_registry(home: str | Path | None = None, *, starter: bool = True) -> Registry:
@@ -31,6 +37,6 @@ def open_registry(home: str | Path | None = None, *, starter: bool = True) -> Re
 
 
 def starter_bundles() -> list[Path]:
-    """Folders of the bundles that ship with the package."""
-    home = Path(str(resources.files("snt_zoo"))) / "starter"
-    return sorted(path.parent for path in home.glob("*/manifest.json"))
+    """Folders of the bundles that ship with the package, and with the packs that are installed."""
+    homes = [Path(str(resources.files(name))) / "starter" for name in PACKAGES if find_spec(name)]
+    return sorted(path.parent for home in homes for path in home.glob("*/manifest.json"))

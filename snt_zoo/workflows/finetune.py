@@ -193,7 +193,7 @@ def _candidates(zoo: Shelves, ids: Sequence[str], recipe: Mapping[str, Any]) -> 
     return [
         replace(
             Candidate.of(record.id, bundle.supernet, recipe, breadth=len(record.sources), macs=record.macs),
-            licences={record.id: record.licence, **bundle.config.source_licences},
+            licences={record.id: record.licence, **bundle.config.source_credits},
         )
         for record, bundle in sources
     ]

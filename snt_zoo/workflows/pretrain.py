@@ -42,11 +42,13 @@ class Provenance:
         source: place or package.
         licence: SPDX identifier or a line of text.
         licence_url: where the licence can be read.
+        attribution: the line that the licence asks for; the card prints it.
     """
 
     source: str = "not stated"
     licence: str = "not stated"
     licence_url: str | None = None
+    attribution: str | None = None
 
 
 @dataclass(frozen=True)
@@ -242,6 +244,7 @@ def _bundle_config(
             "source": origin.source,
             "licence": origin.licence,
             "licence_url": origin.licence_url,
+            "attribution": origin.attribution,
             "classes": data.num_classes,
             "train_images": len(data.train),
             "fingerprint": data.fingerprint,

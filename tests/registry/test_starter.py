@@ -54,3 +54,14 @@ print(loaded, file=sys.stderr)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert json.loads(done.stdout) and done.stderr.splitlines()[-1] == "[]"
+
+
+def test_an_installed_pack_is_offered_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A package of the second name, with bundles in the same folder; without it there are the first's."""
+    first = starter.starter_bundles()
+    bundle = tmp_path / "snt_zoo_pictures/starter/zebra"
+    bundle.mkdir(parents=True)
+    (tmp_path / "snt_zoo_pictures/__init__.py").touch()
+    (bundle / "manifest.json").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    assert sorted(starter.starter_bundles()) == sorted([*first, bundle])

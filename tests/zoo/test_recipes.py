@@ -18,7 +18,8 @@ from snt_zoo.search.bilevel import check_recipe
 from snt_zoo.search.pretrain import recipe_for
 from snt_zoo.zoo import Zoo
 from tests.conftest import SAMPLES
-from zoo.build import build, choose, main, summary
+from tests.data.making import write_class_folders
+from zoo.build import PACKS, build, choose, main, summary
 from zoo.folds import FOLDS, fold_recipes, original, stand_ins
 from zoo.recipe import ZooRecipe, read_recipes
 from zoo.sources import RECIPES, left_out, read_sources, related, targets
@@ -27,28 +28,27 @@ ALL = read_recipes()
 
 
 def test_every_recipe_can_be_followed() -> None:
-    sources = read_sources()
     assert {recipe.name for recipe in ALL} == {path.stem for path in RECIPES.glob("*.json")}
     for recipe in ALL:
         space = get_space(recipe.space, **recipe.hyperparameters)
         check_recipe(recipe_for(space, pretrained=recipe.init is not None).override(recipe.training))
-        for source in recipe.sources:
-            row = sources[source["dataset"]]
+        for row in recipe.rows:
             assert row.role == "source" and row.may_ship, (recipe.name, row.dataset)
-            assert source["source"] and source["licence"]
+            assert row.source and row.licence and row.attribution
         assert ("generalist" in recipe.tags) == (len(recipe.sources) > 1)
 
 
 def test_each_source_has_a_supernet_and_there_are_enough() -> None:
-    alone = {r.sources[0]["dataset"] for r in ALL if len(r.sources) == 1 and r.space == "nas_bench_201"}
+    alone = {r.sources[0] for r in ALL if len(r.sources) == 1 and r.space == "nas_bench_201"}
     assert alone == {row.dataset for row in read_sources().values() if row.role == "source"}
     assert len(alone) >= 28
-    everything = next(recipe for recipe in ALL if recipe.name == "nb201-generalist-all")
-    assert {source["dataset"] for source in everything.sources} == alone
+    small = {r.sources[0] for r in ALL if len(r.sources) == 1 and r.input_size is None}
+    by_name = {recipe.name: recipe for recipe in ALL}
+    assert set(by_name["nb201-generalist-all"].sources) == small & alone
 
 
 def test_it_can_be_built_on_two_cores_in_about_95_minutes() -> None:
-    assert sum(recipe.expected_seconds for recipe in ALL) < 11_500
+    assert sum(recipe.expected_seconds for recipe in ALL if recipe.input_size != 64) < 11_500
     assert [recipe.expected_seconds for recipe in ALL] == sorted(
         (recipe.expected_seconds for recipe in ALL), reverse=True
     )
@@ -57,7 +57,8 @@ def test_it_can_be_built_on_two_cores_in_about_95_minutes() -> None:
 def test_there_are_targets_of_every_domain_with_candidates_that_are_no_relatives() -> None:
     found = targets()
     assert len(found) >= 12
-    assert {target.domain for target in found} == {row.domain for row in read_sources().values()}
+    seen = {row.domain for recipe in ALL if recipe.input_size is None for row in recipe.rows}
+    assert {target.domain for target in found} >= seen
     names = {recipe.name for recipe in ALL}
     for target in found:
         gone = set(left_out(target.dataset))
@@ -92,7 +93,7 @@ def test_a_target_that_a_generalist_saw_has_one_that_did_not() -> None:
         assert {original(name) for name in found} == gone and set(found) <= set(folds), target
         for name in found:
             reduced = folds[name]
-            names = [source["dataset"] for source in reduced.sources]
+            names = reduced.sources
             assert not any(related(sources[target], sources[name]) for name in names)
             # As the zoo's in all but what was left out.
             whole = recipes[original(name)]
@@ -116,22 +117,25 @@ def test_who_may_not_answer_is_told_by_id(tmp_path: Path) -> None:
 
 
 def test_a_recipe_is_built_once_and_told_in_the_table(tmp_path: Path) -> None:
-    entry: dict[str, Any] = {"source": "somewhere", "licence": "MIT"}
     recipe = ZooRecipe(
         name="both",
         description="Two.",
-        sources=[{"dataset": "icon_files", **entry}, {"dataset": "textile_sim", **entry}],
+        sources=["icon_files", "stamps"],
         tags=["generalist"],
-        licence="MIT",
         epochs=50,
         expected_seconds=1,
         hyperparameters={"channels": 2, "stem_stride": 2},
     )
-    row = build(recipe, SAMPLES, tmp_path, 1, epochs=1)
+    write_class_folders(tmp_path / "more/sources/stamps", ("bird", "coin"))
+    data = [SAMPLES, tmp_path / "more"]
+    row = build(recipe, data, tmp_path, 1, epochs=1)
     assert (row["sources"], row["epochs"]) == (2, 1)
     config = json.loads((tmp_path / "both" / "config.json").read_text("utf-8"))
     assert config["dtype"] == "float16" and len(config["network"]["heads"]) == 2
-    again = build(recipe, SAMPLES, tmp_path, 1)
+    card = (tmp_path / "both/README.md").read_text("utf-8")
+    assert "Attribution for stamps: Tux Paint stamps, Copyright Bill Kendrick and contributors, GPL-2" in card
+    assert "trained on images under: per icon set" in card and "; GPL-2" in card
+    again = build(recipe, data, tmp_path, 1)
     assert again["digest"] == row["digest"] and again["epochs"] == 1  # it was there
     table = summary([row])
     assert "both" in table and f"{row['megabytes']:.1f} MB in all" in table
@@ -158,3 +162,25 @@ def test_no_such_recipe() -> None:
     assert choose(ALL, []) == ALL and [r.name for r in choose(ALL, ["nb201-textile-sim"])] == [
         "nb201-textile-sim"
     ]
+
+
+def test_a_pack_is_built_by_its_own_recipes(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    """Each is of a pack with a folder, and the second package's is not built with the first."""
+    assert {recipe.pack for recipe in ALL} == set(PACKS)
+    assert all((folder.parent / "__init__.py").is_file() for folder in PACKS.values())
+    other = next(recipe for recipe in ALL if recipe.pack == "pictures")
+    monkeypatch.setattr(sys, "argv", ["zoo.build", "--data", "nowhere", "--only", other.name])
+    with pytest.raises(SystemExit, match=f"no recipe named {other.name}"):
+        main()
+    monkeypatch.setattr(sys, "argv", [*sys.argv, "--pack", "pictures"])
+    with pytest.raises(SystemExit):
+        main()
+    assert f"nowhere lacks {other.sources[0]} (1 of 1): name its folder too" in capsys.readouterr().err
+
+
+def test_the_generalist_of_pictures_saw_all_that_are_seen_at_its_size() -> None:
+    by_name = {recipe.name: recipe for recipe in ALL}
+    alone = {r.sources[0] for r in ALL if len(r.sources) == 1 and r.input_size == 64}
+    everything = by_name["nb201-pictures-all"]
+    assert everything.input_size == 64 and set(everything.sources) > alone
+    assert everything.name not in {original(recipe.name) for recipe in fold_recipes()}

@@ -155,7 +155,20 @@ def _sources(sources: tuple[Source, ...]) -> list[str]:
             f"{row} {percent(s.val_accuracy)} | {percent(s.test_accuracy)} |"
             for row, s in zip(rows, sources, strict=True)
         ]
-    return [head, rule, *rows, ""]
+    return [head, rule, *rows, "", *_attributions(sources)]
+
+
+def _attributions(sources: tuple[Source, ...]) -> list[str]:
+    """A line for each text that a licence asks for, with the datasets that it speaks of."""
+    named: dict[str, list[str]] = {}
+    for source in sources:
+        if source.attribution:
+            named.setdefault(source.attribution, []).append(source.name)
+    return [
+        line
+        for text, names in named.items()
+        for line in (f"Attribution for {plain(', '.join(names))}: {plain(text)}", "")
+    ]
 
 
 def _class_names(config: BundleConfig) -> str:

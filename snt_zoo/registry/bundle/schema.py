@@ -138,12 +138,13 @@ class Source(_Entry):
     classes: Annotated[int, Field(ge=2, le=MAX_CLASSES)]
     train_images: Annotated[int, Field(ge=1, le=MAX_COUNT)]
     fingerprint: Key
+    attribution: Line | None = None
     val_accuracy: Share | None = None
     test_accuracy: Share | None = None
 
     @model_serializer(mode="wrap")
     def _as_before(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return _without_defaults(dump(self), val_accuracy=None, test_accuracy=None)
+        return _without_defaults(dump(self), attribution=None, val_accuracy=None, test_accuracy=None)
 
 
 class Training(_Entry):
@@ -207,6 +208,15 @@ class BundleConfig(_Entry):
     def source_licences(self) -> dict[str, str]:
         """The licence of each dataset that it was trained on, by name; without those that state none."""
         return {data.name: data.licence for data in self.training.datasets if data.licence.strip()}
+
+    @property
+    def source_credits(self) -> dict[str, str]:
+        """`source_licences`, each with the line that the licence asks for."""
+        lines = {data.name: data.attribution for data in self.training.datasets}
+        return {
+            name: licence if lines[name] is None else f"{licence}; {lines[name]}"
+            for name, licence in self.source_licences.items()
+        }
 
     @classmethod
     def from_data(cls, data: dict[str, Any]) -> BundleConfig:

@@ -120,8 +120,9 @@ def test_the_facts_stand_in_the_card() -> None:
 
 
 def test_no_text_of_a_user_becomes_markup() -> None:
-    plain_kinds = structure(body(model_card(config(description="x"))))
     training = dict(DATA["training"])
+    harmless = training | {"datasets": [source(attribution="x")]}
+    plain_kinds = structure(body(model_card(config(description="x", training=harmless))))
     for text in HOSTILE:
         line = text.replace("\n", " ")
         hostile = config(
@@ -130,7 +131,7 @@ def test_no_text_of_a_user_becomes_markup() -> None:
             class_names=[line, line, line],
             training=training
             | {
-                "datasets": [source(line, source=line, licence=line)],
+                "datasets": [source(line, source=line, licence=line, attribution=line)],
                 "recipe": training["recipe"] | {"schedule": line},
                 "code_version": line,
             },
@@ -171,3 +172,19 @@ def test_the_card_tells_the_accuracy_on_each_source(tmp_path: Path) -> None:
     card = (generalist(tmp_path / "bundle") / "README.md").read_text("utf-8")
     assert "| validation accuracy | test accuracy |" in card
     assert "| d1 | " in card and "60.00 % | 40.00 % |" in card
+
+
+def test_the_card_names_whom_a_licence_asks_to_name() -> None:
+    """Each text once, with all the datasets that it speaks of; a config without any is as it always was."""
+    rows = [
+        source("leaves", attribution="Leaf set, Ann Other, CC BY 4.0; resized"),
+        source("signs"),
+        source("more leaves", attribution="Leaf set, Ann Other, CC BY 4.0; resized"),
+    ]
+    made = config(training=DATA["training"] | {"datasets": rows})
+    line = "Attribution for leaves, more leaves: Leaf set, Ann Other, CC BY 4.0; resized"
+    assert model_card(made).count(line) == 1
+    assert made.source_credits["leaves"] == "CC0-1.0; Leaf set, Ann Other, CC BY 4.0; resized"
+    assert made.source_credits["signs"] == "CC0-1.0"
+    assert BundleConfig.from_bytes(made.to_bytes()) == made
+    assert b"attribution" not in config().to_bytes() and "Attribution" not in model_card(config())

@@ -1,0 +1,1 @@
+"""Further supernets for snt-zoo, in the folder `starter` beside this file."""
