@@ -22,6 +22,7 @@ from snt_zoo.networks.supernet import Supernet
 from snt_zoo.search.checkpoint import CHECKPOINT, nest, unnest
 from snt_zoo.search.interruption import Stopped, StopSignals
 from snt_zoo.search.learners import WeightLearner
+from snt_zoo.search.pace import Pace
 from snt_zoo.search.run import Run
 
 # An epoch is a pass over the training images, or as many as give so many steps: docs/decisions.md.
@@ -68,6 +69,8 @@ def fit(
     learner: WeightLearner,
     *,
     share: float,
+    rest: float = 0.0,
+    evaluation: float = 0.0,
     initial: float | None = None,
     prepare: Callable[[], None] | None = None,
     halfway: Callable[[float], None] | None = None,
@@ -75,12 +78,17 @@ def fit(
 ) -> float:
     """Train until the stage's part of the budget is spent; leave the network at its best epoch.
 
+    Of a budget in seconds training leaves the time for its last evaluation and for what must follow. Both are
+    planned by the pace of now: where steps have become slower, an epoch ends the earlier.
+
     Args:
         run: keeps the records and the checkpoints.
         stage: its name.
         learner: what trains.
         share: the stage ends when this share of a budget in seconds is spent, counted from the start of the
             run; a budget in epochs is each stage's own.
+        rest: seconds of what must follow in that time, at the pace in which the stage begins.
+        evaluation: seconds of an evaluation, likewise, until the first one is timed.
         initial: validation accuracy of the network as it is on entry, which then competes as the first
             candidate.
         prepare: called before the first step, if there is one, when that candidate is kept: what it makes of
@@ -98,7 +106,8 @@ def fit(
         DivergenceError: the message names the last good checkpoint.
     """
     training = _Training(run, stage, learner, initial=initial)
-    return training.train(share=share, prepare=prepare, halfway=halfway, better=better)
+    training.evaluation = evaluation
+    return training.train(share=share, rest=rest, prepare=prepare, halfway=halfway, better=better)
 
 
 class _Training:
@@ -109,6 +118,9 @@ class _Training:
         self.learner = learner
         self.network = learner.network
         self.val = run.team.share(run.val)
+        self.pace = Pace(run.clock.seconds)
+        self.evaluation = 0.0
+        """Seconds of one, at the pace in which the stage began."""
         run.team.broadcast_(self.network)
         learner.reseed(derive_seed(run.seed, name))
         self.state = Stage(name, run.clock.seconds())
@@ -127,6 +139,7 @@ class _Training:
         self,
         *,
         share: float,
+        rest: float,
         prepare: Callable[[], None] | None,
         halfway: Callable[[float], None] | None,
         better: OnBetter | None,
@@ -145,17 +158,22 @@ class _Training:
                 done = state.done + learner.tally.steps / max(learner.epoch_length, 1)
                 return done / (budget.epochs or 1)
             # The first process's clock is everybody's.
-            spent = (self.run.clock.seconds() - state.start) / max(end - state.start, 1e-9)
+            now = self.run.clock.seconds()
+            last = end - (rest + self.evaluation) * self.pace.slowdown
+            spent = (now - state.start) / (last - state.start) if now < last else 1.0
             return team.largest(spent if team.first else 0.0)[0]
 
         def before_step() -> float:
+            self.pace.end()
             self._between_steps()
             now = progress()
-            if halfway is None or state.halfway or not 0.5 <= now < 1:
-                return now
-            state.halfway = True
-            halfway(state.best)
-            return progress()
+            if halfway is not None and not state.halfway and 0.5 <= now < 1:
+                state.halfway = True
+                halfway(state.best)
+                now = progress()
+            if now < 1:
+                self.pace.begin()
+            return now
 
         with self.stops:
             try:
@@ -167,8 +185,11 @@ class _Training:
                             prepare()
                     if state.unevaluated is None:
                         state.unevaluated = learner.epoch(before_step, steps=length)
+                        self.pace.end()
                         team.check(self.network)
+                    trained = self.run.clock.seconds()
                     self._evaluate(better)
+                    self.evaluation = (self.run.clock.seconds() - trained) / self.pace.slowdown
                     if end is not None and learner.steps > steps:
                         pace = (self.run.clock.seconds() - began) / (learner.steps - steps)
                         least = (end - state.start) / MOST_EPOCHS / pace

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from snt_zoo.data import ImageDataset
+from snt_zoo.encoders.backbone import Backbone
+from snt_zoo.networks.derived import DerivedModel
 from snt_zoo.networks.supernet import NetworkConfig, Supernet
 from snt_zoo.search.adapting.candidates import Candidate, default_recipe
 from snt_zoo.search.adapting.finetune import finetune as adapt
@@ -106,6 +108,40 @@ def dead_supernet() -> Supernet:
         for parameter in dead.trunk.parameters():
             parameter.zero_()
     return dead
+
+
+class Machine:
+    """A clock that goes on by the images that networks see: the larger they are the more, and four times as
+    much in training.
+
+    Args:
+        patch: of networks and backbones.
+        image: seconds of a forward pass of an image of 16 pixels a side.
+        later: second from which everything takes longer.
+        times: how many times as long.
+    """
+
+    def __init__(
+        self, patch: pytest.MonkeyPatch, *, image: float, later: float = 0.0, times: float = 1.0
+    ) -> None:
+        self.now = 0.0
+
+        def count(kind: Any, side: Callable[[Any], float]) -> None:
+            original = kind.features
+
+            def counted(of: Any, images: Tensor, *rest: Any, **options: Any) -> Any:
+                slow = times if self.now >= later else 1.0
+                self.now += slow * image * side(of) / 16 * len(images)
+                return original(of, images, *rest, **options)
+
+            patch.setattr(kind, "features", counted)
+
+        for kind in (Supernet, DerivedModel):
+            count(kind, lambda of: (4 if torch.is_grad_enabled() else 1) * of.config.input_size)
+        count(Backbone, lambda of: of.size / 1.4)  # norms are part of its convolutions
+
+    def __call__(self) -> float:
+        return self.now
 
 
 class Ticks:

@@ -16,24 +16,31 @@ before:
 from __future__ import annotations
 
 import copy
-import math
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from snt_zoo.data import ImageDataset
 from snt_zoo.networks.derived import DerivedModel
 from snt_zoo.networks.device import resolve_device
-from snt_zoo.networks.evaluate import count_macs, count_parameters, evaluate, recalibrate
+from snt_zoo.networks.evaluate import (
+    NORM_IMAGES,
+    accuracy,
+    count_macs,
+    count_parameters,
+    evaluate,
+    logits,
+    recalibrate,
+)
 from snt_zoo.networks.head import preparation
 from snt_zoo.networks.supernet import Supernet
 from snt_zoo.networks.trained_on import TrainedOn, shared_images
 from snt_zoo.search.adapting.candidates import Candidate
 from snt_zoo.search.adapting.floor import Floor
-from snt_zoo.search.adapting.race import PASS_COST, RACE_SHARE, Head, race
+from snt_zoo.search.adapting.race import LEAST_PASSES, PASS_COST, Head, affordable, images_for_head, race
 from snt_zoo.search.adapting.result import FinetuneResult
 from snt_zoo.search.bilevel import search
 from snt_zoo.search.learners import WeightLearner
@@ -80,12 +87,12 @@ def finetune(
         model=trained.model,
         supernet=supernet.placed("cpu").eval(),
         genotype=trained.model.genotype,
-        accuracy={"val": trained.steps["finetuned"], "test": evaluate(trained.model, data.test)},
+        accuracy={"val": trained.steps["finetuned"], "test": accuracy(trained.test, data.test.labels)},
         steps=trained.steps,
         params=count_parameters(trained.model),
         macs=count_macs(trained.model),
         history=tuple(run.history),
-        seconds=trained.seconds,
+        seconds=run.clock.seconds(),
         source=candidate.id,
         class_names=data.class_names,
         settings=run.settings,
@@ -95,7 +102,10 @@ def finetune(
         licences=candidate.licences,
         trained_on=TrainedOn.of(data),
     )
-    return result if floor is None else floor.under(result, device)
+    if floor is None:
+        return result
+    found = floor.under(result, device, trained.test)
+    return replace(found, seconds=run.clock.seconds())
 
 
 def _settings(candidates: Sequence[Candidate], data: ImageDataset, options: RunOptions) -> dict[str, Any]:
@@ -132,11 +142,16 @@ def _begin(
     if isinstance(candidate.source, Supernet):
         if candidate.recipe.least_entropy:
             softened = soften(supernet, candidate.recipe.least_entropy)
-        train = data.train if head is None else data.train.thinned(_affordable(head, run))
+        if head is None:
+            images = images_for_head(supernet, data.train, run)
+        else:
+            images = max(head.images, affordable(run, head.seconds / head.images, supernet))
+        train = data.train.thinned(images)
         if head is None or head.images < len(train):
             head = Head.fit(candidate, supernet, train, run, None if head is None else head.norms)
             run.record("head", head.accuracy, entropy=supernet.entropy())
-        share = worthwhile(candidate.recipe, run.budget.seconds, head.seconds)
+        image_pass = head.seconds * len(data.train) / head.images
+        share = worthwhile(candidate.recipe, run.budget.seconds, image_pass)
     begun = Begun(
         source=candidate.id,
         accuracy=None if head is None else head.accuracy,
@@ -147,12 +162,6 @@ def _begin(
     )
     run.finish("head", supernet.state_dict(), begun=begun)
     return candidate, supernet
-
-
-def _affordable(head: Head, run: Run) -> int:
-    """Images to which a head can be fitted in the time of a race; at least those that it was fitted to."""
-    times = RACE_SHARE * run.left() / max(head.seconds, 1e-9)
-    return sys.maxsize if math.isinf(times) else int(head.images * max(times, 1))
 
 
 def worthwhile(recipe: Recipe, seconds: float | None, image_pass: float) -> float:
@@ -178,19 +187,6 @@ def _end_of_search(share: float, run: Run) -> float:
         return share
     gone = run.seconds() / run.budget.seconds
     return min(gone + share, (gone + 1) / 2)
-
-
-def _end_of_training(last: float, run: Run) -> float:
-    """When training ends, as a share of the budget: what is measured in the end has its time too.
-
-    Args:
-        last: seconds of that; at most half of what is left of the budget is kept for it.
-        run: that keeps time.
-    """
-    if run.budget.seconds is None:
-        return 1.0
-    gone = run.seconds() / run.budget.seconds
-    return max(1 - last / run.budget.seconds, (gone + 1) / 2)
 
 
 def _search(candidate: Candidate, supernet: Supernet, data: ImageDataset, run: Run) -> Searched:
@@ -221,13 +217,13 @@ class _Trained:
         model: the network.
         steps: validation accuracies on the way, as of `FinetuneResult`.
         derived_steps: of the optimizer.
-        seconds: of the run so far.
+        test: its logits of the test part.
     """
 
     model: DerivedModel
     steps: Mapping[str, float]
     derived_steps: int
-    seconds: float
+    test: Tensor
 
 
 def _train(
@@ -240,18 +236,24 @@ def _train(
 ) -> _Trained:
     """The stage `derived`."""
     model = DerivedModel.inherit(supernet)
+    if data.test.fits(model.config.input_size):
+        data.test.tensor(model.config.input_size)  # read before training: nobody knows how long that takes
     began = run.seconds()
     steps = {"supernet": searched.accuracy, "inherited": evaluate(model, data.val)}
-    pace = (run.seconds() - began) / max(len(data.val), 1)
-    last = pace * len(data.test) + (0.0 if floor is None else floor.last_seconds())
     published = copy.deepcopy(model.state_dict())
     recalibrate(model, data.train)
     steps["recalibrated"] = initial = evaluate(model, data.val)
+    pace = (run.seconds() - began) / (2 * len(data.val) + min(NORM_IMAGES, len(data.train)))
     if steps["inherited"] > initial:  # measured norms are not better as such: see `begin_on`
         model.load_state_dict(published)
         initial = steps["inherited"]
     keeps = initial > steps["recalibrated"] and supernet.space.may_be_pretrained
     recipe = candidate.recipe
+    # The network as it is trained, its average, whose norms are measured before, and what the probe looks at.
+    seen = (2 * len(data.val) + NORM_IMAGES if recipe.average else len(data.val)) + len(data.val)
+    rest = pace * len(data.test)
+    if floor is not None:
+        rest += floor.reserve(run.left() - rest, LEAST_PASSES * PASS_COST * pace * len(data.train))
     training = WeightLearner(
         model, data.train, recipe=recipe, generator=run.generator, peak_lr=recipe.derived_lr
     )
@@ -261,12 +263,16 @@ def _train(
         run,
         "derived",
         training,
-        share=_end_of_training(last, run),
+        share=1.0,
+        rest=rest,
+        evaluation=pace * seen,
         initial=initial,
-        prepare=preparation(model, data.train, "published" if keeps else "measured"),
+        prepare=preparation(
+            model, data.train.thinned(affordable(run, pace, model)), "published" if keeps else "measured"
+        ),
         halfway=None if floor is None else floor.halfway,
         # Processes that train together each see a share of the images: they ask in the end.
         better=None if floor is None or run.team.size > 1 else floor.better,
     )
-    seconds = run.clock.seconds()
-    return _Trained(model.placed("cpu").eval(), steps, training.steps, seconds)
+    test = logits(model, data.test)
+    return _Trained(model.placed("cpu").eval(), steps, training.steps, test)

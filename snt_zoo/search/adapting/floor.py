@@ -12,7 +12,7 @@ has seen, and goes on to more only where it has a chance.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -27,7 +27,7 @@ from snt_zoo.errors import UnknownComponentError
 from snt_zoo.networks.bounds import Limits
 from snt_zoo.networks.derived import DerivedModel
 from snt_zoo.networks.ensemble import Ensemble, Pool, fit_pool
-from snt_zoo.networks.evaluate import Model, count_macs, count_parameters, evaluate, logits
+from snt_zoo.networks.evaluate import Model, count_macs, count_parameters, evaluate, evaluate_together, logits
 from snt_zoo.networks.starting import starting_supernet
 from snt_zoo.networks.supernet import Supernet
 from snt_zoo.search.adapting.result import FinetuneResult
@@ -37,6 +37,7 @@ FLOOR_SHARE = 0.15
 """Of a budget in seconds: a probe that has taken so much of it looks at no more images."""
 
 _MAX_VAL, _MIN_VAL = 1000, 100  # validation images that the probe is judged on; fewer where time is short
+_UNFOLDED = 1.4  # times as long its network takes as the backbone: `snt_zoo.encoders.backbone`
 _VAL_SHARE = 0.5  # of the probe's time, at most, for these, as far as more than the least are looked at
 
 
@@ -48,12 +49,15 @@ class Choice:
         returned: `"probe"` or `"ensemble"`, as of `FinetuneResult`.
         model: it.
         why: it is better; a clause.
+        val: its validation accuracy by the features that the probe has seen; None where it is measured again,
+            as in a run without a limit in time.
         ensemble: of an ensemble its facts, as of `FinetuneResult`.
     """
 
     returned: Literal["probe", "ensemble"]
     model: Model
     why: str
+    val: float | None = None
     ensemble: dict[str, Any] | None = None
 
 
@@ -89,6 +93,7 @@ class Floor:
         self._seen: tuple[Tensor, float] | None = None
         self._fits: bool | None = None
         self._run: Run | None = None
+        self._left_out = False  # for want of time to measure it
         self._told = False  # whether the history has what comes next already
 
     @property
@@ -107,9 +112,19 @@ class Floor:
         if not run.history:
             run.record("probe", accuracy)
 
-    def last_seconds(self) -> float:
-        """What it will take in the end to measure another network than the derived one."""
-        return self.growing.pace * (len(self.data.val) + len(self.data.test))
+    def reserve(self, room: float, training: float) -> float:
+        """Seconds that are kept for measuring its network on the test part in the end.
+
+        Where that takes more than half of the room, a training that is worth while goes before: then the
+        derived network is handed back alone.
+
+        Args:
+            room: seconds for this and for training.
+            training: seconds of the shortest training that is worth while.
+        """
+        needed = _UNFOLDED * self.growing.pace * len(self.data.test)
+        self._left_out = needed > room / 2 and room >= training
+        return 0.0 if self._left_out else needed
 
     def go_on(self) -> None:
         """The stage `derived` begins, or goes on: then the probe does again what it had done in it."""
@@ -174,7 +189,9 @@ class Floor:
             reached: the derived network's best validation accuracy.
         """
         # A network that is ahead while its training goes on is out of reach: docs/decisions.md, 51 and 61.
-        return not self.growing.complete and (self.probe.val_accuracy >= reached or self.pool() is not None)
+        if self.growing.complete or (self.seconds is not None and self.probe.seconds >= self.seconds):
+            return False
+        return self.probe.val_accuracy >= reached or self.pool() is not None
 
     def grow(self) -> float:
         """Fit it to more images; returns its validation accuracy then."""
@@ -186,7 +203,9 @@ class Floor:
 
     # ---- in the end -----------------------------------------------------------------------------
 
-    def under(self, result: FinetuneResult, device: torch.device) -> FinetuneResult:
+    def under(
+        self, result: FinetuneResult, device: torch.device, test: Tensor | None = None
+    ) -> FinetuneResult:
         """What a run hands back, no worse on validation than the probe.
 
         That is the derived network; or the probe's network where it is better, or both together where that is
@@ -196,6 +215,7 @@ class Floor:
         Args:
             result: of the search.
             device: where another network is measured.
+            test: logits of the derived network on the test part, if they are there.
 
         Returns:
             A result with `probe`. If another network is handed back, `derived` is the result of the search,
@@ -205,28 +225,33 @@ class Floor:
         params, macs = count_parameters(network), count_macs(network)
         probe = self.probe.to_json() | {"params": params, "macs": macs}
         fits = self.limits.allow(params, macs)
-        choice = self._choice(result, network if fits else None)
+        choice = self._choice(result, network if fits and not self._left_out else None)
         if choice is not None:
-            return _handed_back(result, choice, probe, self.data, device)
-        told = []
-        if self.probe.val_accuracy > reached and not fits:
-            told.append(
-                f"a linear probe on the ImageNet backbone is better on validation, {self._against(reached)}, "
-                f"but too large for the limits ({params:,} parameters, {macs:,} MACs): it is not handed back"
+            return _handed_back(
+                result, choice, probe, self.data, device, {} if test is None else {result.model: test}
             )
+        told = []
+        if self.probe.val_accuracy > reached and (self._left_out or not fits):
+            why = (
+                f"too large for the limits ({params:,} parameters, {macs:,} MACs)"
+                if not fits
+                else f"there is no time to measure it on {len(self.data.test):,} test images"
+            )
+            told.append(f"{self._better(reached)}, but {why}: it is not handed back")
         return replace(result, probe=probe, warnings=(*result.warnings, *told))
 
     def _choice(self, result: FinetuneResult, network: DerivedModel | None) -> Choice | None:
         """What is better than the derived network; the probe's network is None where it is too large."""
         assert isinstance(result.model, DerivedModel)
         reached = result.accuracy["val"]
-        self.look(result.model, reached)
+        if self._seen is None:  # else it was seen when it was found to be the best
+            self.look(result.model, reached)
         found = self.pool()
         if found is not None and network is not None:
             pool, alone = found
             why = (
                 "the derived network and a linear probe on the ImageNet backbone are better together on "
-                f"validation, by a cross-entropy of {pool.cross_entropy:.3f} against "
+                f"{self._where}, by a cross-entropy of {pool.cross_entropy:.3f} against "
                 f"{alone.cross_entropy:.3f}; accuracy {_percent(pool.accuracy)}, of the derived network "
                 f"{_percent(reached)}"
             )
@@ -235,14 +260,21 @@ class Floor:
                 "cross_entropy": pool.cross_entropy,
                 "alone": alone.cross_entropy,
             }
-            return Choice("ensemble", Ensemble([result.model, network], pool.weights), why, facts)
+            both = Ensemble([result.model, network], pool.weights)
+            return Choice("ensemble", both, why, None if self.seconds is None else pool.accuracy, facts)
         if network is not None and self.probe.val_accuracy > reached:
-            why = f"a linear probe on the ImageNet backbone is better on validation, {self._against(reached)}"
-            return Choice("probe", network, why)
+            val = None if self.seconds is None else self.probe.val_accuracy
+            return Choice("probe", network, self._better(reached), val)
         return None
 
-    def _against(self, reached: float) -> str:
-        return f"{_percent(self.probe.val_accuracy)} against {_percent(reached)}"
+    @property
+    def _where(self) -> str:
+        part, whole = len(self.growing.val), len(self.data.val)
+        return "validation" if part == whole else f"{part:,} of the {whole:,} validation images"
+
+    def _better(self, reached: float) -> str:
+        accuracies = f"{_percent(self.probe.val_accuracy)} against {_percent(reached)}"
+        return f"a linear probe on the ImageNet backbone is better on {self._where}, {accuracies}"
 
 
 def probe_network(probe: Probe) -> DerivedModel:
@@ -271,13 +303,24 @@ def probe_network(probe: Probe) -> DerivedModel:
 
 
 def _handed_back(
-    searched: FinetuneResult, choice: Choice, probe: dict[str, Any], data: ImageDataset, device: torch.device
+    searched: FinetuneResult,
+    choice: Choice,
+    probe: dict[str, Any],
+    data: ImageDataset,
+    device: torch.device,
+    known: Mapping[torch.nn.Module, Tensor],
 ) -> FinetuneResult:
     """The result with another network in place of the derived one."""
     model = choice.model
-    params, macs = count_parameters(model), count_macs(model)
+    together = isinstance(model, Ensemble)
+    params, macs = (probe[cost] + together * getattr(searched, cost) for cost in ("params", "macs"))
     model.placed(device)
-    accuracy = {"val": evaluate(model, data.val), "test": evaluate(model, data.test)}
+    accuracy = {
+        "val": evaluate(model, data.val) if choice.val is None else choice.val,
+        "test": evaluate_together(model, data.test, known)
+        if isinstance(model, Ensemble)
+        else evaluate(model, data.test),
+    }
     what = "both are handed back as one" if choice.returned == "ensemble" else "its network is handed back"
     told = (
         f"{choice.why}: {what} ({params:,} parameters, {macs:,} MACs). The derived network "

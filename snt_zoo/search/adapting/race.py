@@ -10,6 +10,7 @@ Of these the supernet goes on that was trained on the most datasets, and of equa
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,14 +20,17 @@ import torch
 from snt_zoo.data import ImageDataset, Split
 from snt_zoo.data.splits import stratified_split
 from snt_zoo.errors import DivergenceError, InfeasibleError
+from snt_zoo.networks.evaluate import NORM_IMAGES, Network, features
 from snt_zoo.networks.head import Norms, begin_on, quick_norms
 from snt_zoo.networks.supernet import Supernet
 from snt_zoo.search.adapting.candidates import Candidate
 from snt_zoo.search.run import Run
 
 RACE_SHARE = 0.25
-"""Of what is left of a budget in seconds when the race begins: no head is begun that would end later."""
+"""Of what is left of a budget in seconds when the race begins: no head is begun that would end later. A head
+is fitted to no more images than the same share allows when it is begun."""
 
+_TIMED = 32  # images on which a network is timed
 IMAGES = 512
 """Training images that a head is fitted to in a race, at most."""
 
@@ -71,6 +75,31 @@ class Head:
         return cls(candidate, supernet, accuracy, found, run.seconds() - began, len(train))
 
 
+def affordable(run: Run, pace: float, network: Network, *, besides: int = 0) -> int:
+    """Images to which a head can be fitted in `RACE_SHARE` of what is left; at least two for each class.
+
+    Args:
+        run: keeps time.
+        pace: seconds that the network takes for an image.
+        network: with the head.
+        besides: images that it sees in that time besides.
+    """
+    images = RACE_SHARE * run.left() / max(pace, 1e-9) - besides
+    return sys.maxsize if math.isinf(images) else max(int(images), 2 * network.config.num_classes)
+
+
+def images_for_head(supernet: Supernet, train: Split, run: Run) -> int:
+    """Training images for a head which is the first of a run: its network is timed on a few of them."""
+    if run.budget.seconds is None:
+        return sys.maxsize
+    few = train.thinned(_TIMED)
+    features(supernet, few)  # everything is new
+    began = run.seconds()
+    features(supernet, few)
+    pace = (run.seconds() - began) / len(few)
+    return affordable(run, pace, supernet, besides=len(run.val) + NORM_IMAGES)
+
+
 def race(
     candidates: Sequence[Candidate], data: ImageDataset, run: Run, device: torch.device
 ) -> tuple[Head, tuple[dict[str, Any], ...]]:
@@ -92,7 +121,7 @@ def race(
         InfeasibleError: no candidate has a network within the limits.
         DivergenceError: none of those within the limits computes numbers.
     """
-    train = _few(data.train, run.seed)
+    few: Split | None = None
     end = run.seconds() + RACE_SHARE * run.left()
     heads: dict[str, Head] = {}
     out: dict[str, str] = {}
@@ -103,7 +132,10 @@ def race(
             if heads and run.seconds() + _expected(candidate, heads.values()) > end:
                 out[candidate.id] = "time"
                 continue
-            head = Head.fit(candidate, supernet, train, run, quick_norms(supernet))
+            if few is None:  # the same for all, so that their accuracies can be compared
+                images = min(IMAGES, images_for_head(supernet, data.train, run))
+                few = _few(data.train, images, run.seed)
+            head = Head.fit(candidate, supernet, few, run, quick_norms(supernet))
         except InfeasibleError as error:
             out[candidate.id], refused = "limits", error
             continue
@@ -180,8 +212,8 @@ def _expected(candidate: Candidate, heads: Collection[Head]) -> float:
     return candidate.cost * min(paces, default=0.0)
 
 
-def _few(train: Split, seed: int) -> Split:
-    if len(train) <= IMAGES:
+def _few(train: Split, images: int, seed: int) -> Split:
+    if len(train) <= images:
         return train
     generator = torch.Generator().manual_seed(seed)
-    return train.subset(stratified_split(train.labels, (IMAGES / len(train),), generator=generator)[1])
+    return train.subset(stratified_split(train.labels, (images / len(train),), generator=generator)[1])

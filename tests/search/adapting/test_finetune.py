@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,13 +18,13 @@ from snt_zoo.errors import ResumeError
 from snt_zoo.networks.derived import DerivedModel
 from snt_zoo.networks.ensemble import Pool
 from snt_zoo.networks.evaluate import evaluate, logits
-from snt_zoo.networks.head import preparation
+from snt_zoo.networks.head import begin_on, preparation
 from snt_zoo.networks.supernet import NetworkConfig, Supernet
 from snt_zoo.search.adapting import finetune as finetuning
 from snt_zoo.search.adapting.candidates import Candidate
-from snt_zoo.search.adapting.finetune import _affordable, _end_of_training, worthwhile
+from snt_zoo.search.adapting.finetune import worthwhile
 from snt_zoo.search.adapting.floor import Floor
-from snt_zoo.search.adapting.race import Head
+from snt_zoo.search.adapting.race import RACE_SHARE, affordable, images_for_head
 from snt_zoo.search.adapting.report import report_html
 from snt_zoo.search.adapting.result import FinetuneResult
 from snt_zoo.search.budget import Budget
@@ -33,7 +34,15 @@ from snt_zoo.search.recipe import Recipe
 from snt_zoo.search.run import EpochRecord, Run, RunOptions
 from tests.conftest import TINY, MakeSupernet
 from tests.encoders.making import cheap_backbone
-from tests.search.runs import CONFIG, RECIPE, KilledError, finetune, interrupt_after, same_weights
+from tests.search.runs import (
+    CONFIG,
+    RECIPE,
+    KilledError,
+    Machine,
+    finetune,
+    interrupt_after,
+    same_weights,
+)
 
 
 def run(
@@ -129,24 +138,39 @@ def test_a_budget_in_seconds_is_kept(few_digits: ImageDataset) -> None:
     assert {record.stage for record in result.history} == {"search", "derived"}
 
 
-def test_what_is_measured_in_the_end_has_its_part_of_the_budget(few_digits: ImageDataset) -> None:
-    run = Run(RunOptions(Budget(seconds=100.0), spent=20.0), settings={}, val=few_digits.val)
-    assert _end_of_training(0.0, run) == pytest.approx(1.0)
-    assert _end_of_training(10.0, run) == pytest.approx(0.9)
-    assert _end_of_training(1e6, run) == pytest.approx(0.6, abs=0.01)  # half of what is left is trained
-    counted = Run(RunOptions(Budget(epochs=2)), settings={}, val=few_digits.val)
-    assert _end_of_training(10.0, counted) == 1.0
+@pytest.mark.parametrize(("later", "times"), [(0.0, 1.0), (0.0, 4.0), (0.0, 8.0), (10.0, 4.0), (20.0, 4.0)])
+def test_a_budget_holds_on_a_slow_machine_and_on_one_that_becomes_slower(
+    few_digits: ImageDataset,
+    candidates: list[Candidate],
+    monkeypatch: pytest.MonkeyPatch,
+    later: float,
+    times: float,
+) -> None:
+    target = Target.of(few_digits)
+    machine = Machine(monkeypatch, image=0.002, later=later, times=times)
+    floor = Floor(target, seconds=4.5, pace=0.03, timer=machine)
+    result = finetune(few_digits, candidates, budget=Budget(seconds=30.0), floor=floor, timer=machine)
+    assert machine.now <= 33.0 and result.seconds == pytest.approx(machine.now)
+    if times == 1.0:
+        assert machine.now >= 29.0  # no time is left over
+    assert result.accuracy["test"] == evaluate(result.model, few_digits.test)
 
 
-def test_no_head_of_all_images_is_begun_that_takes_too_long(few_digits: ImageDataset) -> None:
-    supernet = Supernet.create(TINY["nas_bench_201"], generator=torch.Generator())
-    head = Head(Candidate.of("a", supernet), supernet, 0.5, "measured", seconds=2.0, images=512)
-    run = Run(RunOptions(Budget(seconds=100.0), spent=20.0), settings={}, val=few_digits.val)
-    assert _affordable(head, run) == pytest.approx(512 * 0.25 * 80 / 2.0, rel=0.01)
-    late = Run(RunOptions(Budget(seconds=100.0), spent=99.9), settings={}, val=few_digits.val)
-    assert _affordable(head, late) == 512  # those that it was fitted to
-    counted = Run(RunOptions(Budget(epochs=2)), settings={}, val=few_digits.val)
-    assert _affordable(head, counted) > 10**9
+@pytest.mark.parametrize("image", [0.002, 0.02])
+def test_the_first_head_of_a_run_is_fitted_to_as_many_images_as_there_is_time_for(
+    digits: ImageDataset, learned: Supernet, monkeypatch: pytest.MonkeyPatch, image: float
+) -> None:
+    machine = Machine(monkeypatch, image=image)
+    run = Run(RunOptions(Budget(seconds=30.0), timer=machine), settings={}, val=digits.val)
+    images = images_for_head(learned, digits.train, run)
+    assert (images >= len(digits.train)) == (image == 0.002)
+    timed = machine.now
+    begin_on(learned, digits.train.thinned(images), digits.val)
+    assert images == 2 * 10 or machine.now - timed <= RACE_SHARE * 30.0
+    counted = Run(RunOptions(Budget(epochs=2), timer=machine), settings={}, val=digits.val)
+    before = machine.now
+    assert images_for_head(learned, digits.train, counted) == affordable(counted, 1.0, learned) == sys.maxsize
+    assert machine.now == before  # a run that must repeat times nothing
 
 
 def test_data_that_do_not_fit_in_memory_train_to_the_same_bits(
@@ -244,7 +268,9 @@ class SaidFloor(Floor):
         self.grown += 1
         return 0.75
 
-    def under(self, result: FinetuneResult, device: torch.device) -> FinetuneResult:
+    def under(
+        self, result: FinetuneResult, device: torch.device, test: torch.Tensor | None = None
+    ) -> FinetuneResult:
         return result
 
 
