@@ -8,7 +8,7 @@ the transfer of float32.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from snt_zoo.data.image_store import ImageStore, digests
+from snt_zoo.data.image_store import ImageStore, QuickStore, digests
 from snt_zoo.data.passed_over import PassedOver, account
 from snt_zoo.data.rendering import PLAIN, Rendering
 
@@ -40,6 +40,7 @@ class Split:
     labels: Tensor
     _cache: dict[tuple[int, str], Tensor] = field(default_factory=dict, init=False)
     _digests: dict[int, bytes] = field(default_factory=dict, init=False)
+    _quick: dict[int, bytes] = field(default_factory=dict, init=False)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -49,7 +50,7 @@ class Split:
 
     def __getstate__(self) -> dict[str, Any]:
         # A pickled split goes to a worker process, which reads what it needs: pixels stay behind.
-        return {**self.__dict__, "_cache": {}, "_digests": {}}
+        return {**self.__dict__, "_cache": {}, "_digests": {}, "_quick": {}}
 
     def subset(self, indices: Tensor) -> Split:
         """A view of some of the images, in the order of ``indices`` (int64 ``(m,)``)."""
@@ -98,11 +99,15 @@ class Split:
         Raises:
             UnreadableImageError: A file cannot be read any more.
         """
-        wanted = range(len(self)) if indices is None else indices.tolist()
-        if missing := [i for i in dict.fromkeys(wanted) if i not in self._digests]:
-            found = digests(self.images, torch.tensor(missing))
-            self._digests.update(zip(missing, found, strict=True))
-        return [self._digests[i] for i in wanted]
+        wanted = torch.arange(len(self)) if indices is None else indices
+        return _each(self._digests, wanted, lambda missing: digests(self.images, missing))
+
+    def quick_digests(self, indices: Tensor) -> list[bytes]:
+        """As `digests`, by little of each file: what orders images, and tells no two apart for certain."""
+        store = self.images
+        if not isinstance(store, QuickStore):
+            return self.digests(indices)
+        return _each(self._quick, indices, store.quick_digests)
 
     def by_content(self, indices: Tensor, *, seed: int) -> Tensor:
         """Some images in an order that their content and the seed decide, and nothing else.
@@ -113,12 +118,13 @@ class Split:
 
         Returns:
             int64 ``(m,)``. An image that comes to the split finds its place among the others, which keep
-            theirs; equal images stand side by side.
+            theirs; equal images stand side by side, and others that share a quick digest by their place in
+            the split.
         """
         key = seed.to_bytes(8, "big", signed=seed < 2**63)
         named = [
             (hashlib.blake2b(digest, key=key, digest_size=16).digest(), index)
-            for digest, index in zip(self.digests(indices), indices.tolist(), strict=True)
+            for digest, index in zip(self.quick_digests(indices), indices.tolist(), strict=True)
         ]
         return torch.tensor([index for _, index in sorted(named)], dtype=torch.int64)
 
@@ -135,6 +141,14 @@ class Split:
         keep = list(dict.fromkeys(latest_first))[:CACHED_SIZES]
         for key in [key for key in self._cache if key[0] not in keep]:
             self._cache.pop(key, None)
+
+
+def _each(known: dict[int, bytes], indices: Tensor, ask: Callable[[Tensor], list[bytes]]) -> list[bytes]:
+    """The digests of some images, of which those that are not known yet are asked for, and kept."""
+    wanted = indices.tolist()
+    if missing := [i for i in dict.fromkeys(wanted) if i not in known]:
+        known.update(zip(missing, ask(torch.tensor(missing)), strict=True))
+    return [known[i] for i in wanted]
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,6 +175,10 @@ class SubsetStore:
     def digests(self, indices: Tensor) -> list[bytes]:
         """See `DigestStore.digests`."""
         return self.split.digests(self.indices[indices])
+
+    def quick_digests(self, indices: Tensor) -> list[bytes]:
+        """See `QuickStore.quick_digests`."""
+        return self.split.quick_digests(self.indices[indices])
 
 
 @dataclass(frozen=True, eq=False)
