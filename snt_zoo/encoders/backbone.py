@@ -10,6 +10,7 @@ Features of different backbones are never compared: every sketch carries the id 
 from __future__ import annotations
 
 import functools
+import hashlib
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -44,6 +45,14 @@ class Backbone:
     dim: int
     size: int
     normalisation: Normalisation
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """A sha256 of its weights: what is kept of another network of this id must not be taken for its."""
+        found = hashlib.sha256()
+        for name, tensor in self.network.state_dict().items():
+            found.update(name.encode() + tensor.float().cpu().contiguous().numpy().tobytes())
+        return found.hexdigest()
 
     @torch.no_grad()
     def features(self, images: Tensor, *, batch_size: int = 32) -> Tensor:
