@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from snt_zoo.data import Rendering, Split
+from snt_zoo.data import ImageDataset, Rendering, Split
 from snt_zoo.encoders.backbone import Backbone
 from snt_zoo.formats.tensor_cache import key_of, recall, remember
 
@@ -54,3 +54,15 @@ def features_of(
     pace = (timer() - start) / max(len(split), 1)
     remember(key, {"features": features}, {"pace": repr(pace)})
     return features, pace
+
+
+def name_task(data: ImageDataset, train: Split, val: Split) -> str:
+    """A key of all that a head or a probe is fitted to, and judged on, but for what gives the features.
+
+    Args:
+        data: whose rendering and number of classes count.
+        train: images that it is fitted to.
+        val: images that it is judged on.
+    """
+    parts = [part for split in (train, val) for part in (split.labels.numpy().tobytes(), *split.digests())]
+    return key_of("task", repr(data.rendering), str(data.num_classes), str(len(train)), *parts)

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from snt_zoo.data import ImageDataset, Split
 from snt_zoo.encoders.backbone import Backbone
-from snt_zoo.encoders.kept_features import OnProgress, features_of, silent
+from snt_zoo.encoders.kept_features import OnProgress, silent
 from snt_zoo.encoders.sketch import Sample
 from snt_zoo.networks.logistic import LogisticRegressions
 
@@ -146,14 +146,13 @@ class GrowingProbe:
     @functools.cached_property
     def val_features(self) -> Tensor:
         """Features of `val`, the validation images that are asked, ``n x dim``."""
-        found, self.pace = features_of(
-            self.sample.backbone,
-            self.val,
-            self.data.rendering,
-            timer=self.timer,
-            on_progress=self.on_progress,
-        )
-        return found
+        start = self.timer()
+        parts = []
+        for part in _parts(self.val):
+            parts.append(_features(self.sample.backbone, part))
+            self.on_progress(sum(map(len, parts)), len(self.val))
+        self.pace = (self.timer() - start) / max(len(self.val), 1)
+        return torch.cat(parts)
 
     @property
     def complete(self) -> bool:
@@ -204,6 +203,10 @@ def _others(train: Split, sample: Sample, seed: int) -> Tensor:
     left[sample.indices] = False
     order = torch.randperm(len(train), generator=torch.Generator().manual_seed(seed))
     return order[left[order]]
+
+
+def _parts(split: Split) -> list[Split]:
+    return [split.subset(part) for part in torch.split(torch.arange(len(split)), _CHUNK)]
 
 
 def _features(backbone: Backbone, split: Split) -> Tensor:

@@ -15,7 +15,7 @@ from dataclasses import replace
 import torch
 
 from snt_zoo.data import Split
-from snt_zoo.encoders.kept_features import OnProgress, silent
+from snt_zoo.encoders.kept_features import OnProgress, name_task, silent
 from snt_zoo.encoders.probe import Probe
 from snt_zoo.encoders.target import Target
 from snt_zoo.errors import DivergenceError, NotInRegistryError, leaving_out
@@ -53,22 +53,22 @@ def with_heads(
     data, sample = target.data, target.sample
     assert data is not None and sample is not None
     train, val = data.train.subset(sample.indices), data.val.thinned(max_val)
-    named = key_of(repr(data.rendering), str(data.num_classes), *_content(train), *_content(val))
+    task = name_task(data, train, val)
     here = [match for match in matches if not match.remote][:NEAREST]
     found: dict[str, Match] = {}
     for done, match in enumerate(here, 1):
-        found[match.id] = _measured(match, registry, train, val, data.num_classes, named)
+        found[match.id] = _measured(match, registry, train, val, data.num_classes, task)
         on_progress(done, len(here))
     return tuple(match if match.remote else found.get(match.id, match) for match in matches)
 
 
 def _measured(
-    match: Match, registry: Registry, train: Split, val: Split, num_classes: int, named: str
+    match: Match, registry: Registry, train: Split, val: Split, num_classes: int, task: str
 ) -> Match:
-    """A match with the accuracy of a new head; `named` is a key of the images."""
+    """A match with the accuracy of a new head; `task` is of `name_task`."""
     source = None
     with leaving_out(match.id), contextlib.suppress(NotInRegistryError):  # removed since it was found
-        key = key_of("head", registry.show(match.id).digest, named)
+        key = key_of("head", registry.show(match.id).digest, task)
         if (kept := recall(key)) is not None:
             return _with(match, kept.texts["accuracy"])
         source = registry.get(match.id).supernet
@@ -87,10 +87,6 @@ def _with(match: Match, accuracy: str) -> Match:
     if accuracy == _DIVERGED:
         return replace(match, diverged=True)
     return replace(match, head_accuracy=float(accuracy))
-
-
-def _content(split: Split) -> list[bytes]:
-    return [split.labels.numpy().tobytes(), *split.digests()]
 
 
 def any_close(matches: Sequence[Match], probe: Probe, *, images: int) -> bool | None:
