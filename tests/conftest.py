@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 SAMPLES = Path(__file__).parent / "samples"
 
+os.environ["SNT_ZOO_CACHE"] = "0"  # what a test computes was not computed by another
 torch.set_num_threads(1)  # repeats to the bit whatever the machine, and never fights another test run
 
 

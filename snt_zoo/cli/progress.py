@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from snt_zoo.search.run import EpochRecord
 
 Tell = Callable[[str], None]
+Move = Callable[[int, int], None]
 
 
 def _console() -> Console:
@@ -35,6 +36,27 @@ def waiting(text: str) -> Iterator[Tell]:
 
     with _console().status(Said(printable(text))) as status:
         yield lambda text: status.update(Said(printable(text)))
+
+
+@contextlib.contextmanager
+def stages(text: str) -> Iterator[tuple[Tell, Move]]:
+    """As `waiting`, with a bar; yields what begins a stage, and what says how much of it is done."""
+    if not is_first_process() or not sys.stderr.isatty():
+        yield (lambda text: None), (lambda done, total: None)
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
+
+    named = TextColumn("{task.description}", markup=False)
+    columns = SpinnerColumn(), named, BarColumn(), MofNCompleteColumn()
+    with Progress(*columns, console=_console(), transient=True) as progress:
+        task = progress.add_task(printable(text), total=None)
+
+        def tell(text: str) -> None:
+            nonlocal task
+            progress.remove_task(task)  # a new one, as the total of a task cannot be forgotten
+            task = progress.add_task(printable(text), total=None)
+
+        yield tell, lambda done, total: progress.update(task, completed=done, total=total)
 
 
 @contextlib.contextmanager

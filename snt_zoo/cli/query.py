@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import shlex
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import click
 
 from snt_zoo.cli.datasets import read_dataset
-from snt_zoo.cli.output import Names, percent, prints, say, table
+from snt_zoo.cli.output import Names, fields, percent, printable, prints, say, table
 from snt_zoo.cli.parameters import (
     bad_image_option,
     constraint_options,
@@ -21,14 +22,54 @@ from snt_zoo.cli.parameters import (
     hub_option,
     licence_option,
 )
-from snt_zoo.cli.progress import waiting
+from snt_zoo.cli.progress import stages
 
 _PAIRS = 3  # nearest pairs of classes that are shown
 
 
+def show_answer(document: Mapping[str, Any]) -> None:
+    """Print the answer of a query for people: the matches, or what to do where none is close."""
+    given = click.get_current_context().params
+    far = document["close"] is False
+    if far:
+        _show_instead(document, _next_command(given))
+    if given["every"] or not far:
+        show_matches(document)
+    else:
+        say(f"Far matches that are left out: {len(document['matches'])}; --all lists them.")
+    say(f"The query took {sum(document['seconds'].values()):.1f} s.")
+
+
+def _next_command(given: Mapping[str, Any]) -> str:
+    words = ["snt-zoo", "finetune", given["dataset"]]
+    if given["on_bad_image"] != "refuse":
+        words += ["--on-bad-image", given["on_bad_image"]]
+    if given["home"] is not None:
+        words += ["--home", str(given["home"])]
+    return printable(shlex.join(words))
+
+
+def _show_instead(document: Mapping[str, Any], command: str) -> None:
+    """Print that nothing is close, what else there is with what was measured of it, and the next command."""
+    probe, heads = document["probe"], [m for m in document["matches"] if m["head_accuracy"] is not None]
+    best = max(heads, key=lambda match: match["head_accuracy"])
+    name = f"{best['id']} with a new last layer"
+    if len(best["sources"]) > 1:
+        name += f", trained on {len(best['sources'])} datasets"
+    say("No supernet is close to your data.")
+    say("Accuracy on your validation images, of what there is instead:")
+    classifier = f"a linear classifier on the ImageNet backbone {probe['backbone']}"
+    for accuracy, what in ((probe["val_accuracy"], classifier), (best["head_accuracy"], name)):
+        fields({percent(accuracy): what}, indent=2)
+    say(f"Both were fitted to {probe['images']:,} of your images. What to run next:")
+    click.echo(f"  {command}")
+    say("It trains the best supernet, and hands back that, the classifier, or both together: what is best.")
+
+
 def show_matches(document: Mapping[str, Any]) -> None:
-    """Print the answer of a query for people."""
-    numbers = "distance", "accuracy", "params", "MACs"
+    """Print the matches of a query for people, however far they are."""
+    numbers = "distance", "accuracy", "gain", "params", "MACs"
+    probe = document["probe"]
     under = "trained on", "on the Hub", "yours ~ theirs", "licences"
     columns = [("rank", True), ("id", False), *((title, True) for title in numbers), ("space", False)]
     rows = [
@@ -37,6 +78,7 @@ def show_matches(document: Mapping[str, Any]) -> None:
             match["id"],
             f"{match['distance']:.3f}",
             "diverged" if match.get("diverged") else percent(match["head_accuracy"]),
+            _gain(match, probe),
             format_size(match["params"]),
             format_size(match["macs"]),
             match["space"],
@@ -52,18 +94,19 @@ def show_matches(document: Mapping[str, Any]) -> None:
     name, level = document["ranked_by"]["distance"], document["ranked_by"]["level"]
     say(f"Ranked by distance ({name if level in name else f'{name}, {level}'}): smaller is nearer.")
     say("Yours ~ theirs: your classes and those nearest to them, with the distance.")
-    if probe := document["probe"]:
+    if probe:
         say("Accuracy is on your validation images, with only a new last layer trained.")
         say(
             f"To beat: {percent(probe['val_accuracy'])}, by a linear classifier on the backbone, "
-            f"fitted to {probe['images']:,} images."
+            f"fitted to {probe['images']:,} images. Gain: points of accuracy above it."
         )
-    if document["close"] is False:
-        say(
-            "No supernet is close to your data: those measured are behind the linear classifier. Finetuning "
-            "may still beat it: `snt-zoo finetune --from auto` tries, and returns the better of the two."
-        )
-    say(f"The query took {sum(document['seconds'].values()):.1f} s.")
+
+
+def _gain(match: Mapping[str, Any], probe: Mapping[str, Any] | None) -> str:
+    """Points by which a match with a new last layer is above the probe."""
+    if probe is None or match["head_accuracy"] is None:
+        return "-"
+    return f"{100 * (match['head_accuracy'] - probe['val_accuracy']):+.1f}"
 
 
 def _pairs(match: Mapping[str, Any]) -> Names:
@@ -78,6 +121,7 @@ def _pairs(match: Mapping[str, Any]) -> Names:
 @click.command("query")
 @click.argument("dataset")
 @click.option("-k", default=5, show_default=True, type=click.IntRange(1), help="Answers.")
+@click.option("--all", "every", is_flag=True, help="List the matches also where none is close.")
 @constraint_options
 @licence_option
 @exclude_option
@@ -86,10 +130,11 @@ def _pairs(match: Mapping[str, Any]) -> Names:
 @click.option("--backbone", help="Makes the sketch.  [default: the starter zoo's]")
 @bad_image_option
 @home_option
-@prints(show_matches)
+@prints(show_answer)
 def query_command(
     dataset: str,
     k: int,
+    every: bool,
     max_params: int | None,
     max_macs: int | None,
     space: str | None,
@@ -105,6 +150,7 @@ def query_command(
 
     Nearest first, and why: which of your classes lie near which of theirs. Parameters and MACs are
     those of the network that the supernet's architecture derives to. No image leaves your machine.
+    Where none is close, the answer says what to do instead.
 
     \b
     Example:
@@ -112,11 +158,12 @@ def query_command(
       snt-zoo query sklearn:digits -k 3 --max-params 2M --json
       snt-zoo query photos/ --distance otdd
     """
+    del every  # a document has them all
     importlib.import_module("snt_zoo.data")  # loading torch is no part of the time of reading
     start = time.perf_counter()
     data = read_dataset(dataset, on_bad_image)
     read = time.perf_counter() - start
-    with waiting("opening the registry") as tell:
+    with stages("opening the registry") as (tell, move):
         from snt_zoo import Zoo
 
         named = {"backbone": backbone, "distance": distance}
@@ -131,6 +178,7 @@ def query_command(
             exclude=exclude,
             hub=hub,
             on_stage=tell,
+            on_progress=move,
             **chosen,
         )
     document = found.to_json()

@@ -8,6 +8,7 @@ the transfer of float32.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -16,7 +17,7 @@ import torch
 from torch import Tensor
 
 from snt_zoo.data.decoded import DecodedImages, Wanted
-from snt_zoo.data.image_store import ImageStore, digests, sides
+from snt_zoo.data.image_store import ImageStore, QuickStore, digests, sides
 from snt_zoo.data.passed_over import PassedOver, account
 from snt_zoo.data.rendering import PLAIN, Rendering
 from snt_zoo.data.room import free_memory
@@ -48,6 +49,7 @@ class Split:
     _decoded: dict[int, DecodedImages] = field(default_factory=dict, init=False)
     _on_device: dict[tuple[int, str], Tensor] = field(default_factory=dict, init=False)
     _digests: dict[int, bytes] = field(default_factory=dict, init=False)
+    _quick: dict[int, bytes] = field(default_factory=dict, init=False)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -57,7 +59,7 @@ class Split:
 
     def __getstate__(self) -> dict[str, Any]:
         # A pickled split goes to a worker process, which reads what it needs: pixels stay behind.
-        return {**self.__dict__, "_decoded": {}, "_on_device": {}, "_digests": {}}
+        return {**self.__dict__, "_decoded": {}, "_on_device": {}, "_digests": {}, "_quick": {}}
 
     def subset(self, indices: Tensor) -> Split:
         """A view of some of the images, in the order of ``indices`` (int64 ``(m,)``)."""
@@ -129,11 +131,15 @@ class Split:
         Raises:
             UnreadableImageError: A file cannot be read any more.
         """
-        wanted = range(len(self)) if indices is None else indices.tolist()
-        if missing := [i for i in dict.fromkeys(wanted) if i not in self._digests]:
-            found = digests(self.images, torch.tensor(missing))
-            self._digests.update(zip(missing, found, strict=True))
-        return [self._digests[i] for i in wanted]
+        wanted = torch.arange(len(self)) if indices is None else indices
+        return _each(self._digests, wanted, lambda missing: digests(self.images, missing))
+
+    def quick_digests(self, indices: Tensor) -> list[bytes]:
+        """As `digests`, by little of each file: what orders images, and tells no two apart for certain."""
+        store = self.images
+        if not isinstance(store, QuickStore):
+            return self.digests(indices)
+        return _each(self._quick, indices, store.quick_digests)
 
     def by_content(self, indices: Tensor, *, seed: int) -> Tensor:
         """Some images in an order that their content and the seed decide, and nothing else.
@@ -144,12 +150,13 @@ class Split:
 
         Returns:
             int64 ``(m,)``. An image that comes to the split finds its place among the others, which keep
-            theirs; equal images stand side by side.
+            theirs; equal images stand side by side, and others that share a quick digest by their place in
+            the split.
         """
         key = seed.to_bytes(8, "big", signed=seed < 2**63)
         named = [
             (hashlib.blake2b(digest, key=key, digest_size=16).digest(), index)
-            for digest, index in zip(self.digests(indices), indices.tolist(), strict=True)
+            for digest, index in zip(self.quick_digests(indices), indices.tolist(), strict=True)
         ]
         return torch.tensor([index for _, index in sorted(named)], dtype=torch.int64)
 
@@ -174,6 +181,14 @@ def _forget(kept: dict[Any, Any]) -> None:
     """All but what was used last."""
     for key in list(kept)[:-CACHED_SIZES]:
         del kept[key]
+
+
+def _each(known: dict[int, bytes], indices: Tensor, ask: Callable[[Tensor], list[bytes]]) -> list[bytes]:
+    """The digests of some images, of which those that are not known yet are asked for, and kept."""
+    wanted = indices.tolist()
+    if missing := [i for i in dict.fromkeys(wanted) if i not in known]:
+        known.update(zip(missing, ask(torch.tensor(missing)), strict=True))
+    return [known[i] for i in wanted]
 
 
 @dataclass(frozen=True, eq=False)
@@ -202,6 +217,10 @@ class SubsetStore:
     def sides(self, indices: Tensor) -> list[int]:
         """See `SizedStore.sides`."""
         return sides(self.split.images, self.indices[indices])
+
+    def quick_digests(self, indices: Tensor) -> list[bytes]:
+        """See `QuickStore.quick_digests`."""
+        return self.split.quick_digests(self.indices[indices])
 
 
 @dataclass(frozen=True, eq=False)

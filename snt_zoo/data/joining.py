@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -43,9 +43,16 @@ class JoinedStore:
 
     def digests(self, indices: Tensor) -> list[bytes]:
         """See `DigestStore.digests`."""
+        return self._each(Split.digests, indices)
+
+    def quick_digests(self, indices: Tensor) -> list[bytes]:
+        """See `QuickStore.quick_digests`."""
+        return self._each(Split.quick_digests, indices)
+
+    def _each(self, ask: Callable[[Split, Tensor], list[bytes]], indices: Tensor) -> list[bytes]:
         out = [b""] * len(indices)
         for split, rows, inner in self._parts(indices):
-            for row, digest in zip(rows.tolist(), split.digests(inner), strict=True):
+            for row, digest in zip(rows.tolist(), ask(split, inner), strict=True):
                 out[row] = digest
         return out
 

@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from snt_zoo.data.decoding import MAX_PIXELS, decode_image, opened
 from snt_zoo.data.deep_colour import look_at
-from snt_zoo.data.image_store import digest_bytes, digest_file
+from snt_zoo.data.image_store import digest_bytes, digest_file, quick_digest_file
 from snt_zoo.data.rendering import PLAIN, Look, Rendering
 from snt_zoo.errors import DatasetError, OversizedImageError, UnreadableImageError
 
@@ -123,7 +123,11 @@ class EncodedStore:
 
     def digests(self, indices: Tensor) -> list[bytes]:
         """See `DigestStore.digests`; takes the encoded bytes."""
-        return [self._digest(self.sources[index]) for index in indices.tolist()]
+        return [_digest(self.sources[index], digest_file) for index in indices.tolist()]
+
+    def quick_digests(self, indices: Tensor) -> list[bytes]:
+        """See `QuickStore.quick_digests`; takes 12 KB of a file."""
+        return [_digest(self.sources[index], quick_digest_file) for index in indices.tolist()]
 
     def sides(self, indices: Tensor) -> list[int]:
         """See `SizedStore.sides`; reads headers only."""
@@ -169,15 +173,16 @@ class EncodedStore:
             return False  # the decoder will tell what is wrong with it
         return length >= _THREADED_BYTES
 
-    def _digest(self, source: str | Path | bytes) -> bytes:
-        if isinstance(source, bytes):
-            return digest_bytes(source)
-        try:
-            return digest_file(source)
-        except OSError as error:
-            raise UnreadableImageError(
-                f"cannot read {source} any more: {error.strerror}; open the dataset again"
-            ) from error
+
+def _digest(source: str | Path | bytes, of_file: Callable[[str | Path], bytes]) -> bytes:
+    if isinstance(source, bytes):
+        return digest_bytes(source)
+    try:
+        return of_file(source)
+    except OSError as error:
+        raise UnreadableImageError(
+            f"cannot read {source} any more: {error.strerror}; open the dataset again"
+        ) from error
 
 
 def in_threads(task: Callable[[int], T], items: Iterable[int]) -> list[T]:

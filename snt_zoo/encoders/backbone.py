@@ -11,6 +11,7 @@ one that made it, and the id has the size unless it is the backbone's own.
 from __future__ import annotations
 
 import functools
+import hashlib
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -52,6 +53,14 @@ class Backbone:
     def at(self, size: int) -> Backbone:
         """The same network for images of another size, in pixels a side."""
         return self if size == self.size else replace(self, id=f"{self.id}@{size}", size=size)
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """A sha256 of its weights: what is kept of another network of this id must not be taken for its."""
+        found = hashlib.sha256()
+        for name, tensor in self.network.state_dict().items():
+            found.update(name.encode() + tensor.float().cpu().contiguous().numpy().tobytes())
+        return found.hexdigest()
 
     @torch.no_grad()
     def features(self, images: Tensor, *, batch_size: int = 32) -> Tensor:

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from snt_zoo.data import ImageDataset, Split
 from snt_zoo.encoders.backbone import Backbone
+from snt_zoo.encoders.kept_features import OnProgress, silent
 from snt_zoo.encoders.sketch import Sample
 from snt_zoo.networks.logistic import LogisticRegressions
 
@@ -62,7 +63,12 @@ class Probe:
 
     def to_json(self) -> dict[str, Any]:
         """Plain data with the keys of the command line's contract."""
-        return {"val_accuracy": self.val_accuracy, "images": self.images, "seconds": self.seconds}
+        return {
+            "backbone": self.backbone,
+            "val_accuracy": self.val_accuracy,
+            "images": self.images,
+            "seconds": self.seconds,
+        }
 
 
 def fit_probe(
@@ -74,6 +80,7 @@ def fit_probe(
     seconds: float | None = None,
     seed: int = 0,
     timer: Callable[[], float] = time.perf_counter,
+    on_progress: OnProgress = silent,
 ) -> Probe:
     """Fit a probe to a dataset's training split; the validation split chooses the penalty.
 
@@ -86,6 +93,7 @@ def fit_probe(
             drawn and one penalty always are. A probe with such a limit depends on the machine.
         seed: of the images that are drawn besides.
         timer: what counts seconds.
+        on_progress: called with the number of validation images that were seen.
 
     Returns:
         The probe; of penalties that do equally well the strongest.
@@ -97,9 +105,8 @@ def fit_probe(
         >>> fit_probe(data, Sample.of(data), max_val=100).weight.shape
         torch.Size([10, 1280])
     """
-    return GrowingProbe(data, sample, max_val=max_val, seed=seed, timer=timer).fit(
-        max_images=max_images, seconds=seconds
-    )
+    growing = GrowingProbe(data, sample, max_val=max_val, seed=seed, timer=timer, on_progress=on_progress)
+    return growing.fit(max_images=max_images, seconds=seconds)
 
 
 class GrowingProbe:
@@ -118,10 +125,12 @@ class GrowingProbe:
         max_val: int = MAX_IMAGES,
         seed: int = 0,
         timer: Callable[[], float] = time.perf_counter,
+        on_progress: OnProgress = silent,
     ) -> None:
         self.data = data
         self.sample = sample
         self.timer = timer
+        self.on_progress = on_progress
         self.val = data.val.thinned(max_val)
         self._features, self._labels = [sample.features], [sample.labels]
         self._others = _others(data.train, sample, seed)
@@ -138,9 +147,12 @@ class GrowingProbe:
     def val_features(self) -> Tensor:
         """Features of `val`, the validation images that are asked, ``n x dim``."""
         start = self.timer()
-        found = torch.cat([_features(self.sample.backbone, part) for part in _parts(self.val)])
+        parts = []
+        for part in _parts(self.val):
+            parts.append(_features(self.sample.backbone, part))
+            self.on_progress(sum(map(len, parts)), len(self.val))
         self.pace = (self.timer() - start) / max(len(self.val), 1)
-        return found
+        return torch.cat(parts)
 
     @property
     def complete(self) -> bool:

@@ -7,7 +7,8 @@ their content and the seed alone, so the order of the images and of the classes 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -17,6 +18,7 @@ from torch import Tensor
 from snt_zoo.data import ImageDataset
 from snt_zoo.encoders.backbone import DEFAULT_BACKBONE, Backbone, get_backbone
 from snt_zoo.encoders.bounds import NAME_BYTES, SIZE_LIMIT
+from snt_zoo.encoders.kept_features import OnProgress, features_of, silent
 from snt_zoo.encoders.projection import DIM, PROJECTION_ID, project
 from snt_zoo.encoders.shrinkage import class_covariances, class_means
 from snt_zoo.encoders.sketch_format import (
@@ -131,23 +133,33 @@ class Sample:
         indices: into the training split, int64 ``n``; grouped by class and in an order by content.
         features: float32 ``n x dim``, all that the backbone gives.
         labels: of the dataset, int64 ``n``.
+        pace: seconds that an image took, reading included, when the features were computed.
     """
 
     backbone: Backbone
     indices: Tensor
     features: Tensor
     labels: Tensor
+    pace: float = 0.0
 
     @classmethod
     def of(
-        cls, dataset: ImageDataset, backbone: str | Backbone = DEFAULT_BACKBONE, *, seed: int = 0
+        cls,
+        dataset: ImageDataset,
+        backbone: str | Backbone = DEFAULT_BACKBONE,
+        *,
+        seed: int = 0,
+        timer: Callable[[], float] = time.perf_counter,
+        on_progress: OnProgress = silent,
     ) -> Sample:
-        """Run a backbone over some training images of a dataset.
+        """Run a backbone over some training images of a dataset, or take what it gave the last time.
 
         Args:
             dataset: the labelled images.
             backbone: a backbone or its name.
             seed: decides, with the images' content, which of them are taken.
+            timer: what counts seconds.
+            on_progress: called with the number of images that were seen.
         """
         network = get_backbone(backbone) if isinstance(backbone, str) else backbone
         split = dataset.train
@@ -158,7 +170,8 @@ class Sample:
         quota = max(2, MAX_IMAGES // len(kept))
         indices = torch.cat([_chosen(dataset, int(label), quota, seed) for label in kept])
         part = split.subset(indices)
-        return cls(network, indices, network.features(part.tensor(network.size)), part.labels)
+        features, pace = features_of(network, part, dataset.rendering, timer=timer, on_progress=on_progress)
+        return cls(network, indices, features, part.labels, pace)
 
     def projected(self) -> tuple[Tensor, Tensor, Tensor]:
         """What a sketch is made of.

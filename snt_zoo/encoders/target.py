@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from snt_zoo.data import ImageDataset
 from snt_zoo.encoders.backbone import DEFAULT_BACKBONE
+from snt_zoo.encoders.kept_features import OnProgress, silent
 from snt_zoo.encoders.sketch import Sample, Sketch, sketch
 
 
@@ -24,14 +27,23 @@ class Target:
     sample: Sample | None = None
 
     @classmethod
-    def of(cls, given: ImageDataset | Sketch, backbone: str = DEFAULT_BACKBONE) -> Target:
+    def of(
+        cls,
+        given: ImageDataset | Sketch,
+        backbone: str = DEFAULT_BACKBONE,
+        *,
+        timer: Callable[[], float] = time.perf_counter,
+        on_progress: OnProgress = silent,
+    ) -> Target:
         """A dataset, which is sketched, or a sketch as it is.
 
         Args:
             given: labelled images, or their sketch.
             backbone: makes the sketch.
+            timer: as of `Sample.of`.
+            on_progress: likewise.
         """
         if isinstance(given, Sketch):
             return cls(given)
-        sample = Sample.of(given, backbone)
+        sample = Sample.of(given, backbone, timer=timer, on_progress=on_progress)
         return cls(sketch(given, sample=sample), given, sample)

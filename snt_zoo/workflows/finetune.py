@@ -125,8 +125,7 @@ def finetune(
         timer=timer,
     )
     resolve_device(device)  # what is wrong is said before the probe takes its time
-    target = Target.of(data) if source == AUTO or floor else None
-    sketched = timer() - began
+    target = Target.of(data, timer=timer) if source == AUTO or floor else None
     if source == AUTO:
         assert target is not None
         chosen = _nearest(zoo, target, Filter(licence=licence, exclude=tuple(exclude)), hub=hub)
@@ -135,7 +134,7 @@ def finetune(
     candidates = _candidates(zoo, chosen, recipe or {})
     if options.folder is not None and Team.current().first:
         check_writable(options.folder)
-    probe = _floor(target, sketched, options) if floor and target is not None else None
+    probe = _floor(target, options) if floor and target is not None else None
     options = replace(options, spent=timer() - began)
     result = adapt(data, candidates, options, floor=probe, on_source=on_source)
     if options.folder is not None and Team.current().first:
@@ -199,14 +198,14 @@ def _candidates(zoo: Shelves, ids: Sequence[str], recipe: Mapping[str, Any]) -> 
     ]
 
 
-def _floor(target: Target, sketched: float, options: RunOptions) -> Floor:
-    """The floor of a run, for a target that was sketched in so many seconds."""
+def _floor(target: Target, options: RunOptions) -> Floor:
+    """The floor of a run."""
     # A run that must repeat has no limit in time, and several processes must come to the same probe.
     seconds = options.budget.seconds
     return Floor(
         target,
         seconds=None if seconds is None or Team.current().size > 1 else FLOOR_SHARE * seconds,
-        pace=0.0 if target.sample is None else sketched / max(len(target.sample.indices), 1),
+        pace=0.0 if target.sample is None else target.sample.pace,
         limits=options.limits,
         seed=options.seed,
         timer=options.timer,

@@ -9,9 +9,11 @@ from dataclasses import replace
 from snt_zoo.data import ImageDataset
 from snt_zoo.encoders.backbone import DEFAULT_BACKBONE
 from snt_zoo.encoders.distances import DatasetDistance
-from snt_zoo.encoders.probe import fit_probe
-from snt_zoo.encoders.sketch import Sketch
+from snt_zoo.encoders.kept_features import OnProgress, name_task, silent
+from snt_zoo.encoders.probe import Probe, fit_probe
+from snt_zoo.encoders.sketch import Sample, Sketch
 from snt_zoo.encoders.target import Target
+from snt_zoo.formats.tensor_cache import key_of, recall, remember
 from snt_zoo.registry.catalog.filters import Filter
 from snt_zoo.registry.closeness import any_close, with_heads
 from snt_zoo.registry.retrieval import DEFAULT_DISTANCE, QueryResult, retrieve
@@ -35,6 +37,7 @@ def query(
     backbone: str = DEFAULT_BACKBONE,
     probe: bool = True,
     on_stage: Callable[[str], None] = lambda stage: None,
+    on_progress: OnProgress = silent,
 ) -> QueryResult:
     """The supernets that were trained on the most similar data, nearest first.
 
@@ -54,6 +57,7 @@ def query(
         probe: whether to say what a linear probe on the sketch's images comes to, what new heads of the
             nearest supernets do, and so whether any is close; needs images.
         on_stage: called with the name of each stage as it begins.
+        on_progress: called with how much of the stage is done, and of how much: images, or heads.
 
     Raises:
         UnknownComponentError: no distance of that name.
@@ -70,25 +74,31 @@ def query(
     )
     on_stage("sketch")
     start = time.perf_counter()
-    target = Target.of(data, backbone)
+    target = Target.of(data, backbone, on_progress=on_progress)
     sketched = {} if target.data is None else {"sketch": time.perf_counter() - start}
     on_stage("search")
     found = retrieve(zoo.registry, target, k=k, distance=distance, where=where, hub=shelf)
     found = replace(found, seconds=sketched | dict(found.seconds))
-    return _compared(zoo, target, found, on_stage) if probe and target.data is not None else found
+    if not probe or target.data is None:
+        return found
+    return _compared(zoo, target, found, on_stage, on_progress)
 
 
 def _compared(
-    zoo: Shelves, target: Target, found: QueryResult, on_stage: Callable[[str], None]
+    zoo: Shelves,
+    target: Target,
+    found: QueryResult,
+    on_stage: Callable[[str], None],
+    on_progress: OnProgress,
 ) -> QueryResult:
     """The answer, with what a probe and new heads do on the target's images."""
     data, sample = target.data, target.sample
     assert data is not None and sample is not None
     on_stage("probe")
-    probe = fit_probe(data, sample, max_images=len(sample.indices), max_val=PROBE_VAL)
+    probe = _probe(data, sample, on_progress)
     on_stage("heads")
     start = time.perf_counter()
-    matches = with_heads(found.matches, zoo.registry, target, max_val=PROBE_VAL)
+    matches = with_heads(found.matches, zoo.registry, target, max_val=PROBE_VAL, on_progress=on_progress)
     heads = time.perf_counter() - start
     return replace(
         found,
@@ -97,3 +107,27 @@ def _compared(
         probe=probe,
         seconds={**found.seconds, "probe": probe.seconds, "heads": heads},
     )
+
+
+def _probe(data: ImageDataset, sample: Sample, on_progress: OnProgress) -> Probe:
+    """A probe on the images of the sketch, as it was kept from the last query of them, or fitted."""
+    start = time.perf_counter()
+    backbone = sample.backbone
+    task = name_task(data, data.train.subset(sample.indices), data.val.thinned(PROBE_VAL))
+    key = key_of("probe", backbone.id, backbone.digest, task)
+    if (kept := recall(key)) is not None:
+        return Probe(
+            backbone.id,
+            kept.tensors["weight"],
+            kept.tensors["bias"],
+            val_accuracy=float(kept.texts["val_accuracy"]),
+            strength=float(kept.texts["strength"]),
+            images=len(sample.indices),
+            seconds=time.perf_counter() - start,
+        )
+    found = fit_probe(
+        data, sample, max_images=len(sample.indices), max_val=PROBE_VAL, on_progress=on_progress
+    )
+    texts = {"val_accuracy": repr(found.val_accuracy), "strength": repr(found.strength)}
+    remember(key, {"weight": found.weight, "bias": found.bias}, texts)
+    return found

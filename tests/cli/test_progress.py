@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from snt_zoo.cli.progress import epoch_line, epochs
+from snt_zoo.cli.progress import epoch_line, epochs, stages
 from snt_zoo.search.run import EpochRecord
 
 
@@ -34,4 +34,27 @@ def test_epochs_move_a_bar_on_a_terminal(
     with epochs(**options) as tell:  # type: ignore[arg-type]
         tell(record)
     assert epoch_line(record) in terminal.getvalue()
+    assert capsys.readouterr().out == ""
+
+
+def test_stages_move_a_bar_on_a_terminal_alone(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    def run() -> None:
+        with stages("opening") as (tell, move):
+            tell("sketch [of 3]")
+            move(128, 512)
+            tell("heads")
+            move(3, 3)
+
+    run()
+    assert capsys.readouterr() == ("", "")  # stderr is no terminal
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    run()
+    assert "heads" in terminal.getvalue() and "3/3" in terminal.getvalue()
     assert capsys.readouterr().out == ""

@@ -26,7 +26,8 @@ def test_every_image_keeps_its_pixels_its_digest_and_its_class() -> None:
         pixels = torch.cat([part.tensor(8) for part in parts])
         named = [digest for part in parts for digest in digests(part.images, torch.arange(12))]
         assert torch.equal(joined.images.read(order, 8), pixels[order])
-        assert digests(joined.images, order) == [named[index] for index in order.tolist()]
+        for ask in (joined.digests, joined.quick_digests):
+            assert ask(order) == [named[index] for index in order.tolist()]
         assert joined.labels.tolist() == [*parts[0].labels.tolist(), *(2 + parts[1].labels).tolist()]
 
 

@@ -65,7 +65,7 @@ def test_its_accuracy_is_what_its_weights_give(digits: ImageDataset, drawn: Samp
     assert probe.val_accuracy == pytest.approx(float(found), abs=1e-6)
     assert probe.val_accuracy > 0.8
     assert probe.images == len(digits.train) and probe.strength in STRENGTHS
-    assert set(probe.to_json()) == {"val_accuracy", "images", "seconds"}
+    assert set(probe.to_json()) == {"backbone", "val_accuracy", "images", "seconds"}
 
 
 def test_validation_chooses_the_strength(

@@ -13,9 +13,10 @@ from benchmarks.closeness import summarise
 from snt_zoo import Zoo
 from snt_zoo.data import ImageDataset, Split
 from snt_zoo.encoders.target import Target
-from snt_zoo.errors import SntZooWarning
+from snt_zoo.errors import DivergenceError, SntZooWarning
+from snt_zoo.formats import tensor_cache
 from snt_zoo.networks.evaluate import evaluate
-from snt_zoo.networks.head import begin_on
+from snt_zoo.networks.head import Beginning, begin_on
 from snt_zoo.registry import Registry
 from snt_zoo.registry.bundle.bundle import Bundle
 from snt_zoo.registry.closeness import NEAREST, any_close, with_heads
@@ -83,6 +84,39 @@ def test_weights_that_overflow_do_not_end_a_query(
     told = with_heads(found.matches, zoo.registry, target, max_val=100)
     assert told[0].diverged and told[0].head_accuracy is None and told[0].to_json()["diverged"] is True
     assert told[1].head_accuracy is not None and "diverged" not in told[1].to_json()
+
+
+def test_a_second_query_fits_no_head(
+    zoo: Zoo, digits: ImageDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(tensor_cache.SWITCH, "1")
+    monkeypatch.setattr(tensor_cache.platformdirs, "user_cache_dir", lambda *_: str(tmp_path))
+    fitted = 0
+
+    def fit(network: Any, train: Split, val: Split, **options: Any) -> Beginning:
+        nonlocal fitted
+        fitted += 1
+        if fitted == 2:
+            raise DivergenceError("it overflows")
+        return Beginning(0.25 + 1 / 3, "measured")
+
+    monkeypatch.setattr("snt_zoo.registry.closeness.begin_on", fit)
+    target = Target.of(digits)
+    found = zoo.query(digits, k=2, probe=False)
+    told: list[tuple[int, int]] = []
+    first = with_heads(
+        found.matches,
+        zoo.registry,
+        target,
+        max_val=100,
+        on_progress=lambda done, total: told.append((done, total)),
+    )
+    assert fitted == 2 and told == [(1, 2), (2, 2)]
+    assert first[0].head_accuracy == 0.25 + 1 / 3 and first[1].diverged
+    assert with_heads(found.matches, zoo.registry, target, max_val=100) == first
+    assert fitted == 2
+    with_heads(found.matches, zoo.registry, target, max_val=50)  # other images
+    assert fitted == 4
 
 
 def test_close_is_what_is_no_worse_than_the_probe(zoo: Zoo, digits: ImageDataset) -> None:

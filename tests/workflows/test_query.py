@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
+import torch
 
 from snt_zoo.data import ImageDataset, open_dataset
 from snt_zoo.errors import NoMatchError, NotInRegistryError, RegistryError
+from snt_zoo.formats import tensor_cache
+from snt_zoo.registry.retrieval import QueryResult
 from snt_zoo.zoo import Zoo
 from tests.conftest import SAMPLES
 
@@ -80,3 +84,46 @@ def test_constraints_filter_and_an_empty_answer_says_what_to_do(zoo: Zoo, digits
     for impossible in ({"max_params": 10}, {"max_macs": 10}, {"space": "darts", "max_params": 1000}):
         with pytest.raises(NoMatchError, match="raise --max-params or --max-macs"):
             zoo.query(sketch, **impossible)  # type: ignore[arg-type]
+
+
+def test_a_second_query_computes_neither_features_nor_probe_nor_heads(
+    zoo: Zoo, digits: ImageDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(tensor_cache.SWITCH, "1")
+    monkeypatch.setattr(tensor_cache.platformdirs, "user_cache_dir", lambda *_: str(tmp_path))
+    told: list[tuple[str, int, int]] = []
+    stages: list[str] = []
+
+    def ask() -> QueryResult:
+        return zoo.query(
+            digits,
+            k=2,
+            on_stage=stages.append,
+            on_progress=lambda done, total: told.append((stages[-1], done, total)),
+        )
+
+    first = ask()
+    assert stages == ["sketch", "search", "probe", "heads"]
+    assert [max(each for each in told if each[0] == stage) for stage in ("sketch", "probe", "heads")] == [
+        ("sketch", 510, 510),
+        ("probe", 256, 256),
+        ("heads", 2, 2),
+    ]
+
+    def never(*given: object, **more: object) -> None:
+        raise AssertionError("it was computed again")
+
+    for name in (
+        "encoders.backbone.Backbone.features",
+        "workflows.query.fit_probe",
+        "registry.closeness.begin_on",
+    ):
+        monkeypatch.setattr(f"snt_zoo.{name}", never)
+    again = ask()
+    assert again.matches == first.matches and again.close == first.close
+    assert again.probe is not None and first.probe is not None
+    assert again.probe.to_json() | {"seconds": 0} == first.probe.to_json() | {"seconds": 0}
+    assert torch.equal(again.probe.weight, first.probe.weight) and torch.equal(
+        again.probe.bias, first.probe.bias
+    )
+    assert again.probe.strength == first.probe.strength
