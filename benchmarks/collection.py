@@ -72,7 +72,7 @@ class Altered(Backbone):
 
     change: Callable[[Tensor], Tensor] = lambda images: images
 
-    def features(self, images: Tensor, *, batch_size: int = 64) -> Tensor:
+    def features(self, images: Tensor, *, batch_size: int | None = 64) -> Tensor:
         return super().features(self.change(images), batch_size=batch_size)
 
 

@@ -48,6 +48,17 @@ def mixed_precision(device: torch.device) -> contextlib.AbstractContextManager[A
 
 
 @functools.cache
+def quick_dtype(device: torch.device) -> torch.dtype:
+    """The type in which a frozen network is quick: bfloat16 on a processor that multiplies it, else float32.
+
+    EfficientNet-Lite0 at 224 pixels takes 5 ms an image by it and 12 ms in float32 (two cores with AVX-512
+    BF16); training gains nothing, as its gradients of depthwise convolutions are slow.
+    """
+    known = getattr(torch.cpu, "_is_avx512_bf16_supported", None)  # PyTorch has no public name for it
+    return torch.bfloat16 if device.type == "cpu" and known is not None and known() else torch.float32
+
+
+@functools.cache
 def _has_bfloat16() -> bool:
     return bool(torch.cuda.is_bf16_supported())
 

@@ -39,7 +39,7 @@ def evaluation_batch(network: Network) -> int:
         return EVALUATION_BATCH
     config = network.config
     pixels = config.build_space().pixels_at_once
-    return max(16, min(EVALUATION_BATCH, pixels // config.input_size**2))
+    return max(8, min(EVALUATION_BATCH, pixels // config.input_size**2))
 
 
 @contextlib.contextmanager

@@ -7,9 +7,10 @@ from collections.abc import Callable, Collection
 from dataclasses import replace
 
 from snt_zoo.data import ImageDataset
-from snt_zoo.encoders.backbone import DEFAULT_BACKBONE
+from snt_zoo.encoders.backbone import DEFAULT_BACKBONE, get_backbone
 from snt_zoo.encoders.distances import DatasetDistance
 from snt_zoo.encoders.kept_features import OnProgress, name_task, silent
+from snt_zoo.encoders.looking import choose_look
 from snt_zoo.encoders.probe import Probe, fit_probe
 from snt_zoo.encoders.sketch import Sample, Sketch
 from snt_zoo.encoders.target import Target
@@ -18,6 +19,9 @@ from snt_zoo.registry.catalog.filters import Filter
 from snt_zoo.registry.closeness import any_close, with_heads
 from snt_zoo.registry.retrieval import DEFAULT_DISTANCE, QueryResult, retrieve
 from snt_zoo.workflows.shelves import Shelves, check_excluded, seen_on_hub
+
+LOOK_SECONDS = 6.0
+"""What a query's probe may take to look at photographs: an answer is due in 15 s."""
 
 PROBE_VAL = 256  # validation images of a query's probe: with them it takes as long as the sketch, at most
 
@@ -95,7 +99,7 @@ def _compared(
     data, sample = target.data, target.sample
     assert data is not None and sample is not None
     on_stage("probe")
-    probe = _probe(data, sample, on_progress)
+    probe = _probe(data, _looked_at(data, sample, on_progress), on_progress)
     on_stage("heads")
     start = time.perf_counter()
     matches = with_heads(found.matches, zoo.registry, target, max_val=PROBE_VAL, on_progress=on_progress)
@@ -107,6 +111,15 @@ def _compared(
         probe=probe,
         seconds={**found.seconds, "probe": probe.seconds, "heads": heads},
     )
+
+
+def _looked_at(data: ImageDataset, sample: Sample, on_progress: OnProgress) -> Sample:
+    """The images of the sketch as the probe looks at them."""
+    images = len(sample.indices) + min(len(data.val), PROBE_VAL)
+    look = choose_look(data, images=images, seconds=LOOK_SECONDS, reading=sample.pace)
+    if look == sample.backbone.id or look == DEFAULT_BACKBONE:
+        return sample
+    return Sample.of(data, get_backbone(look).quick(), on_progress=on_progress)
 
 
 def _probe(data: ImageDataset, sample: Sample, on_progress: OnProgress) -> Probe:

@@ -1,9 +1,9 @@
 """The floor under a finetuned network: a linear probe on an ImageNet backbone, as a network of its own; and
 the probe and the finetuned network together.
 
-The backbone that ships with the package is a MobileNetV2, and so is the path of a `mobile` supernet that
-begins with it (`snt_zoo.networks.starting`). So the probe's network is that supernet's derived model with the
-probe as its head: it is saved, loaded, used and counted as any other, and its folder holds all its weights.
+The backbones that ship with the package are paths of `mobile` supernets (`snt_zoo.networks.starting`). So the
+probe's network is such a supernet's derived model with the probe as its head: it is saved, loaded, used and
+counted as any other, and its folder holds all its weights.
 
 The probe costs a pass of the backbone over every image it looks at. So it begins with those that the sketch
 has seen, and goes on to more only where it has a chance.
@@ -20,7 +20,6 @@ import torch
 from torch import Tensor
 
 from snt_zoo.data import ImageDataset
-from snt_zoo.encoders.backbone import DEFAULT_BACKBONE
 from snt_zoo.encoders.probe import GrowingProbe, Probe
 from snt_zoo.encoders.target import Target
 from snt_zoo.errors import UnknownComponentError
@@ -28,7 +27,7 @@ from snt_zoo.networks.bounds import Limits
 from snt_zoo.networks.derived import DerivedModel
 from snt_zoo.networks.ensemble import Ensemble, Pool, fit_pool
 from snt_zoo.networks.evaluate import Model, count_macs, count_parameters, evaluate, evaluate_together, logits
-from snt_zoo.networks.starting import starting_supernet
+from snt_zoo.networks.starting import STARTS, starting_supernet
 from snt_zoo.networks.supernet import Supernet
 from snt_zoo.search.adapting.result import FinetuneResult
 from snt_zoo.search.run import Run
@@ -38,6 +37,7 @@ FLOOR_SHARE = 0.15
 
 _MAX_VAL, _MIN_VAL = 1000, 100  # validation images that the probe is judged on; fewer where time is short
 _UNFOLDED = 1.4  # times as long its network takes as the backbone: `snt_zoo.encoders.backbone`
+_UNROUNDED = 2.0  # times as long in float32 as in the type that is quick: `snt_zoo.networks.device`
 _VAL_SHARE = 0.5  # of the probe's time, at most, for these, as far as more than the least are looked at
 
 
@@ -122,7 +122,8 @@ class Floor:
             room: seconds for this and for training.
             training: seconds of the shortest training that is worth while.
         """
-        needed = _UNFOLDED * self.growing.pace * len(self.data.test)
+        times = _UNFOLDED if self.growing.sample.backbone.exact else _UNFOLDED * _UNROUNDED
+        needed = times * self.growing.pace * len(self.data.test)
         self._left_out = needed > room / 2 and room >= training
         return 0.0 if self._left_out else needed
 
@@ -281,7 +282,7 @@ def probe_network(probe: Probe) -> DerivedModel:
     """The backbone and the probe as one plain network, in eval mode on the CPU.
 
     Args:
-        probe: on the backbone that ships with the package.
+        probe: on a backbone that ships with the package, at any size.
 
     Raises:
         UnknownComponentError: it is on another backbone.
@@ -290,12 +291,14 @@ def probe_network(probe: Probe) -> DerivedModel:
         >>> probe_network(fit_probe(data, sample(data))).config.input_size  # doctest: +SKIP
         96
     """
-    if probe.backbone != DEFAULT_BACKBONE:
+    name, _, size = probe.backbone.partition("@")
+    if name not in STARTS:
         raise UnknownComponentError(
-            f"only a probe on {DEFAULT_BACKBONE} can be made a network, not one on {probe.backbone}: fit it "
-            f"on {DEFAULT_BACKBONE}"
+            f"only a probe on {' or '.join(STARTS)} can be made a network, not one on {probe.backbone}: fit "
+            "it on one of these"
         )
-    model = DerivedModel.inherit(starting_supernet(DEFAULT_BACKBONE, num_classes=len(probe.bias)))
+    start = starting_supernet(name, num_classes=len(probe.bias), input_size=int(size) if size else None)
+    model = DerivedModel.inherit(start)
     with torch.no_grad():
         model.head.weight.copy_(probe.weight)
         model.head.bias.copy_(probe.bias)

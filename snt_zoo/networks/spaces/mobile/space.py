@@ -145,6 +145,7 @@ class Mobile(SearchSpace):
     operations: ClassVar[tuple[str, ...]] = OPERATIONS
     may_be_pretrained: ClassVar[bool] = True
     depthwise: ClassVar[bool] = True
+    added_later: ClassVar[frozenset[str]] = frozenset({"lite"})
     pixels_at_once: ClassVar[int] = 32 * 64**2  # its first layers keep many channels at full size
     bounds: ClassVar[Mapping[str, tuple[int, int]]] = {
         "width": (10, 200),
