@@ -47,8 +47,8 @@ def test_each_source_has_a_supernet_and_there_are_enough() -> None:
     assert set(by_name["nb201-generalist-all"].sources) == small & alone
 
 
-def test_it_can_be_built_on_two_cores_in_about_95_minutes() -> None:
-    assert sum(recipe.expected_seconds for recipe in ALL if recipe.input_size != 64) < 11_500
+def test_it_can_be_built_on_two_cores_in_about_160_minutes() -> None:
+    assert sum(recipe.expected_seconds for recipe in ALL) < 19_000
     assert [recipe.expected_seconds for recipe in ALL] == sorted(
         (recipe.expected_seconds for recipe in ALL), reverse=True
     )

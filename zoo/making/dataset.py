@@ -65,15 +65,15 @@ def shrunk(image: Image.Image, short_side: int) -> NDArray[np.uint8]:
 def parts_of(pictures: Sequence[Picture]) -> dict[str, str]:
     """Training, validation or test for each group.
 
-    Rarest classes choose first, each until it has its shares, so that all have images in each part; a group
-    that is most of a class trains. The order of groups is that of their names' hashes.
+    Each class chooses until it has its shares, the commonest first: its groups are most of those that others
+    share. A group that is most of a class trains. The order of groups is that of their names' hashes.
     """
     sizes: dict[str, Counter[str]] = defaultdict(Counter)
     for picture in pictures:
         sizes[picture.label][picture.group] += 1
     order = {group: hashlib.blake2b(group.encode()).digest() for groups in sizes.values() for group in groups}
     parts: dict[str, str] = {}
-    for label in sorted(sizes, key=lambda label: (sizes[label].total(), label)):
+    for label in sorted(sizes, key=lambda label: (-sizes[label].total(), label)):
         groups, total = sizes[label], sizes[label].total()
         held = Counter({part: sum(n for g, n in groups.items() if parts.get(g) == part) for part in SHARES})
         for group in sorted(groups.keys() - parts.keys(), key=lambda group: order[group]):
