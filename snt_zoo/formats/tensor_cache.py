@@ -35,7 +35,6 @@ LIMIT = 256 * 2**20
 
 _ENTRY_LIMIT = LIMIT // 8
 _SUFFIX = ".safetensors"
-_HEADER_LIMIT = 10_000  # bytes
 _DIGEST = "sha256"
 _ROOMS = ("data", "encoders", "networks")  # whose code decides what is computed
 
@@ -70,7 +69,7 @@ def recall(key: str) -> Entry | None:
     path = folder / f"{key}{_SUFFIX}"
     try:
         with path.open("rb") as file:
-            tensors, texts = load_tensors(file.read(_ENTRY_LIMIT + 1), what=path.name, limit=_HEADER_LIMIT)
+            tensors, texts = load_tensors(file.read(_ENTRY_LIMIT + 1), what=path.name, limit=_ENTRY_LIMIT)
     except (OSError, TensorError):
         return None
     entry = Entry(tensors, {name: text for name, text in texts.items() if name != _DIGEST})

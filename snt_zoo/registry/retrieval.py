@@ -21,6 +21,7 @@ from snt_zoo.errors import NoMatchError, RegistryError
 from snt_zoo.registry.catalog.filters import Filter
 from snt_zoo.registry.hub.cache import HubCache
 from snt_zoo.registry.hub.seen import RemoteRecord
+from snt_zoo.registry.kept_ranking import kept_nearest
 from snt_zoo.registry.ranking import Nearest, nearest_sources, ranked, shortlist
 from snt_zoo.registry.registry import Registry
 
@@ -176,7 +177,8 @@ def retrieve(
     start = time.perf_counter()
     found = shortlist(registry, target, max(k, SHORTLIST), where=where or Filter(), hub=hub)
     listed = time.perf_counter()
-    ranking = ranked(nearest_sources(target, found, measure), rounding=measure.rounding)[:k]
+    ask = kept_nearest if distance == DEFAULT_DISTANCE else nearest_sources
+    ranking = ranked(ask(target, found, measure), rounding=measure.rounding)[:k]
     if found and not ranking:
         raise NoMatchError(
             f"none of the {len(found)} nearest supernets can be read: run `snt-zoo verify --repair`"

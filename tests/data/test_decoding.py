@@ -245,6 +245,17 @@ def test_a_truncated_image_is_refused(kind: str) -> None:
         decode_image(content[: len(content) // 2])
 
 
+@pytest.mark.parametrize("kind", ["PNG", "WEBP", "JPEG"])
+def test_of_a_long_file_the_header_alone_is_checked(kind: str) -> None:
+    options = {"lossless": True} if kind == "WEBP" else {"quality": 100} if kind == "JPEG" else {}
+    content = _encoded(Image.fromarray(pixels(420, 420, 3)), kind, **options)
+    cut = content[: max(len(content) * 9 // 10, 257 * 2**10)]
+    assert 257 * 2**10 <= len(cut) < len(content)
+    check_header(cut)
+    with pytest.raises(UnreadableImageError, match="cannot read an image of"):
+        decode_image(cut)
+
+
 def test_what_is_no_image_is_refused(tmp_path: Path) -> None:
     eps = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n"
     for content in (b"", b"text", eps):
