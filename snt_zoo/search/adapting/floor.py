@@ -26,6 +26,7 @@ from snt_zoo.encoders.target import Target
 from snt_zoo.errors import UnknownComponentError
 from snt_zoo.networks.bounds import Limits
 from snt_zoo.networks.derived import DerivedModel
+from snt_zoo.networks.distributed import Team
 from snt_zoo.networks.ensemble import Ensemble, Pool, fit_pool
 from snt_zoo.networks.evaluate import Model, count_macs, count_parameters, evaluate, evaluate_together, logits
 from snt_zoo.networks.starting import starting_supernet
@@ -115,14 +116,14 @@ class Floor:
     def reserve(self, room: float, training: float) -> float:
         """Seconds that are kept for measuring its network on the test part in the end.
 
-        Where that takes more than half of the room, a training that is worth while goes before: then the
-        derived network is handed back alone.
+        Where that takes more than half of the room, a training goes before, if there is time for one that is
+        worth while: then the derived network is handed back alone.
 
         Args:
             room: seconds for this and for training.
             training: seconds of the shortest training that is worth while.
         """
-        needed = _UNFOLDED * self.growing.pace * len(self.data.test)
+        needed = _UNFOLDED * Team.current().largest(self.growing.pace)[0] * len(self.data.test)
         self._left_out = needed > room / 2 and room >= training
         return 0.0 if self._left_out else needed
 
@@ -312,15 +313,14 @@ def _handed_back(
 ) -> FinetuneResult:
     """The result with another network in place of the derived one."""
     model = choice.model
-    together = isinstance(model, Ensemble)
-    params, macs = (probe[cost] + together * getattr(searched, cost) for cost in ("params", "macs"))
+    params, macs = count_parameters(model), probe["macs"]
     model.placed(device)
-    accuracy = {
-        "val": evaluate(model, data.val) if choice.val is None else choice.val,
-        "test": evaluate_together(model, data.test, known)
-        if isinstance(model, Ensemble)
-        else evaluate(model, data.test),
-    }
+    accuracy = {"val": evaluate(model, data.val) if choice.val is None else choice.val}
+    if isinstance(model, Ensemble):
+        macs += searched.macs
+        accuracy["test"] = evaluate_together(model, data.test, known)
+    else:
+        accuracy["test"] = evaluate(model, data.test)
     what = "both are handed back as one" if choice.returned == "ensemble" else "its network is handed back"
     told = (
         f"{choice.why}: {what} ({params:,} parameters, {macs:,} MACs). The derived network "
