@@ -24,7 +24,7 @@ from snt_zoo.encoders.backbone import DEFAULT_BACKBONE
 from snt_zoo.encoders.probe import GrowingProbe, Probe
 from snt_zoo.encoders.target import Target
 from snt_zoo.errors import UnknownComponentError
-from snt_zoo.networks.bounds import Limits
+from snt_zoo.networks.bounds import Limits, derived_size
 from snt_zoo.networks.derived import DerivedModel
 from snt_zoo.networks.distributed import Team
 from snt_zoo.networks.ensemble import Ensemble, Pool, fit_pool
@@ -223,7 +223,7 @@ class Floor:
             and a warning says how far the derived network came.
         """
         network, reached = probe_network(self.probe), result.accuracy["val"]
-        params, macs = count_parameters(network), count_macs(network)
+        params, macs = derived_size(network.config, network.genotype)
         probe = self.probe.to_json() | {"params": params, "macs": macs}
         fits = self.limits.allow(params, macs)
         choice = self._choice(result, network if fits and not self._left_out else None)
