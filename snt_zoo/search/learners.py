@@ -27,6 +27,7 @@ from snt_zoo.networks.supernet import Supernet
 from snt_zoo.search.averaging import WeightAverage
 from snt_zoo.search.checkpoint import nest, optimizer_tensors, restore_optimizer, unnest
 from snt_zoo.search.conflict import combined
+from snt_zoo.search.optimizers import SGD
 from snt_zoo.search.recipe import Recipe
 from snt_zoo.search.step_graph import StepGraphs
 from snt_zoo.search.streams import Streams
@@ -84,7 +85,7 @@ class WeightLearner:
             *network.trunk.parameters(),
             *network.head.parameters(),
         ]
-        self.optimizer = torch.optim.SGD(
+        self.optimizer = SGD(
             self.parameters,
             lr=peak_lr,
             momentum=recipe.momentum,

@@ -105,21 +105,22 @@ def fit(
         Stopped: by a signal, after a checkpoint.
         DivergenceError: the message names the last good checkpoint.
     """
-    training = _Training(run, stage, learner, initial=initial)
-    training.evaluation = evaluation
+    training = _Training(run, stage, learner, initial=initial, evaluation=evaluation)
     return training.train(share=share, rest=rest, prepare=prepare, halfway=halfway, better=better)
 
 
 class _Training:
     """Trains a network through a stage; see `fit`."""
 
-    def __init__(self, run: Run, name: str, learner: WeightLearner, *, initial: float | None) -> None:
+    def __init__(
+        self, run: Run, name: str, learner: WeightLearner, *, initial: float | None, evaluation: float
+    ) -> None:
         self.run = run
         self.learner = learner
         self.network = learner.network
         self.val = run.team.share(run.val)
         self.pace = Pace(run.clock.seconds)
-        self.evaluation = 0.0
+        self.evaluation = evaluation
         """Seconds of one, at the pace in which the stage began."""
         run.team.broadcast_(self.network)
         learner.reseed(derive_seed(run.seed, name))

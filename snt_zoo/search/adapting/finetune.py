@@ -24,13 +24,12 @@ import torch
 from torch import Tensor
 
 from snt_zoo.data import ImageDataset
+from snt_zoo.networks.bounds import derived_size
 from snt_zoo.networks.derived import DerivedModel
 from snt_zoo.networks.device import resolve_device
 from snt_zoo.networks.evaluate import (
     NORM_IMAGES,
     accuracy,
-    count_macs,
-    count_parameters,
     evaluate,
     logits,
     recalibrate,
@@ -83,14 +82,15 @@ def finetune(
         on_source(candidate.id)
     searched = _search(candidate, supernet, data, run)
     trained = _train(candidate, supernet, searched, data, run, floor)
+    params, macs = derived_size(trained.model.config, trained.model.genotype)
     result = FinetuneResult(
         model=trained.model,
         supernet=supernet.placed("cpu").eval(),
         genotype=trained.model.genotype,
         accuracy={"val": trained.steps["finetuned"], "test": accuracy(trained.test, data.test.labels)},
         steps=trained.steps,
-        params=count_parameters(trained.model),
-        macs=count_macs(trained.model),
+        params=params,
+        macs=macs,
         history=tuple(run.history),
         seconds=run.clock.seconds(),
         source=candidate.id,

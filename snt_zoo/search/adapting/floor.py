@@ -23,8 +23,9 @@ from snt_zoo.data import ImageDataset
 from snt_zoo.encoders.probe import GrowingProbe, Probe
 from snt_zoo.encoders.target import Target
 from snt_zoo.errors import UnknownComponentError
-from snt_zoo.networks.bounds import Limits
+from snt_zoo.networks.bounds import Limits, derived_size
 from snt_zoo.networks.derived import DerivedModel
+from snt_zoo.networks.distributed import Team
 from snt_zoo.networks.ensemble import Ensemble, Pool, fit_pool
 from snt_zoo.networks.evaluate import Model, count_macs, count_parameters, evaluate, evaluate_together, logits
 from snt_zoo.networks.starting import STARTS, starting_supernet
@@ -115,15 +116,15 @@ class Floor:
     def reserve(self, room: float, training: float) -> float:
         """Seconds that are kept for measuring its network on the test part in the end.
 
-        Where that takes more than half of the room, a training that is worth while goes before: then the
-        derived network is handed back alone.
+        Where that takes more than half of the room, a training goes before, if there is time for one that is
+        worth while: then the derived network is handed back alone.
 
         Args:
             room: seconds for this and for training.
             training: seconds of the shortest training that is worth while.
         """
         times = _UNFOLDED if self.growing.sample.backbone.exact else _UNFOLDED * _UNROUNDED
-        needed = times * self.growing.pace * len(self.data.test)
+        needed = times * Team.current().largest(self.growing.pace)[0] * len(self.data.test)
         self._left_out = needed > room / 2 and room >= training
         return 0.0 if self._left_out else needed
 
@@ -223,7 +224,7 @@ class Floor:
             and a warning says how far the derived network came.
         """
         network, reached = probe_network(self.probe), result.accuracy["val"]
-        params, macs = count_parameters(network), count_macs(network)
+        params, macs = derived_size(network.config, network.genotype)
         probe = self.probe.to_json() | {"params": params, "macs": macs}
         fits = self.limits.allow(params, macs)
         choice = self._choice(result, network if fits and not self._left_out else None)
@@ -315,15 +316,14 @@ def _handed_back(
 ) -> FinetuneResult:
     """The result with another network in place of the derived one."""
     model = choice.model
-    together = isinstance(model, Ensemble)
-    params, macs = (probe[cost] + together * getattr(searched, cost) for cost in ("params", "macs"))
+    params, macs = count_parameters(model), probe["macs"]
     model.placed(device)
-    accuracy = {
-        "val": evaluate(model, data.val) if choice.val is None else choice.val,
-        "test": evaluate_together(model, data.test, known)
-        if isinstance(model, Ensemble)
-        else evaluate(model, data.test),
-    }
+    accuracy = {"val": evaluate(model, data.val) if choice.val is None else choice.val}
+    if isinstance(model, Ensemble):
+        macs += searched.macs
+        accuracy["test"] = evaluate_together(model, data.test, known)
+    else:
+        accuracy["test"] = evaluate(model, data.test)
     what = "both are handed back as one" if choice.returned == "ensemble" else "its network is handed back"
     told = (
         f"{choice.why}: {what} ({params:,} parameters, {macs:,} MACs). The derived network "

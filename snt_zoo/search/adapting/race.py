@@ -30,7 +30,6 @@ RACE_SHARE = 0.25
 """Of what is left of a budget in seconds when the race begins: no head is begun that would end later. A head
 is fitted to no more images than the same share allows when it is begun."""
 
-_TIMED = 32  # images on which a network is timed
 IMAGES = 512
 """Training images that a head is fitted to in a race, at most."""
 
@@ -38,6 +37,7 @@ LEAST_PASSES = 5.0
 """Over the training images: one that would make fewer in what is left of a budget in seconds does not go on,
 if another can. Heads do not foresee it: docs/decisions.md, 73."""
 
+_TIMED = 32  # images on which the first network is timed
 PASS_COST = 4.0
 """What an image costs in training, in forward passes of it: measured at 3.4 (`nb201`) and 4.3 (`mobile`)."""
 

@@ -16,6 +16,7 @@ from snt_zoo.networks.supernet import NetworkConfig, Supernet
 from snt_zoo.search.checkpoint import nest, optimizer_tensors, restore_optimizer, unnest
 from snt_zoo.search.conflict import combined
 from snt_zoo.search.learners import Progress, WeightLearner
+from snt_zoo.search.optimizers import Adam
 from snt_zoo.search.recipe import Recipe
 from snt_zoo.search.regularisers import Regulariser, get_regulariser
 from snt_zoo.search.selection import select
@@ -68,7 +69,7 @@ class Searcher(WeightLearner, ABC):
         self.decided = False
         """Whether the architecture was chosen before the end, to train its path."""
         self.alphas: list[nn.Parameter] = [*network.alphas.values(), *network.edge_alphas.values()]
-        self.alpha_optimizer = torch.optim.Adam(
+        self.alpha_optimizer = Adam(
             self.alphas,
             lr=recipe.alpha_lr,
             betas=recipe.alpha_betas,

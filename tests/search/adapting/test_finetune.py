@@ -200,7 +200,7 @@ def test_a_search_that_would_see_every_image_but_a_few_times_is_left_out(
     long = finetune(
         few_digits,
         source,
-        budget=Budget(seconds=60),
+        budget=Budget(seconds=120),
         recipe=replace(Recipe.for_transfer(), search_share=0.5),
         **options,
     )
