@@ -19,6 +19,7 @@ from benchmarks.transfer_plan import AS_AUTO, NO_SLOW, SLOW, WITH_PROBE, Job
 from snt_zoo.data import ImageDataset, open_dataset
 from snt_zoo.encoders.probe import fit_probe
 from snt_zoo.encoders.sketch import Sample
+from snt_zoo.networks.derived import DerivedModel
 from snt_zoo.networks.evaluate import count_macs, count_parameters, evaluate
 from snt_zoo.networks.supernet import Supernet
 from snt_zoo.search.adapting.candidates import Candidate
@@ -187,6 +188,7 @@ def rival(job: Job, target: ImageDataset) -> dict[str, Any]:
     began = time.process_time()
     probe = fit_probe(target, Sample.of(target), seed=job.seed, timer=time.process_time)
     model = probe_network(probe)
+    assert isinstance(model, DerivedModel)
     curve: list[list[Any]] = [["probe", round(time.process_time() - began, 2), probe.val_accuracy, None]]
     if job.arm in ("mobilenet", AS_AUTO):
         options = RunOptions(

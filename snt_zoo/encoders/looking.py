@@ -1,8 +1,7 @@
-"""With which backbone, and at which size, a probe looks at somebody's images.
+"""With which backbones, and at which sizes, a probe looks at somebody's images.
 
-Small images are looked at as the sketch does. Photographs gain much by a better network and more pixels (test
-accuracy of a linear probe, mean of nine sets of photographs, `python -m benchmarks.looks --data DIR`), as
-long as there is time to look at all of them.
+Small images are looked at as the sketch does. Photographs gain much by a better network, more pixels and several
+looks that answer together (`python -m benchmarks.looks --data DIR`), as long as there is time for all images.
 """
 
 from __future__ import annotations
@@ -19,25 +18,36 @@ from snt_zoo.encoders.probe import MAX_IMAGES
 PHOTOGRAPHS = 96
 """Median side, in pixels, from which images are photographs; smaller ones are looked at as by the sketch."""
 
-LOOKS = tuple(f"efficientnet_lite0@{size}" for size in (288, 224, 160, 128, 96))
-"""What looks at photographs, best first."""
+Looks = tuple[str, ...]
+"""Names for `get_backbone`, of probes that answer together."""
+
+LOOKS: tuple[Looks, ...] = (
+    ("efficientnet_lite0@288", "efficientnet_lite0@224", "mobilenet_v2@224"),
+    ("efficientnet_lite0@288",),
+    ("efficientnet_lite0@224",),
+    ("efficientnet_lite0@160",),
+    ("efficientnet_lite0@128",),
+    ("efficientnet_lite0@96",),
+)
+"""What looks at photographs, best first: docs/decisions.md, 87."""
 
 LOOK_SHARE = 0.4
 """Of a budget in seconds: what looking at photographs may take, as far as the size can be chosen."""
 
-_TIMED = 16  # images by which a look is timed
+_TIMED, _TIMED_SIZE = 16, 160  # images by which looks are timed, and their side in pixels
 
 
-def choose_look(
+def choose_looks(
     data: ImageDataset,
     *,
     images: int | None = None,
     seconds: float | None = None,
     reading: float = 0.0,
-    allowed: Callable[[str], bool] = lambda name: True,
+    most: int = 3,
+    allowed: Callable[[Looks], bool] = lambda looks: True,
     timer: Callable[[], float] = time.perf_counter,
-) -> str:
-    """The name of the backbone, with its size, that suits some images and the time there is.
+) -> Looks:
+    """The backbones, with their sizes, that suit some images and the time there is.
 
     Args:
         data: the labelled images.
@@ -45,38 +55,46 @@ def choose_look(
             reported for.
         seconds: for all of these; None for any time.
         reading: seconds that it takes to read one.
-        allowed: whether a name is within limits of size.
+        most: of them that answer together.
+        allowed: whether they are within limits of size.
         timer: what counts seconds.
 
     Returns:
-        A name for `get_backbone`, as the sketch looks where none is allowed; of looks that all take too long
-        the quickest.
+        At least one name; that of the sketch's backbone where none is allowed; of looks that all take too
+        long the quickest.
 
     Example:
         >>> from snt_zoo import open_dataset
-        >>> choose_look(open_dataset("sklearn:digits"))
-        'mobilenet_v2'
+        >>> choose_looks(open_dataset("sklearn:digits"))
+        ('mobilenet_v2',)
     """
+    small = (DEFAULT_BACKBONE,)
     if data.train.side() < PHOTOGRAPHS:
-        return DEFAULT_BACKBONE
-    looks = [name for name in LOOKS if allowed(name)]
-    if seconds is None or not looks:
-        return looks[0] if looks else DEFAULT_BACKBONE
+        return small
+    able = [looks for looks in LOOKS if len(looks) <= most and allowed(looks)]
+    if seconds is None or not able:
+        return able[0] if able else small
     if images is None:
         images = min(len(data.train), MAX_IMAGES) + len(data.val) + len(data.test)
-    pace, size = _pace(timer)
-    for name in looks:
+    paces = {
+        name: _pace(name, timer) for name in {look.partition("@")[0] for looks in able for look in looks}
+    }
+    for looks in able:
         # Convolutions take time by pixels.
-        if images * (reading + pace * (get_backbone(name).size / size) ** 2) <= seconds:
-            return name
-    return looks[-1]
+        one = sum(
+            reading + paces[look.partition("@")[0]] * (get_backbone(look).size / _TIMED_SIZE) ** 2
+            for look in looks
+        )
+        if images * one <= seconds:
+            return looks
+    return able[-1]
 
 
-def _pace(timer: Callable[[], float]) -> tuple[float, int]:
-    """Seconds that an image takes in a look of middle size, and that size."""
-    backbone = get_backbone(LOOKS[len(LOOKS) // 2]).quick()
+def _pace(name: str, timer: Callable[[], float]) -> float:
+    """Seconds that an image takes of a backbone, at a middle size."""
+    backbone = get_backbone(f"{name}@{_TIMED_SIZE}").quick()
     pixels = torch.zeros(_TIMED, 3, backbone.size, backbone.size, dtype=torch.uint8)
     backbone.features(pixels)  # what is new takes longer
     start = timer()
     backbone.features(pixels)
-    return (timer() - start) / _TIMED, backbone.size
+    return (timer() - start) / _TIMED

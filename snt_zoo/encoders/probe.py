@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -47,6 +47,8 @@ class Probe:
         strength: the penalty that did best on them.
         images: training images that it was fitted to.
         seconds: that it took, features included where they were not there already.
+        others: on other backbones or at other sizes, which answer with it, by the mean of all
+            log-probabilities. Its accuracy and seconds are then those of all.
     """
 
     backbone: str
@@ -56,15 +58,46 @@ class Probe:
     strength: float
     images: int
     seconds: float
+    others: tuple[Probe, ...] = ()
+
+    @property
+    def members(self) -> tuple[Probe, ...]:
+        """Itself, and those that answer with it."""
+        return (self, *self.others)
 
     def logits(self, features: Tensor) -> Tensor:
-        """Features ``n x dim`` to logits ``n x K``."""
+        """Features ``n x dim`` to logits ``n x K``, of this one alone."""
         return torch.nn.functional.linear(features, self.weight, self.bias)
+
+    def with_others(self, others: Sequence[Probe], features: Sequence[Tensor], labels: Tensor) -> Probe:
+        """This probe and others, which answer together.
+
+        Args:
+            others: for the same classes.
+            features: of the validation images, for it and for each of the others, ``n x dim``.
+            labels: of these images, int64 ``n``.
+        """
+        if not others:
+            return self
+        together = replace(
+            self, others=tuple(others), seconds=self.seconds + sum(each.seconds for each in others)
+        )
+        right = together.together(features).argmax(1) == labels
+        return replace(together, val_accuracy=int(right.sum()) / max(len(labels), 1))
+
+    def together(self, features: Sequence[Tensor]) -> Tensor:
+        """The answer of all members, ``n x K``, by the features that each sees, ``n x dim``."""
+        if not self.others:
+            return self.logits(features[0])
+        answers = [
+            each.logits(seen).log_softmax(1) for each, seen in zip(self.members, features, strict=True)
+        ]
+        return torch.stack(answers).mean(0)
 
     def to_json(self) -> dict[str, Any]:
         """Plain data with the keys of the command line's contract."""
         return {
-            "backbone": self.backbone,
+            "backbone": " + ".join(each.backbone for each in self.members),
             "val_accuracy": self.val_accuracy,
             "images": self.images,
             "seconds": self.seconds,

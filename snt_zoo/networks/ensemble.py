@@ -72,6 +72,11 @@ class Ensemble(nn.Module):
         )
 
 
+def members(network: DerivedModel | Ensemble) -> tuple[DerivedModel, ...]:
+    """Of an ensemble its networks, else the network itself."""
+    return network.networks if isinstance(network, Ensemble) else (network,)
+
+
 @dataclass(frozen=True, eq=False)
 class Pool:
     """Weights of networks that answer together, and how well they do on the images that chose them.

@@ -9,19 +9,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from snt_zoo.data import ImageDataset
 from snt_zoo.encoders.backbone import get_backbone
-from snt_zoo.encoders.looking import LOOK_SHARE, choose_look
-from snt_zoo.encoders.probe import Probe
+from snt_zoo.encoders.looking import LOOK_SHARE, choose_looks
 from snt_zoo.encoders.sketch import Sample
 from snt_zoo.encoders.target import Target
 from snt_zoo.errors import ModelFolderError, NoMatchError, leaving_out
 from snt_zoo.networks.bounds import Limits
 from snt_zoo.networks.device import resolve_device
 from snt_zoo.networks.distributed import Team
-from snt_zoo.networks.evaluate import count_macs, count_parameters
 from snt_zoo.networks.model_folder import check_writable
 from snt_zoo.networks.supernet import NetworkConfig
 from snt_zoo.registry.bundle.bundle import Bundle
@@ -31,7 +27,7 @@ from snt_zoo.registry.hub.cache import HubCache
 from snt_zoo.registry.retrieval import Match, retrieve
 from snt_zoo.search.adapting.candidates import SCRATCH, Candidate
 from snt_zoo.search.adapting.finetune import finetune as adapt
-from snt_zoo.search.adapting.floor import FLOOR_SHARE, Floor, probe_network
+from snt_zoo.search.adapting.floor import FLOOR_SHARE, Floor, looks_size
 from snt_zoo.search.adapting.result import FinetuneResult
 from snt_zoo.search.budget import Budget
 from snt_zoo.search.checkpoint import remove_checkpoint
@@ -211,31 +207,23 @@ def _floor(target: Target, options: RunOptions) -> Floor:
     assert data is not None and sample is not None
     # A run that must repeat has no limit in time, and several processes must come to the same probe.
     seconds = None if Team.current().size > 1 else options.budget.seconds
-    look = choose_look(
+    looks = choose_looks(
         data,
         seconds=None if seconds is None else LOOK_SHARE * seconds,
         reading=sample.pace,
-        allowed=lambda name: _allowed(name, data.num_classes, options.limits),
+        allowed=lambda looks: options.limits.allow(*looks_size(looks, data.num_classes)),
         timer=options.timer,
     )
-    share = FLOOR_SHARE
-    if look != sample.backbone.id:
+    samples, share = [sample], FLOOR_SHARE
+    if looks != (sample.backbone.id,):
         share = LOOK_SHARE
-        sample = Sample.of(data, get_backbone(look).quick(), timer=options.timer)
+        samples = [Sample.of(data, get_backbone(look).quick(), timer=options.timer) for look in looks]
     return Floor(
-        replace(target, sample=sample),
+        replace(target, sample=samples[0]),
         seconds=None if seconds is None else share * seconds,
-        pace=sample.pace,
+        pace=sum(each.pace for each in samples),
         limits=options.limits,
         seed=options.seed,
         timer=options.timer,
+        others=tuple(samples[1:]),
     )
-
-
-def _allowed(look: str, num_classes: int, limits: Limits) -> bool:
-    """Whether a probe with that look is within limits of size."""
-    if limits == Limits():
-        return True
-    head = torch.zeros(num_classes, get_backbone(look).dim), torch.zeros(num_classes)
-    network = probe_network(Probe(look, *head, val_accuracy=0.0, strength=0.0, images=0, seconds=0.0))
-    return limits.allow(count_parameters(network), count_macs(network))

@@ -10,7 +10,7 @@ from snt_zoo.data import ImageDataset
 from snt_zoo.encoders.backbone import DEFAULT_BACKBONE, get_backbone
 from snt_zoo.encoders.distances import DatasetDistance
 from snt_zoo.encoders.kept_features import OnProgress, name_task, silent
-from snt_zoo.encoders.looking import choose_look
+from snt_zoo.encoders.looking import choose_looks
 from snt_zoo.encoders.probe import Probe, fit_probe
 from snt_zoo.encoders.sketch import Sample, Sketch
 from snt_zoo.encoders.target import Target
@@ -116,8 +116,8 @@ def _compared(
 def _looked_at(data: ImageDataset, sample: Sample, on_progress: OnProgress) -> Sample:
     """The images of the sketch as the probe looks at them."""
     images = len(sample.indices) + min(len(data.val), PROBE_VAL)
-    look = choose_look(data, images=images, seconds=LOOK_SECONDS, reading=sample.pace)
-    if look == sample.backbone.id or look == DEFAULT_BACKBONE:
+    (look,) = choose_looks(data, images=images, seconds=LOOK_SECONDS, reading=sample.pace, most=1)
+    if look in (sample.backbone.id, DEFAULT_BACKBONE):
         return sample
     return Sample.of(data, get_backbone(look).quick(), on_progress=on_progress)
 

@@ -20,13 +20,15 @@ import torch
 from torch import Tensor
 
 from snt_zoo.data import ImageDataset
-from snt_zoo.encoders.probe import GrowingProbe, Probe
+from snt_zoo.encoders.looking import Looks
+from snt_zoo.encoders.probe import MAX_IMAGES, GrowingProbe, Probe
+from snt_zoo.encoders.sketch import Sample
 from snt_zoo.encoders.target import Target
 from snt_zoo.errors import UnknownComponentError
 from snt_zoo.networks.bounds import Limits, derived_size
 from snt_zoo.networks.derived import DerivedModel
 from snt_zoo.networks.distributed import Team
-from snt_zoo.networks.ensemble import Ensemble, Pool, fit_pool
+from snt_zoo.networks.ensemble import Ensemble, Pool, fit_pool, members
 from snt_zoo.networks.evaluate import Model, count_macs, count_parameters, evaluate, evaluate_together, logits
 from snt_zoo.networks.starting import STARTS, starting_supernet
 from snt_zoo.networks.supernet import Supernet
@@ -73,6 +75,7 @@ class Floor:
         pace: seconds that an image of the sketch took; by it fewer validation images are looked at.
         seed: of the images that are drawn besides.
         timer: what counts seconds.
+        others: the images of the sketch as other backbones see them, whose probes answer with the first.
     """
 
     target: Target
@@ -81,6 +84,7 @@ class Floor:
     limits: Limits = field(default_factory=Limits)
     seed: int = 0
     timer: Callable[[], float] = time.perf_counter
+    others: tuple[Sample, ...] = ()
 
     def __post_init__(self) -> None:
         data, sample = self.target.data, self.target.sample
@@ -89,7 +93,11 @@ class Floor:
         most = _MAX_VAL
         if self.seconds is not None and self.pace > 0:
             most = max(_MIN_VAL, min(most, int(_VAL_SHARE * self.seconds / self.pace)))
-        self.growing = GrowingProbe(data, sample, max_val=most, seed=self.seed, timer=self.timer)
+        self.each = [
+            GrowingProbe(data, one, max_val=most, seed=self.seed, timer=self.timer)
+            for one in (sample, *self.others)
+        ]
+        self.growing = self.each[0]
         self._probe: Probe | None = None
         self._seen: tuple[Tensor, float] | None = None
         self._fits: bool | None = None
@@ -101,8 +109,22 @@ class Floor:
     def probe(self) -> Probe:
         """The best probe so far."""
         if self._probe is None:
-            self._probe = self.growing.fit(max_images=self.first, seconds=self.seconds)
+            self._probe = self._fit(self.first, self.seconds)
         return self._probe
+
+    def _fit(self, max_images: int, seconds: float | None) -> Probe:
+        start = self.timer()
+        found: list[Probe] = []
+        for one in self.each:
+            left = None
+            if seconds is not None:
+                left = max(seconds - (self.timer() - start), 0.0) / (len(self.each) - len(found))
+            found.append(one.fit(max_images=max_images, seconds=left))
+        return found[0].with_others(found[1:], self._val_features, self.growing.val.labels)
+
+    @property
+    def _val_features(self) -> list[Tensor]:
+        return [one.val_features for one in self.each]
 
     # ---- while a run goes on --------------------------------------------------------------------
 
@@ -123,8 +145,10 @@ class Floor:
             room: seconds for this and for training.
             training: seconds of the shortest training that is worth while.
         """
-        times = _UNFOLDED if self.growing.sample.backbone.exact else _UNFOLDED * _UNROUNDED
-        needed = times * Team.current().largest(self.growing.pace)[0] * len(self.data.test)
+        pace = sum(
+            one.pace * _UNFOLDED * (1.0 if one.sample.backbone.exact else _UNROUNDED) for one in self.each
+        )
+        needed = Team.current().largest(pace)[0] * len(self.data.test)
         self._left_out = needed > room / 2 and room >= training
         return 0.0 if self._left_out else needed
 
@@ -175,7 +199,7 @@ class Floor:
         """
         if self._seen is None:
             return None
-        asked = (self.probe.logits(self.growing.val_features), self.probe.val_accuracy)
+        asked = (self.probe.together(self._val_features), self.probe.val_accuracy)
         alone = max(self._seen, asked, key=lambda each: each[1])
         if alone[1] >= 1:
             return None
@@ -191,14 +215,15 @@ class Floor:
             reached: the derived network's best validation accuracy.
         """
         # A network that is ahead while its training goes on is out of reach: docs/decisions.md, 51 and 61.
-        if self.growing.complete or (self.seconds is not None and self.probe.seconds >= self.seconds):
+        spent = self.seconds is not None and self.probe.seconds >= self.seconds
+        if spent or all(one.complete for one in self.each):
             return False
         return self.probe.val_accuracy >= reached or self.pool() is not None
 
     def grow(self) -> float:
         """Fit it to more images; returns its validation accuracy then."""
         left = None if self.seconds is None else max(self.seconds - self.probe.seconds, 0.0)
-        grown = self.growing.fit(seconds=left)
+        grown = self._fit(MAX_IMAGES, left)
         if grown.val_accuracy >= self.probe.val_accuracy:
             self._probe = grown
         return self.probe.val_accuracy
@@ -224,7 +249,7 @@ class Floor:
             and a warning says how far the derived network came.
         """
         network, reached = probe_network(self.probe), result.accuracy["val"]
-        params, macs = derived_size(network.config, network.genotype)
+        params, macs = _size(network)
         probe = self.probe.to_json() | {"params": params, "macs": macs}
         fits = self.limits.allow(params, macs)
         choice = self._choice(result, network if fits and not self._left_out else None)
@@ -242,7 +267,7 @@ class Floor:
             told.append(f"{self._better(reached)}, but {why}: it is not handed back")
         return replace(result, probe=probe, warnings=(*result.warnings, *told))
 
-    def _choice(self, result: FinetuneResult, network: DerivedModel | None) -> Choice | None:
+    def _choice(self, result: FinetuneResult, network: Model | None) -> Choice | None:
         """What is better than the derived network; the probe's network is None where it is too large."""
         assert isinstance(result.model, DerivedModel)
         reached = result.accuracy["val"]
@@ -262,7 +287,9 @@ class Floor:
                 "cross_entropy": pool.cross_entropy,
                 "alone": alone.cross_entropy,
             }
-            both = Ensemble([result.model, network], pool.weights)
+            asked = members(network)
+            shares = pool.weights[1:].expand(len(asked)) / len(asked)
+            both = Ensemble([result.model, *asked], torch.cat([pool.weights[:1], shares]))
             return Choice("ensemble", both, why, None if self.seconds is None else pool.accuracy, facts)
         if network is not None and self.probe.val_accuracy > reached:
             val = None if self.seconds is None else self.probe.val_accuracy
@@ -279,11 +306,12 @@ class Floor:
         return f"a linear probe on the ImageNet backbone is better on {self._where}, {accuracies}"
 
 
-def probe_network(probe: Probe) -> DerivedModel:
+def probe_network(probe: Probe) -> Model:
     """The backbone and the probe as one plain network, in eval mode on the CPU.
 
     Args:
-        probe: on a backbone that ships with the package, at any size.
+        probe: on a backbone that ships with the package, at any size; several that answer together make an
+            ensemble.
 
     Raises:
         UnknownComponentError: it is on another backbone.
@@ -292,14 +320,39 @@ def probe_network(probe: Probe) -> DerivedModel:
         >>> probe_network(fit_probe(data, sample(data))).config.input_size  # doctest: +SKIP
         96
     """
-    name, _, size = probe.backbone.partition("@")
+    if probe.others:
+        count = len(probe.members)
+        alone = [_network(each) for each in probe.members]
+        return Ensemble(alone, torch.full((count,), 1 / count)).eval()
+    return _network(probe)
+
+
+def looks_size(looks: Looks, num_classes: int) -> tuple[int, int]:
+    """Parameters and MACs of the network of probes on some backbones that answer together."""
+    sizes = [_size(_start(look, num_classes)) for look in looks]
+    return sum(params for params, _ in sizes), sum(macs for _, macs in sizes)
+
+
+def _size(network: Model) -> tuple[int, int]:
+    """Parameters and MACs, without building it again."""
+    sizes = [derived_size(one.config, one.genotype) for one in members(network)]
+    return sum(params for params, _ in sizes), sum(macs for _, macs in sizes)
+
+
+def _start(look: str, num_classes: int) -> DerivedModel:
+    """A backbone as a network with a fresh head."""
+    name, _, size = look.partition("@")
     if name not in STARTS:
         raise UnknownComponentError(
-            f"only a probe on {' or '.join(STARTS)} can be made a network, not one on {probe.backbone}: fit "
-            "it on one of these"
+            f"only a probe on {' or '.join(STARTS)} can be made a network, not one on {look}: fit it on one "
+            "of these"
         )
-    start = starting_supernet(name, num_classes=len(probe.bias), input_size=int(size) if size else None)
-    model = DerivedModel.inherit(start)
+    start = starting_supernet(name, num_classes=num_classes, input_size=int(size) if size else None)
+    return DerivedModel.inherit(start)
+
+
+def _network(probe: Probe) -> DerivedModel:
+    model = _start(probe.backbone, len(probe.bias))
     with torch.no_grad():
         model.head.weight.copy_(probe.weight)
         model.head.bias.copy_(probe.bias)
@@ -319,8 +372,8 @@ def _handed_back(
     params, macs = count_parameters(model), probe["macs"]
     model.placed(device)
     accuracy = {"val": evaluate(model, data.val) if choice.val is None else choice.val}
+    macs += searched.macs if choice.returned == "ensemble" else 0
     if isinstance(model, Ensemble):
-        macs += searched.macs
         accuracy["test"] = evaluate_together(model, data.test, known)
     else:
         accuracy["test"] = evaluate(model, data.test)
