@@ -1,7 +1,7 @@
 """With which backbones, and at which sizes, a probe looks at somebody's images.
 
-Small images are looked at as the sketch does. Photographs gain much by a better network, more pixels and several
-looks that answer together (`python -m benchmarks.looks --data DIR`), as long as there is time for all images.
+Small images are looked at as by the sketch. Photographs gain much by a better network, by more pixels and by
+several looks that answer together (`python -m benchmarks.looks --data DIR`), if there is time for all images.
 """
 
 from __future__ import annotations
@@ -76,15 +76,15 @@ def choose_looks(
         return able[0] if able else small
     if images is None:
         images = min(len(data.train), MAX_IMAGES) + len(data.val) + len(data.test)
-    paces = {
-        name: _pace(name, timer) for name in {look.partition("@")[0] for looks in able for look in looks}
-    }
+    paces: dict[str, float] = {}
     for looks in able:
-        # Convolutions take time by pixels.
-        one = sum(
-            reading + paces[look.partition("@")[0]] * (get_backbone(look).size / _TIMED_SIZE) ** 2
-            for look in looks
-        )
+        one = 0.0
+        for look in looks:
+            name = look.partition("@")[0]
+            if name not in paces:
+                paces[name] = _pace(name, timer)
+            # Convolutions take time by pixels.
+            one += reading + paces[name] * (get_backbone(look).size / _TIMED_SIZE) ** 2
         if images * one <= seconds:
             return looks
     return able[-1]
