@@ -34,7 +34,10 @@ LOOKS: tuple[Looks, ...] = (
 LOOK_SHARE = 0.4
 """Of a budget in seconds: what looking at photographs may take, as far as the size can be chosen."""
 
-_TIMED, _TIMED_SIZE = 16, 160  # images by which looks are timed, and their side in pixels
+TIMED_SIZE = 160
+"""Side, in pixels, of the images by which looks are timed."""
+
+_TIMED = 16  # of them
 
 
 def choose_looks(
@@ -82,17 +85,18 @@ def choose_looks(
         for look in looks:
             name = look.partition("@")[0]
             if name not in paces:
-                paces[name] = _pace(name, timer)
+                paces[name] = pace(name, timer)
             # Convolutions take time by pixels.
-            one += reading + paces[name] * (get_backbone(look).size / _TIMED_SIZE) ** 2
+            one += reading + paces[name] * (get_backbone(look).size / TIMED_SIZE) ** 2
         if images * one <= seconds:
             return looks
     return able[-1]
 
 
-def _pace(name: str, timer: Callable[[], float]) -> float:
-    """Seconds that an image takes of a backbone, at a middle size."""
-    backbone = get_backbone(f"{name}@{_TIMED_SIZE}").quick()
+def pace(name: str, timer: Callable[[], float], *, exact: bool = False) -> float:
+    """Seconds that an image of `TIMED_SIZE` takes of a backbone; `exact` for that in float32."""
+    backbone = get_backbone(f"{name}@{TIMED_SIZE}")
+    backbone = backbone if exact else backbone.quick()
     pixels = torch.zeros(_TIMED, 3, backbone.size, backbone.size, dtype=torch.uint8)
     backbone.features(pixels)  # what is new takes longer
     start = timer()

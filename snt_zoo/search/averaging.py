@@ -59,13 +59,17 @@ class WeightAverage:
 
     @torch.no_grad()
     def measured(
-        self, network: Supernet | DerivedModel, split: Split, *, mixture: Mapping[str, Tensor] | None = None
+        self,
+        network: Supernet | DerivedModel,
+        split: Split | None,
+        *,
+        mixture: Mapping[str, Tensor] | None = None,
     ) -> Supernet | DerivedModel:
         """The averaged network with the alphas of now and batch norms measured for it.
 
         Args:
             network: what is trained.
-            split: training images.
+            split: training images; None where the norms of the network are to stay.
             mixture: as of `recalibrate`.
         """
         average = self.network
@@ -77,7 +81,8 @@ class WeightAverage:
             average.bound = network.bound
         for old, new in zip(average.buffers(), network.buffers(), strict=True):
             old.copy_(new)  # those of other paths: the nearest that there is
-        recalibrate(average, split, mixture=mixture)
+        if split is not None:
+            recalibrate(average, split, mixture=mixture)
         self._measured_at = self.steps
         return average
 

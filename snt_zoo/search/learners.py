@@ -58,6 +58,7 @@ class WeightLearner:
         recipe: hyperparameters.
         generator: on the CPU; its seed decides order, augmentation and sampled paths. It is not drawn from.
         peak_lr: the rate at progress 0.
+        keep_norms: leave the batch-norm statistics as they are, in the average too.
     """
 
     def __init__(
@@ -68,8 +69,10 @@ class WeightLearner:
         recipe: Recipe,
         generator: torch.Generator,
         peak_lr: float,
+        keep_norms: bool = False,
     ) -> None:
         self.network = network
+        self.keep_norms = keep_norms
         self.split = split
         self.recipe = recipe
         self.seed = generator.initial_seed()
@@ -123,6 +126,10 @@ class WeightLearner:
             OutOfMemoryError: not even two images fit into memory.
         """
         self.network.train()
+        if self.keep_norms:
+            for module in self.network.modules():
+                if isinstance(module, nn.BatchNorm2d):
+                    module.eval()
         if self.tally.steps == 0:
             self.epoch_length = self.batches.pass_length if steps is None else steps
         while self.tally.steps < self.epoch_length:
@@ -287,7 +294,8 @@ class WeightLearner:
         if self.average is None or not self.average.steps:
             self._candidate = self.network
             return self._accuracy(self.network, split)
-        average = self.average.measured(self.network, self.split, **self.evaluation())
+        images = None if self.keep_norms else self.split
+        average = self.average.measured(self.network, images, **self.evaluation())
         averaged = self._accuracy(average, split)
         skipped = self._ahead > AHEAD and self._ahead % AHEAD
         accuracy = -1.0 if skipped else self._accuracy(self.network, split)

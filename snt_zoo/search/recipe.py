@@ -39,6 +39,8 @@ class Recipe:
             one for each with spaces between. Pretraining also takes `auto` (`snt_zoo.search.mirroring`).
         average: decay of an exponential average of the weights, by steps; what is kept is the average, or the
             weights themselves where they are better on validation. 0 for none.
+        keep_norms: train the derived network with the batch-norm statistics that it came with, where these
+            are better on validation than measured ones, as those of a network that has seen ImageNet.
         patience: epochs without a better one on validation after which a stage ends; 0 for never, as for a
             search with a `settle_share`.
         regularisers: names of those that are on (`snt_zoo.search.regularisers`).
@@ -83,6 +85,7 @@ class Recipe:
     derived_lr: float = 0.1
     augmentation: str = "safe"  # no flips: letters and arrows are not what their mirror images are
     average: float = 0.0
+    keep_norms: bool = False
     patience: int = 0
     regularisers: tuple[str, ...] = ("skip-alarm",)  # docs/decisions.md, 45
     skip_alarm_share: float = 1 / 3  # P-DARTS and DARTS+ allow two of eight edges: three is alarming

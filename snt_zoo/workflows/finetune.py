@@ -28,6 +28,7 @@ from snt_zoo.registry.retrieval import Match, retrieve
 from snt_zoo.search.adapting.candidates import SCRATCH, Candidate
 from snt_zoo.search.adapting.finetune import finetune as adapt
 from snt_zoo.search.adapting.floor import FLOOR_SHARE, Floor, looks_size
+from snt_zoo.search.adapting.published import published_candidates
 from snt_zoo.search.adapting.result import FinetuneResult
 from snt_zoo.search.budget import Budget
 from snt_zoo.search.checkpoint import remove_checkpoint
@@ -135,6 +136,14 @@ def finetune(
     else:
         chosen = [SCRATCH if source == SCRATCH else id_of(zoo, source, hub=hub)]
     candidates = _candidates(zoo, chosen, recipe or {})
+    if source == AUTO:
+        candidates += published_candidates(
+            data,
+            recipe or {},
+            seconds=options.budget.seconds,
+            limits=options.limits,
+            timer=timer,
+        )
     if options.folder is not None and Team.current().first:
         check_writable(options.folder)
     probe = _floor(target, options) if floor and target is not None else None

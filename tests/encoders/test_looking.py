@@ -21,7 +21,7 @@ def dataset(side: int, count: int = 100) -> ImageDataset:
 @pytest.fixture
 def paced(monkeypatch: pytest.MonkeyPatch) -> None:
     """10 ms an image at 160 pixels, on every machine."""
-    monkeypatch.setattr(looking, "_pace", lambda name, timer: 0.01)
+    monkeypatch.setattr(looking, "pace", lambda name, timer: 0.01)
 
 
 def test_small_images_are_looked_at_as_by_the_sketch() -> None:

@@ -34,7 +34,7 @@ from snt_zoo.networks.evaluate import (
     logits,
     recalibrate,
 )
-from snt_zoo.networks.head import preparation
+from snt_zoo.networks.head import Norms, preparation
 from snt_zoo.networks.supernet import Supernet
 from snt_zoo.networks.trained_on import TrainedOn, shared_images
 from snt_zoo.search.adapting.candidates import Candidate
@@ -247,15 +247,22 @@ def _train(
     if steps["inherited"] > initial:  # measured norms are not better as such: see `begin_on`
         model.load_state_dict(published)
         initial = steps["inherited"]
-    keeps = initial > steps["recalibrated"] and supernet.space.may_be_pretrained
     recipe = candidate.recipe
+    better = initial > steps["recalibrated"] and supernet.space.may_be_pretrained
+    norms: Norms = "published" if better else "measured"
+    kept = better and recipe.keep_norms
     # The network as it is trained, its average, whose norms are measured before, and what the probe looks at.
     seen = (2 * len(data.val) + NORM_IMAGES if recipe.average else len(data.val)) + len(data.val)
     rest = pace * len(data.test)
     if floor is not None:
         rest += floor.reserve(run.left() - rest, LEAST_PASSES * PASS_COST * pace * len(data.train))
     training = WeightLearner(
-        model, data.train, recipe=recipe, generator=run.generator, peak_lr=recipe.derived_lr
+        model,
+        data.train,
+        recipe=recipe,
+        generator=run.generator,
+        peak_lr=recipe.derived_lr,
+        keep_norms=kept,
     )
     if floor is not None:
         floor.go_on()
@@ -267,9 +274,7 @@ def _train(
         rest=rest,
         evaluation=pace * seen,
         initial=initial,
-        prepare=preparation(
-            model, data.train.thinned(affordable(run, pace, model)), "published" if keeps else "measured"
-        ),
+        prepare=None if kept else preparation(model, data.train.thinned(affordable(run, pace, model)), norms),
         halfway=None if floor is None else floor.halfway,
         # Processes that train together each see a share of the images: they ask in the end.
         better=None if floor is None or run.team.size > 1 else floor.better,

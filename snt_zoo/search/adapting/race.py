@@ -148,7 +148,12 @@ def race(
         assert refused is not None
         raise refused
     all_passes = LEAST_PASSES * len(data.train)
-    able = [head for head in heads.values() if pace(head, heads.values()) * all_passes <= run.left()]
+    # Who keeps its norms begins as its head, and does not end below it: it needs no passes to catch up.
+    able = [
+        head
+        for head in heads.values()
+        if head.candidate.recipe.keep_norms or pace(head, heads.values()) * all_passes <= run.left()
+    ]
     winner = best(able or list(heads.values()), images=len(data.val))
     for id, head in heads.items():
         out[id] = "narrower" if head.accuracy >= winner.accuracy else "behind"

@@ -1,0 +1,61 @@
+"""A network that was pretrained on ImageNet, as it ships with the package, as a candidate for photographs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from snt_zoo.data import ImageDataset
+from snt_zoo.encoders.looking import PHOTOGRAPHS, TIMED_SIZE, pace
+from snt_zoo.networks.bounds import Limits
+from snt_zoo.networks.starting import starting_supernet
+from snt_zoo.search.adapting.candidates import Candidate
+from snt_zoo.search.adapting.floor import looks_size
+from snt_zoo.search.adapting.race import PASS_COST
+
+NAME = "efficientnet_lite0"
+"""The network, and the candidate's id."""
+
+SIZES = (224, 192, 160, 128, 96)
+"""Sides, in pixels, at which it may be trained."""
+
+PASSES = 3
+"""Over the training images that half of a budget in seconds must make at the size that is chosen."""
+
+# It has seen a million photographs: its norms are better than those of a few hundred, and the rate that fits
+# them is lower than that for norms by batch (0.02 diverged, hint).
+RECIPE = {"keep_norms": True, "derived_lr": 0.005, "batch_size": 32, "augmentation": "flip"}
+
+
+def published_candidates(
+    data: ImageDataset,
+    changes: Mapping[str, Any],
+    *,
+    seconds: float | None,
+    limits: Limits,
+    timer: Callable[[], float] = time.perf_counter,
+) -> list[Candidate]:
+    """The network at the size that suits the budget and the limits; none for images that are no photographs.
+
+    Args:
+        data: the task.
+        changes: to the recipe.
+        seconds: of the budget; None where epochs are counted.
+        limits: of size.
+        timer: what counts seconds.
+    """
+    if data.train.side() < PHOTOGRAPHS:
+        return []
+    able = [size for size in SIZES if limits.allow(*looks_size((f"{NAME}@{size}",), data.num_classes))]
+    size = (able or SIZES)[-1]
+    if able and seconds is None:
+        size = able[0]
+    elif able and seconds is not None:
+        one = PASS_COST * pace(NAME, timer, exact=True) / TIMED_SIZE**2  # for a pixel, in training
+        affordable = [size for size in able if PASSES * len(data.train) * one * size**2 <= seconds / 2]
+        size = (affordable or able[-1:])[0]
+    made = Candidate.of(NAME, starting_supernet(NAME, input_size=size), changes, breadth=1)
+    macs = looks_size((f"{NAME}@{size}",), data.num_classes)[1]
+    return [replace(made, macs=macs, recipe=made.recipe.override(RECIPE).override(changes))]
