@@ -21,7 +21,7 @@ from snt_zoo.networks.ensemble import Ensemble, Pool, fit_pool
 from snt_zoo.networks.evaluate import count_macs, count_parameters, evaluate, logits
 from snt_zoo.networks.head import fit_head
 from snt_zoo.registry.hub.package import pack_folder
-from snt_zoo.search.adapting.floor import Floor, probe_network
+from snt_zoo.search.adapting.floor import Floor, looks_size, probe_network
 from snt_zoo.search.adapting.result import FinetuneResult
 from snt_zoo.search.budget import Budget
 from tests.conftest import TINY
@@ -44,6 +44,19 @@ class FixedFloor(Floor):
 
 class Alone(FixedFloor):
     """A floor that never puts two networks together."""
+
+    def pool(self) -> tuple[Pool, Pool] | None:
+        return None
+
+
+class Silent(Floor):
+    """A floor that never puts the derived network and its probe together."""
+
+    @classmethod
+    def of(cls, floor: Floor) -> Silent:
+        made = cls(floor.target, others=floor.others)
+        made._probe = floor.probe
+        return made
 
     def pool(self) -> tuple[Pool, Pool] | None:
         return None
@@ -258,3 +271,42 @@ def test_on_the_way_the_floor_tells_what_it_would_hand_back(
     assert reached > first and floor.matters(reached)
     assert floor.grow() > first and floor.probe.images == len(few_digits.train)
     assert not floor.matters(reached)  # all were looked at
+
+
+def test_probes_of_several_looks_answer_together(few_digits: ImageDataset, searched: FinetuneResult) -> None:
+    looks = ("efficientnet_lite0@64", "mobilenet_v2@48")
+    samples = [Sample.of(few_digits, look) for look in looks]
+    floor = Floor(Target(sketch(few_digits), few_digits, samples[0]), others=(samples[1],), limits=Limits())
+    probe = floor.probe
+    assert [each.backbone for each in probe.members] == list(looks)
+    network = probe_network(probe)
+    assert isinstance(network, Ensemble)
+    assert [member.config.input_size for member in network.networks] == [64, 48]
+    # One by one, from the features, and as the network that is handed back.
+    seen = [sample.backbone.features(few_digits.val.tensor(sample.backbone.size)) for sample in samples]
+    alone = [each.logits(features) for each, features in zip(probe.members, seen, strict=True)]
+    summed = torch.stack([answer.log_softmax(1) for answer in alone]).mean(0)
+    right = (summed.argmax(1) == few_digits.val.labels).double().mean()
+    assert probe.val_accuracy == pytest.approx(float(right))
+    assert evaluate(network, few_digits.val) == pytest.approx(float(right), abs=1 / 60 + 1e-9)
+    assert looks_size(looks, 10) == (count_parameters(network), count_macs(network))
+
+    kept = replace(searched, accuracy={"val": 0.0, "test": 0.0})
+    result = under(Silent.of(floor), kept)
+    assert result.returned == "probe" and isinstance(result.model, Ensemble)
+    assert (result.params, result.macs) == looks_size(looks, 10)
+    assert result.probe is not None and result.probe["backbone"] == " + ".join(looks)
+
+
+def test_a_network_beside_several_looks_shares_the_weight_of_the_probe(
+    few_digits: ImageDataset, good: DerivedModel, trained: FinetuneResult
+) -> None:
+    samples = [Sample.of(few_digits, look) for look in ("efficientnet_lite0@64", "mobilenet_v2@48")]
+    floor = Floor(Target(sketch(few_digits), few_digits, samples[0]), others=(samples[1],))
+    accuracy = {"val": evaluate(good, few_digits.val), "test": 0.1}
+    size = {"params": count_parameters(good), "macs": count_macs(good)}
+    result = under(floor, replace(trained, accuracy=accuracy, **size))
+    assert result.returned == "ensemble" and isinstance(result.model, Ensemble)
+    own, *shares = result.model.weights.tolist()
+    assert len(shares) == 2 and shares[0] == shares[1] and own >= 0
+    assert (result.params, result.macs) == (count_parameters(result.model), count_macs(result.model))
