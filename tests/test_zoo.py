@@ -19,7 +19,8 @@ from zoo.sources import RECIPES
 
 def test_the_starter_zoo_is_whole(zoo: Zoo) -> None:
     records = zoo.list()
-    assert {record.name for record in records} == {path.stem for path in RECIPES.glob("*.json")}
+    # Not all of them: recipes of pictures at 64 pixels are written, and wait to be trained.
+    assert {record.name for record in records} < {path.stem for path in RECIPES.glob("*.json")}
     assert len(records) == len(starter_bundles()) and len(zoo.list(tag=GENERALIST)) >= 5
     size = sum(file.stat().st_size for folder in starter_bundles() for file in folder.iterdir())
     assert size < 48e6

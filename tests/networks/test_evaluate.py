@@ -96,10 +96,10 @@ def test_recalibration_repairs_wrong_statistics(make_supernet: MakeSupernet, dig
         ("nas_bench_201", 16, 256),
         ("nas_bench_201", 32, 256),
         ("nas_bench_201", 64, 64),
-        ("nas_bench_201", 512, 16),
+        ("nas_bench_201", 512, 8),
         ("mobile", 32, 128),
         ("mobile", 64, 32),
-        ("mobile", 96, 16),
+        ("mobile", 96, 14),
     ],
 )
 def test_fewer_of_larger_images_go_through_at_once(space: str, size: int, images: int) -> None:
