@@ -6,8 +6,9 @@ measured with three ways to make an image square: squashed, as the package does,
 with grey. `--collection` adds small images of DIR/collection, at most 600 for training.
 
 DIR holds `photos/NAME/train|val|test/CLASS/` and `collection/NAME.npz`. Milliseconds an image are of features
-alone: by the clock, which other work on the machine makes longer, and of processor time of all threads. Rows
-go into a file of JSON lines as they come and are skipped when they are there.
+alone: by the clock, and of processor time of all threads. Other work on the machine makes both longer, so the
+summary has those of the quickest set, and means of accuracies. Rows go into a file of JSON lines as they come
+and are skipped when they are there.
 """
 
 from __future__ import annotations
@@ -117,7 +118,7 @@ def summarise(rows: Sequence[Row]) -> Row:
                 "sets": len(group),
                 **{key: round(statistics.fmean(row[key] for row in group), 4) for key in ("val", "test")},
                 **{
-                    key: round(statistics.median(row[key] for row in group), 1)
+                    key: round(min(row[key] for row in group), 1)
                     for key in ("milliseconds", "processor_milliseconds")
                 },
                 "macs": group[0]["macs"],

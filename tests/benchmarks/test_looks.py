@@ -101,15 +101,15 @@ def test_means_are_over_sets_and_the_best_is_chosen_by_validation() -> None:
     def row(
         name: str, looks: tuple[str, ...], val: float, test: float, square: str = SQUASH
     ) -> dict[str, Any]:
-        spent = {"milliseconds": 2.0, "processor_milliseconds": 3.0, "macs": 5}
+        spent = {"milliseconds": 10 * test, "processor_milliseconds": 20 * test, "macs": 5}
         return Job("photos", name, looks, square)._asdict() | {"val": val, "test": test} | spent
 
     rows = [row("x", ("a",), 0.5, 0.9), row("y", ("a",), 0.7, 0.8), row("x", SINGLE, 0.8, 0.6)]
     rows += [row("y", SINGLE, 0.6, 0.5), row("x", ("a",), 0.99, 0.99, PAD)]
     found = summarise(rows)["photos"]
     assert found["means"]["a"] == {"sets": 2, "val": 0.6, "test": 0.85} | {
-        "milliseconds": 2.0,
-        "processor_milliseconds": 3.0,
+        "milliseconds": 8.0,  # of the quickest set
+        "processor_milliseconds": 16.0,
         "macs": 5,
     }
     assert found["means"]["a, pad"]["sets"] == 1  # which is not on all sets, and so not the best
