@@ -1,7 +1,7 @@
 """With which backbones, and at which sizes, a probe looks at somebody's images.
 
-Small images are looked at as by the sketch. Photographs gain much by a better network, by more pixels and by
-several looks that answer together (`python -m benchmarks.looks --data DIR`), if there is time for all images.
+Small images are looked at as by the sketch. Photographs gain much by a better network and by more pixels, and
+a little by several looks that answer together (`python -m benchmarks.looks --data DIR`): as there is time.
 """
 
 from __future__ import annotations

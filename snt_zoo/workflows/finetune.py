@@ -140,7 +140,7 @@ def finetune(
         candidates += published_candidates(
             data,
             recipe or {},
-            seconds=options.budget.seconds,
+            seconds=_timed(options),
             limits=options.limits,
             timer=timer,
         )
@@ -210,12 +210,19 @@ def _candidates(zoo: Shelves, ids: Sequence[str], recipe: Mapping[str, Any]) -> 
     ]
 
 
+def _timed(options: RunOptions) -> float | None:
+    """Seconds by which sizes may be chosen; None in a run that must repeat.
+
+    Also of several processes, as all must choose the same.
+    """
+    return None if Team.current().size > 1 else options.budget.seconds
+
+
 def _floor(target: Target, options: RunOptions) -> Floor:
     """The floor of a run: what looks for its probe suits the images, the time and the limits."""
     data, sample = target.data, target.sample
     assert data is not None and sample is not None
-    # A run that must repeat has no limit in time, and several processes must come to the same probe.
-    seconds = None if Team.current().size > 1 else options.budget.seconds
+    seconds = _timed(options)
     looks = choose_looks(
         data,
         seconds=None if seconds is None else LOOK_SHARE * seconds,
