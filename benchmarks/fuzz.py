@@ -23,6 +23,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+import torch
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
@@ -88,6 +89,8 @@ class Prober:
 
 def _work(prober: Prober, findings: Connection, number: int) -> None:
     """Probe a parser until something is found, or the process is ended."""
+    # Threads of the parent are not there after a fork: an operation that waits for them waits for ever.
+    torch.set_num_threads(1)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # libtiff and Pillow complain of every file
     try:
@@ -126,6 +129,8 @@ def run(target: Target, seconds: float, *, number: int) -> dict[str, Any]:
         totals = [totals[0] + counts[0], totals[1] + counts[1], *map(max, totals[2:], counts[2:4])]
         if finding is not None:
             found.append(finding)
+    if not totals[0] and not found:
+        found.append(f"no case was ended in {seconds:.0f} s")
     return {
         "parser": target.name,
         "cases": int(totals[0]),
