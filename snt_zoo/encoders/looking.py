@@ -31,7 +31,7 @@ LOOKS: tuple[Looks, ...] = (
 )
 """What looks at photographs, best first: docs/decisions.md, 87."""
 
-LOOK_SHARE = 0.4
+LOOK_SHARE = 0.5
 """Of a budget in seconds: what looking at photographs may take, as far as the size can be chosen."""
 
 TIMED_SIZE = 160
