@@ -25,6 +25,7 @@ class Start:
         file: its weights, in `assets/`.
         input_size: side of the images, in pixels, where nothing else is asked for.
         normalisation: of the images.
+        licence: of the weights, as NOTICE has it.
         hyperparameters: of the space, where they differ from its defaults.
         space: of the supernet.
     """
@@ -32,6 +33,7 @@ class Start:
     file: str
     input_size: int
     normalisation: Normalisation
+    licence: str
     hyperparameters: Mapping[str, int] = field(default_factory=dict)
     space: str = Mobile.name
 
@@ -41,11 +43,13 @@ STARTS = {
         "mobilenet_v2_features",
         96,  # docs/decisions.md, 66
         Normalisation(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)),
+        "MIT",
     ),
     "efficientnet_lite0": Start(
         "tf_efficientnet_lite0",
         224,  # of the published network
         Normalisation(mean=(127 / 255,) * 3, std=(128 / 255,) * 3),
+        "Apache-2.0",
         {"lite": 1},
     ),
 }

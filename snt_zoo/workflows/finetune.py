@@ -137,13 +137,11 @@ def finetune(
         chosen = [SCRATCH if source == SCRATCH else id_of(zoo, source, hub=hub)]
     candidates = _candidates(zoo, chosen, recipe or {})
     if source == AUTO:
-        candidates += published_candidates(
-            data,
-            recipe or {},
-            seconds=_timed(options),
-            limits=options.limits,
-            timer=timer,
+        imagenet = published_candidates(
+            data, recipe or {}, seconds=_timed(options), limits=options.limits, timer=timer
         )
+        wanted = Filter(licence=licence).allows_licence
+        candidates += [one for one in imagenet if all(map(wanted, one.licences.values()))]
     if options.folder is not None and Team.current().first:
         check_writable(options.folder)
     probe = _floor(target, options) if floor and target is not None else None

@@ -97,6 +97,10 @@ class Filter:
         found += [sa.not_(fits_word(word)) for word in self.exclude]
         return found
 
+    def allows_licence(self, licence: str) -> bool:
+        """Whether a licence is the one that is asked for, if one is."""
+        return self.licence is None or _is_like(licence.lower(), self.licence.lower())
+
     def fits(self, candidate: Candidate) -> bool:
         """Whether a supernet that is in no catalog meets the conditions.
 
@@ -115,7 +119,7 @@ class Filter:
             and (self.space is None or candidate.space == self.space)
             and (self.max_params is None or candidate.params <= self.max_params)
             and (self.max_macs is None or candidate.macs <= self.max_macs)
-            and (self.licence is None or _is_like(candidate.licence.lower(), self.licence.lower()))
+            and self.allows_licence(candidate.licence)
             and (self.tag is None or self.tag in candidate.tags)
             and not any(_is_word_of(word, candidate) for word in self.exclude)
         )

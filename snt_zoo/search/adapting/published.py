@@ -10,7 +10,7 @@ from typing import Any
 from snt_zoo.data import ImageDataset
 from snt_zoo.encoders.looking import PHOTOGRAPHS, TIMED_SIZE, pace
 from snt_zoo.networks.bounds import Limits
-from snt_zoo.networks.starting import starting_supernet
+from snt_zoo.networks.starting import STARTS, starting_supernet
 from snt_zoo.search.adapting.candidates import Candidate
 from snt_zoo.search.adapting.floor import looks_size
 from snt_zoo.search.adapting.race import PASS_COST
@@ -58,4 +58,11 @@ def published_candidates(
         size = (affordable or able[-1:])[0]
     made = Candidate.of(NAME, starting_supernet(NAME, input_size=size), changes, breadth=1)
     macs = looks_size((f"{NAME}@{size}",), data.num_classes)[1]
-    return [replace(made, macs=macs, recipe=made.recipe.override(RECIPE).override(changes))]
+    return [
+        replace(
+            made,
+            macs=macs,
+            licences={NAME: STARTS[NAME].licence},
+            recipe=made.recipe.override(RECIPE).override(changes),
+        )
+    ]

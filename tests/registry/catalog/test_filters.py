@@ -68,3 +68,9 @@ def test_a_filter_chooses_what_a_loop_would(
     assert {record.id for record in catalog.select(where)} == expected == catalog.ids(where)
     if where.is_open:
         assert len(expected) == catalog.count() == 60
+
+
+def test_a_licence_is_asked_for_in_any_case_of_letters() -> None:
+    assert Filter().allows_licence("Apache-2.0")
+    assert Filter(licence="apache*").allows_licence("Apache-2.0")
+    assert not Filter(licence="MIT*").allows_licence("Apache-2.0")

@@ -80,3 +80,8 @@ def test_norms_that_are_kept_stay_as_they_are(few_digits: ImageDataset, make_sup
         for name, tensor in found.named_buffers():
             assert torch.equal(tensor, before[name]), name
     assert weight is norms[0].weight and network.training
+
+
+def test_its_licence_is_told(paced: None) -> None:
+    (candidate,) = published_candidates(photographs(), {}, seconds=60.0, limits=Limits())
+    assert candidate.licences == {"efficientnet_lite0": "Apache-2.0"}
