@@ -24,7 +24,7 @@ from snt_zoo.networks.evaluate import count_macs, count_parameters, evaluate
 from snt_zoo.networks.supernet import Supernet
 from snt_zoo.search.adapting.candidates import Candidate
 from snt_zoo.search.adapting.finetune import finetune
-from snt_zoo.search.adapting.floor import probe_network
+from snt_zoo.search.adapting.probe_network import probe_network
 from snt_zoo.search.adapting.result import FinetuneResult
 from snt_zoo.search.budget import Budget
 from snt_zoo.search.learners import WeightLearner

@@ -27,7 +27,8 @@ from snt_zoo.registry.hub.cache import HubCache
 from snt_zoo.registry.retrieval import Match, retrieve
 from snt_zoo.search.adapting.candidates import SCRATCH, Candidate
 from snt_zoo.search.adapting.finetune import finetune as adapt
-from snt_zoo.search.adapting.floor import FLOOR_SHARE, Floor, looks_size
+from snt_zoo.search.adapting.floor import FLOOR_SHARE, Floor
+from snt_zoo.search.adapting.probe_network import looks_size
 from snt_zoo.search.adapting.published import published_candidates
 from snt_zoo.search.adapting.result import FinetuneResult
 from snt_zoo.search.budget import Budget

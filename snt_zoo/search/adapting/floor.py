@@ -1,10 +1,6 @@
 """The floor under a finetuned network: a linear probe on an ImageNet backbone, as a network of its own; and
 the probe and the finetuned network together.
 
-The backbones that ship with the package are paths of `mobile` supernets (`snt_zoo.networks.starting`). So the
-probe's network is such a supernet's derived model with the probe as its head: it is saved, loaded, used and
-counted as any other, and its folder holds all its weights.
-
 The probe costs a pass of the backbone over every image it looks at. So it begins with those that the sketch
 has seen, and goes on to more only where it has a chance.
 """
@@ -20,18 +16,16 @@ import torch
 from torch import Tensor
 
 from snt_zoo.data import ImageDataset
-from snt_zoo.encoders.looking import Looks
 from snt_zoo.encoders.probe import MAX_IMAGES, GrowingProbe, Probe
 from snt_zoo.encoders.sketch import Sample
 from snt_zoo.encoders.target import Target
-from snt_zoo.errors import UnknownComponentError
-from snt_zoo.networks.bounds import Limits, derived_size
+from snt_zoo.networks.bounds import Limits
 from snt_zoo.networks.derived import DerivedModel
 from snt_zoo.networks.distributed import Team
 from snt_zoo.networks.ensemble import Ensemble, Pool, fit_pool, members
 from snt_zoo.networks.evaluate import Model, count_macs, count_parameters, evaluate, evaluate_together, logits
-from snt_zoo.networks.starting import STARTS, starting_supernet
 from snt_zoo.networks.supernet import Supernet
+from snt_zoo.search.adapting.probe_network import network_size, probe_network
 from snt_zoo.search.adapting.result import FinetuneResult
 from snt_zoo.search.run import Run
 
@@ -249,7 +243,7 @@ class Floor:
             and a warning says how far the derived network came.
         """
         network, reached = probe_network(self.probe), result.accuracy["val"]
-        params, macs = _size(network)
+        params, macs = network_size(network)
         probe = self.probe.to_json() | {"params": params, "macs": macs}
         fits = self.limits.allow(params, macs)
         choice = self._choice(result, network if fits and not self._left_out else None)
@@ -304,59 +298,6 @@ class Floor:
     def _better(self, reached: float) -> str:
         accuracies = f"{_percent(self.probe.val_accuracy)} against {_percent(reached)}"
         return f"a linear probe on the ImageNet backbone is better on {self._where}, {accuracies}"
-
-
-def probe_network(probe: Probe) -> Model:
-    """The backbone and the probe as one plain network, in eval mode on the CPU.
-
-    Args:
-        probe: on a backbone that ships with the package, at any size; several that answer together make an
-            ensemble.
-
-    Raises:
-        UnknownComponentError: it is on another backbone.
-
-    Example:
-        >>> probe_network(fit_probe(data, sample(data))).config.input_size  # doctest: +SKIP
-        96
-    """
-    if probe.others:
-        count = len(probe.members)
-        alone = [_network(each) for each in probe.members]
-        return Ensemble(alone, torch.full((count,), 1 / count)).eval()
-    return _network(probe)
-
-
-def looks_size(looks: Looks, num_classes: int) -> tuple[int, int]:
-    """Parameters and MACs of the network of probes on some backbones that answer together."""
-    sizes = [_size(_start(look, num_classes)) for look in looks]
-    return sum(params for params, _ in sizes), sum(macs for _, macs in sizes)
-
-
-def _size(network: Model) -> tuple[int, int]:
-    """Parameters and MACs, without building it again."""
-    sizes = [derived_size(one.config, one.genotype) for one in members(network)]
-    return sum(params for params, _ in sizes), sum(macs for _, macs in sizes)
-
-
-def _start(look: str, num_classes: int) -> DerivedModel:
-    """A backbone as a network with a fresh head."""
-    name, _, size = look.partition("@")
-    if name not in STARTS:
-        raise UnknownComponentError(
-            f"only a probe on {' or '.join(STARTS)} can be made a network, not one on {look}: fit it on one "
-            "of these"
-        )
-    start = starting_supernet(name, num_classes=num_classes, input_size=int(size) if size else None)
-    return DerivedModel.inherit(start)
-
-
-def _network(probe: Probe) -> DerivedModel:
-    model = _start(probe.backbone, len(probe.bias))
-    with torch.no_grad():
-        model.head.weight.copy_(probe.weight)
-        model.head.bias.copy_(probe.bias)
-    return model.eval()
 
 
 def _handed_back(

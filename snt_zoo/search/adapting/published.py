@@ -12,7 +12,7 @@ from snt_zoo.encoders.looking import PHOTOGRAPHS, TIMED_SIZE, pace
 from snt_zoo.networks.bounds import Limits
 from snt_zoo.networks.starting import STARTS, starting_supernet
 from snt_zoo.search.adapting.candidates import Candidate
-from snt_zoo.search.adapting.floor import looks_size
+from snt_zoo.search.adapting.probe_network import looks_size
 from snt_zoo.search.adapting.race import PASS_COST
 
 NAME = "efficientnet_lite0"
