@@ -261,7 +261,9 @@ def test_on_the_way_the_floor_tells_what_it_would_hand_back(
     assert not floor.matters(reached)  # all were looked at
 
 
-def test_probes_of_several_looks_answer_together(few_digits: ImageDataset, searched: FinetuneResult) -> None:
+def test_probes_of_several_looks_answer_together(
+    few_digits: ImageDataset, searched: FinetuneResult, tmp_path: Path
+) -> None:
     looks = ("efficientnet_lite0@64", "mobilenet_v2@48")
     samples = [Sample.of(few_digits, look) for look in looks]
     floor = Floor(Target(sketch(few_digits), few_digits, samples[0]), others=(samples[1],), limits=Limits())
@@ -284,6 +286,9 @@ def test_probes_of_several_looks_answer_together(few_digits: ImageDataset, searc
     assert result.returned == "probe" and isinstance(result.model, Ensemble)
     assert (result.params, result.macs) == looks_size(looks, 10)
     assert result.probe is not None and result.probe["backbone"] == " + ".join(looks)
+    result.save(tmp_path / "model")
+    again = snt_zoo.load_model(tmp_path / "model").model
+    assert evaluate(again, few_digits.test) == evaluate(result.model, few_digits.test)
 
 
 def test_a_network_beside_several_looks_shares_the_weight_of_the_probe(
