@@ -26,7 +26,7 @@ def test_a_word_that_excludes_nothing_is_refused(tmp_path: Path) -> None:
     check_excluded(zoo, ["digits", "nb201"], None)
     with pytest.raises(NotInRegistryError, match="'leafy' is no tag, name or id"):
         check_excluded(zoo, ["digits", "leafy"], None)
-    remote = SimpleNamespace(id="leaves-12345678", name="leaves", tags=("leafy",))
+    remote = SimpleNamespace(id="leaves-12345678", name="leaves", tags=("leafy",), licence=None)
     seen: Any = SimpleNamespace(list=lambda: [remote])
     check_excluded(zoo, ["digits", "leafy", "leaves"], seen)
     with pytest.raises(NotInRegistryError, match="'leafi' is no tag"):
