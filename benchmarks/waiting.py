@@ -3,7 +3,7 @@
     python -m benchmarks.waiting --json --data DIR [--datasets NAME …] [--threads default 1 …] [--rounds 3]
 
 Each round has a process for each dataset and number of threads, in turn, nothing beside it: imports, opening
-a registry that is there, a query as `snt-zoo query` makes it; then a run with 60 s until its first epoch.
+a registry that is there, a query as `snt-zoo query` makes it; then a run with 60 s until its race has ended.
 `default` leaves the number of threads to the libraries, as users do. Other benchmarks count processor time
 of one thread, and do not see what threads cost.
 """
@@ -56,7 +56,6 @@ def wait(data: Path, home: Path) -> dict[str, float]:
         "query": answered - opened,
         "probe": stages["probe"],
         "race": stages["race"],
-        "first_epoch": stages.get("derived", stages.get("search", 0.0)),
     }
 
 
