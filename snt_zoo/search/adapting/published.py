@@ -18,8 +18,8 @@ from snt_zoo.search.adapting.race import PASS_COST
 NAME = "efficientnet_lite0"
 """The network, and the candidate's id."""
 
-SIZES = (224, 192, 160, 128, 96)
-"""Sides, in pixels, at which it may be trained."""
+SIZES = (224, 192, 160, 128, 96, 88, 80, 64, 48)
+"""Sides, in pixels, at which it may be trained; below 96 a limit of size may ask for it."""
 
 PASSES = 3
 """Over the training images that half of a budget in seconds must make at the size that is chosen."""
