@@ -56,6 +56,10 @@ class DeviceError(SntZooError, RuntimeError):
     """The device that was asked for is not there."""
 
 
+class ExecutorError(SntZooError, RuntimeError):
+    """Tasks cannot be run there, or one was killed."""
+
+
 class BudgetError(SntZooError, ValueError):
     """A budget that cannot be read (`10m`, `90s`, `1h30m`) or that is too small for the work."""
 

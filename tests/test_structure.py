@@ -13,7 +13,7 @@ import pytest
 TESTS = Path(__file__).parent
 PACKAGE = TESTS.parent / "snt_zoo"
 
-COMMON = ("components", "errors", "exports", "threads", "version")
+COMMON = ("components", "errors", "executor", "exports", "threads", "version")
 """Modules that every room may import."""
 
 REGISTRY = ("bundle", "store", "catalog", "index", "upkeep", "hub")
@@ -22,6 +22,7 @@ ROOMS = tuple(f"registry.{name}" for name in REGISTRY)
 
 BELOW = {
     "errors": (),
+    "executor": (),
     "exports": (),
     "threads": (),
     "version": (),

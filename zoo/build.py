@@ -13,15 +13,15 @@ generalists again without what a benchmark asks about: see `zoo.folds`.
 from __future__ import annotations
 
 import argparse
-import multiprocessing
+import functools
 import os
 import sys
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from snt_zoo.executor import LOCAL, Need, run_tasks
 from zoo.folds import FOLDS, fold_recipes
 from zoo.recipe import ZooRecipe, read_recipes
 
@@ -51,7 +51,7 @@ def find_source(folders: Sequence[Path], name: str) -> Path | None:
 
 
 def build(
-    recipe: ZooRecipe, data: Sequence[Path], out: Path, threads: int, epochs: int | None = None
+    recipe: ZooRecipe, *, data: Sequence[Path], out: Path, threads: int, epochs: int | None = None
 ) -> dict[str, Any]:
     """Pretrain one supernet and write its bundle; returns a row of the summary."""
     import torch
@@ -150,6 +150,7 @@ def main() -> None:
     parser.add_argument("--pack", choices=PACKS, default="starter", help="which package's supernets")
     parser.add_argument("--out", type=Path, help="where the bundles go  [default: the folder of the pack]")
     parser.add_argument("--workers", type=int, default=1, help="supernets trained side by side")
+    parser.add_argument("--on", default=LOCAL, help="where: local, ray or ray://HOST:PORT  [default: local]")
     parser.add_argument("--folds", nargs="+", choices=FOLDS, help="a benchmark's generalists; with --out")
     parser.add_argument("--epochs", type=int, help="train no longer than that: for a trial, with --out")
     arguments = parser.parse_args()
@@ -166,27 +167,19 @@ def main() -> None:
         there = ", ".join(map(str, arguments.data))
         parser.error(f"{there} lacks {missing[0]} ({len(missing)} of {len(names)}): name its folder too")
     threads = max(1, (os.cpu_count() or 1) // arguments.workers)
+    job = functools.partial(build, data=arguments.data, out=out, threads=threads, epochs=arguments.epochs)
     rows, failures = [], []
-    # Not by fork: a process that has run OpenMP's threads cannot be forked safely.
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(arguments.workers, mp_context=spawn) as pool:
-        jobs = {
-            pool.submit(build, recipe, arguments.data, out, threads, arguments.epochs): recipe.name
-            for recipe in recipes
-        }
-        for job in as_completed(jobs):
-            try:
-                rows.append(job.result())
-            except Exception as error:
-                failures.append(jobs[job])
-                print(f"failed: {jobs[job]}: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
-                continue
-            print(
-                f"[{len(rows)}/{len(jobs)}] {jobs[job]}: test {rows[-1]['test_accuracy']:.3f}, "
-                f"{rows[-1]['processor_seconds']:.0f} s of processor time",
-                file=sys.stderr,
-                flush=True,
-            )
+    need = Need(cpus=threads)
+    for ended in run_tasks(job, recipes, on=arguments.on, workers=arguments.workers, need=need):
+        name, row = ended.task.name, ended.result
+        if row is None:
+            failures.append(name)
+            told = f"failed: {name}: {type(ended.error).__name__}: {ended.error}"
+        else:
+            rows.append(row)
+            told = f"[{len(rows)}/{len(recipes)}] {name}: test {row['test_accuracy']:.3f}, "
+            told += f"{row['processor_seconds']:.0f} s of processor time; some {ended.left / 60:.0f} min left"
+        print(told, file=sys.stderr, flush=True)
     print(summary(rows))
     if failures:
         sys.exit(f"{len(failures)} trainings failed: {', '.join(sorted(failures))}; see above why")

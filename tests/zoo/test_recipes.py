@@ -128,14 +128,14 @@ def test_a_recipe_is_built_once_and_told_in_the_table(tmp_path: Path) -> None:
     )
     write_class_folders(tmp_path / "more/sources/stamps", ("bird", "coin"))
     data = [SAMPLES, tmp_path / "more"]
-    row = build(recipe, data, tmp_path, 1, epochs=1)
+    row = build(recipe, data=data, out=tmp_path, threads=1, epochs=1)
     assert (row["sources"], row["epochs"]) == (2, 1)
     config = json.loads((tmp_path / "both" / "config.json").read_text("utf-8"))
     assert config["dtype"] == "float16" and len(config["network"]["heads"]) == 2
     card = (tmp_path / "both/README.md").read_text("utf-8")
     assert "Attribution for stamps: Tux Paint stamps, Copyright Bill Kendrick and contributors, GPL-2" in card
     assert "trained on images under: per icon set" in card and "; GPL-2" in card
-    again = build(recipe, data, tmp_path, 1)
+    again = build(recipe, data=data, out=tmp_path, threads=1)
     assert again["digest"] == row["digest"] and again["epochs"] == 1  # it was there
     table = summary([row])
     assert "both" in table and f"{row['megabytes']:.1f} MB in all" in table

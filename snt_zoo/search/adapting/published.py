@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -20,6 +20,9 @@ NAME = "efficientnet_lite0"
 
 SIZES = (224, 192, 160, 128, 96)
 """Sides, in pixels, at which it may be trained."""
+
+SMALL = (88, 80, 64, 48)
+"""Sides at which it is trained where a limit on multiply-accumulates allows no larger one."""
 
 PASSES = 3
 """Over the training images that half of a budget in seconds must make at the size that is chosen."""
@@ -48,14 +51,16 @@ def published_candidates(
     """
     if data.train.side() < PHOTOGRAPHS:
         return []
-    able = [size for size in SIZES if limits.allow(*looks_size((f"{NAME}@{size}",), data.num_classes))]
-    size = (able or SIZES)[-1]
-    if able and seconds is None:
-        size = able[0]
-    elif able and seconds is not None:
+
+    def able(sizes: Sequence[int]) -> list[int]:
+        return [size for size in sizes if limits.allow(*looks_size((f"{NAME}@{size}",), data.num_classes))]
+
+    allowed = able(SIZES) or able(SMALL)[:1] or [SIZES[-1]]
+    size = allowed[0]
+    if seconds is not None:
         one = PASS_COST * pace(NAME, timer, exact=True) / TIMED_SIZE**2  # for a pixel, in training
-        affordable = [size for size in able if PASSES * len(data.train) * one * size**2 <= seconds / 2]
-        size = (affordable or able[-1:])[0]
+        affordable = [size for size in allowed if PASSES * len(data.train) * one * size**2 <= seconds / 2]
+        size = (affordable or allowed[-1:])[0]
     made = Candidate.of(NAME, starting_supernet(NAME, input_size=size), changes, breadth=1)
     macs = looks_size((f"{NAME}@{size}",), data.num_classes)[1]
     return [

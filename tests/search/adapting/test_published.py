@@ -11,7 +11,7 @@ from snt_zoo.data.stores import ArrayStore
 from snt_zoo.networks.bounds import Limits
 from snt_zoo.networks.supernet import Supernet
 from snt_zoo.search.adapting import published
-from snt_zoo.search.adapting.published import SIZES, published_candidates
+from snt_zoo.search.adapting.published import SIZES, SMALL, published_candidates
 from snt_zoo.search.learners import WeightLearner
 from snt_zoo.search.recipe import Recipe
 from tests.conftest import TINY, MakeSupernet
@@ -46,6 +46,8 @@ def test_the_size_follows_budget_and_limits(paced: None) -> None:
     assert size_of(data, seconds=46.0) == 192
     assert size_of(data, seconds=1.0) == SIZES[-1]
     assert size_of(data, limits=Limits(max_macs=100_000_000)) == 96
+    assert size_of(data, limits=Limits(max_macs=60_000_000)) == SMALL[0]
+    assert size_of(data, limits=Limits(max_macs=60_000_000), seconds=1.0) == SMALL[0]
     assert size_of(data, limits=Limits(max_macs=1_000_000)) == SIZES[-1]
 
 
