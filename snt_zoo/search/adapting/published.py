@@ -21,7 +21,7 @@ NAME = "efficientnet_lite0"
 SIZES = (224, 192, 160, 128, 96)
 """Sides, in pixels, at which it may be trained."""
 
-SMALL = (88, 80, 64, 48)
+SMALL = (80, 64, 48)
 """Sides at which it is trained where a limit on multiply-accumulates allows no larger one."""
 
 PASSES = 3
