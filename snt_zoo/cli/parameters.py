@@ -14,7 +14,6 @@ import click
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 _SIZE = re.compile(r"(\d{1,18}(?:\.\d{1,18})?)\s*([kmgb]?)", re.IGNORECASE | re.ASCII)
-_BOUND = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]{0,63})\s*([<>]=)\s*(-?[\d.]+(?:e-?\d+)?)", re.ASCII)
 _FACTORS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "b": 10**9}
 
 
@@ -81,15 +80,14 @@ def change(text: str) -> tuple[str, str]:
     return key.strip(), value.strip()
 
 
-def bound(text: str) -> tuple[str, str, float]:
-    """Type of an option that takes a bound on a metric: `ece<=0.1`, `val_accuracy>=0.8`."""
-    found = _BOUND.fullmatch(text.strip())
+def bound(text: str) -> Any:
+    """Type of an option that takes a `Bound` on a metric: `ece<=0.1`, `val_accuracy>=0.8`."""
+    from snt_zoo import Bound
+
     try:
-        if found is None:
-            raise ValueError
-        return found[1], found[2], float(found[3])
+        return Bound.parse(text)
     except ValueError as error:
-        raise click.BadParameter(f"{text!r} is no bound: write it as 'val_accuracy>=0.8'") from error
+        raise click.BadParameter(str(error)) from error
 
 
 FOLDER = click.Path(path_type=Path, file_okay=False)

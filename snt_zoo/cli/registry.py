@@ -55,7 +55,7 @@ def _show_list(rows: Sequence[Mapping[str, Any]]) -> None:
 @home_option
 @prints(_show_list)
 def list_command(
-    home: Path | None, metrics: tuple[tuple[str, Any, float], ...], **conditions: Any
+    home: Path | None, **conditions: Any
 ) -> list[dict[str, Any]]:
     """List the supernets in the registry.
 
@@ -66,10 +66,9 @@ def list_command(
     Example:
       snt-zoo list --max-params 500k --licence 'cc-*' --min-accuracy 0.8
     """
-    from snt_zoo import Bound, Filter
+    from snt_zoo import Filter
 
-    where = Filter(metrics=tuple(Bound(*metric) for metric in metrics), **conditions)
-    return [asdict(record) for record in open_registry(home).list(where)]
+    return [asdict(record) for record in open_registry(home).list(Filter(**conditions))]
 
 
 def _show_record(document: Mapping[str, Any]) -> None:

@@ -19,6 +19,7 @@ from snt_zoo.encoders.embedding import MOMENTS, DatasetEncoder
 from snt_zoo.errors import RegistryError, first_line
 from snt_zoo.registry.catalog.aliases import check_alias, check_tags
 from snt_zoo.registry.catalog.filters import Filter, fits_word
+from snt_zoo.registry.catalog.pages import Page, Place
 from snt_zoo.registry.catalog.records import Record
 from snt_zoo.registry.catalog.vectors import Maker, embeddings
 from snt_zoo.registry.household import Household
@@ -168,6 +169,17 @@ class Registry(Household):
         short = {"space": space, "max_params": max_params, "max_macs": max_macs, "tag": tag}
         given = {key: value for key, value in short.items() if value is not None}
         return self._catalog.select(replace(where or Filter(), **given))  # type: ignore[arg-type]
+
+    def page(
+        self,
+        where: Filter | None = None,
+        *,
+        sort: str = "name",
+        after: Place | None = None,
+        limit: int = 50,
+    ) -> Page:
+        """A page of the records that fit, and how many there are; see `catalog.pages.page`."""
+        return self._catalog.page(where or Filter(), sort=sort, after=after, limit=limit)
 
     def ids(self, where: Filter) -> set[str]:
         """The ids of the bundles that fit, without their records."""

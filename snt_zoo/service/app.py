@@ -6,9 +6,17 @@ import contextlib
 from collections.abc import AsyncIterator
 from importlib.util import find_spec
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
 
+from snt_zoo.errors import SntZooError
+from snt_zoo.service import api
+from snt_zoo.service.failures import of_error, of_http, of_validation
+from snt_zoo.service.gate import Gate
 from snt_zoo.service.guards import check_routes
+from snt_zoo.service.metrics import Metrics
 from snt_zoo.service.settings import Settings
 from snt_zoo.service.work import Workers
 from snt_zoo.version import __version__
@@ -18,7 +26,8 @@ from snt_zoo.zoo import Zoo
 def create_app(zoo: Zoo, settings: Settings) -> FastAPI:
     """The service of a zoo.
 
-    Its `state` has `zoo`, `settings` and `workers`, whose `run` calls a function that blocks.
+    Its `state` has `zoo`, `settings`, `workers`, whose `run` calls a function that blocks, `metrics`, and
+    whether it is `closing`.
 
     Args:
         zoo: whose registry is on this machine; it stays open.
@@ -27,11 +36,14 @@ def create_app(zoo: Zoo, settings: Settings) -> FastAPI:
     Raises:
         ServiceError: a route has no rule.
     """
+    registry = zoo.registry
     workers = Workers(settings.threads, settings.waiting)
+    metrics = Metrics(supernets=registry.count, busy=lambda: workers.busy)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
+        app.state.closing = True
         workers.close()
 
     # No pages of FastAPI's own: they load scripts from elsewhere.
@@ -44,10 +56,30 @@ def create_app(zoo: Zoo, settings: Settings) -> FastAPI:
         openapi_url=None,
         redirect_slashes=False,
     )
-    app.state.zoo, app.state.settings, app.state.workers = zoo, settings, workers
+    state = app.state
+    state.zoo, state.settings, state.workers, state.metrics = zoo, settings, workers, metrics
+    state.closing = False
+    app.include_router(api.routes())
     if find_spec("snt_zoo.service.page") is not None:
         from snt_zoo.service.page import routes
 
         app.include_router(routes(zoo))
     check_routes(app.routes)
+
+    async def on_error(request: Request, error: Exception) -> Response:
+        assert isinstance(error, SntZooError)
+        return of_error(error, registry.home)
+
+    async def on_http(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        return of_http(error)
+
+    async def on_validation(request: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)
+        return of_validation(error)
+
+    app.add_exception_handler(SntZooError, on_error)
+    app.add_exception_handler(HTTPException, on_http)
+    app.add_exception_handler(RequestValidationError, on_validation)
+    app.add_middleware(Gate, router=app.router, settings=settings, metrics=metrics)
     return app

@@ -13,6 +13,13 @@ DEFAULT_PORT = 8765
 MAX_SKETCH_BYTES = 200_000
 """The bound of a sketch's file (`snt_zoo.encoders.bounds.SIZE_LIMIT`)."""
 
+UPLOAD_BYTES = 32 * 2**20
+"""Of an upload of images. More need not be sent: a sketch is made of 512 images at most."""
+BUNDLE_BYTES = 10**9
+"""Of an upload of a bundle: what `snt-zoo pull` takes by default."""
+UPLOAD_SECONDS = 900.0
+DOWNLOAD_SECONDS = 3600.0
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -26,8 +33,7 @@ class Settings:
         threads: that compute answers; as many as there are cores.
         waiting: requests that may wait for a thread; more are told to come again.
         rate: requests in a second of one client, in the long run; None for any number.
-        max_bundle_bytes: of an uploaded bundle.
-        max_upload_bytes: of uploaded images.
+        max_upload_bytes: of the images in an upload, once they are unpacked.
         max_images: in an upload.
         max_pixels: of one uploaded image.
         seconds: that an answer may take.
@@ -41,8 +47,7 @@ class Settings:
     threads: int = field(default_factory=lambda: os.cpu_count() or 1)
     waiting: int = 256
     rate: float | None = None
-    max_bundle_bytes: int = 10**9
-    max_upload_bytes: int = 32 * 2**20
+    max_upload_bytes: int = 4 * UPLOAD_BYTES
     max_images: int = 2_000
     max_pixels: int = 25_000_000
     seconds: float = 60.0
