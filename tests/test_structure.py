@@ -51,6 +51,7 @@ BELOW = {
     "cli": (
         "",
         "data",
+        "formats",
         "networks",
         "registry",
         "registry.hub",

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from snt_zoo.cli.output import fields, note, prints
-from snt_zoo.cli.parameters import FOLDER, count, format_size, home_option
+from snt_zoo.cli.parameters import FOLDER, count, home_option
 from snt_zoo.cli.progress import waiting
+from snt_zoo.formats.counts import format_size
 
 if TYPE_CHECKING:
     from snt_zoo import Zoo

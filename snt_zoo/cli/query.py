@@ -17,12 +17,12 @@ from snt_zoo.cli.parameters import (
     bad_image_option,
     constraint_options,
     exclude_option,
-    format_size,
     home_option,
     hub_option,
     licence_option,
 )
 from snt_zoo.cli.progress import stages
+from snt_zoo.formats.counts import format_size
 
 _PAIRS = 3  # nearest pairs of classes that are shown
 

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from snt_zoo.cli.output import Names, fields, minute, note, percent, prints, table
-from snt_zoo.cli.parameters import FOLDER, constraint_options, filter_options, format_size, home_option
+from snt_zoo.cli.parameters import FOLDER, constraint_options, filter_options, home_option
 from snt_zoo.cli.progress import waiting
+from snt_zoo.formats.counts import format_size
 
 if TYPE_CHECKING:
     from snt_zoo.registry.registry import Registry
@@ -54,9 +55,7 @@ def _show_list(rows: Sequence[Mapping[str, Any]]) -> None:
 @filter_options
 @home_option
 @prints(_show_list)
-def list_command(
-    home: Path | None, **conditions: Any
-) -> list[dict[str, Any]]:
+def list_command(home: Path | None, **conditions: Any) -> list[dict[str, Any]]:
     """List the supernets in the registry.
 
     Parameters, MACs and accuracy are those of the network that the supernet's architecture derives to,

@@ -21,7 +21,7 @@ from snt_zoo.registry.catalog.aliases import check_alias, check_tags
 from snt_zoo.registry.catalog.filters import Filter, fits_word
 from snt_zoo.registry.catalog.pages import Page, Place
 from snt_zoo.registry.catalog.records import Record
-from snt_zoo.registry.catalog.vectors import Maker, embeddings
+from snt_zoo.registry.catalog.vectors import Maker, Vectors, embeddings
 from snt_zoo.registry.household import Household
 from snt_zoo.registry.upkeep.intake import Label
 from snt_zoo.registry.upkeep.opening import CATALOG, open_home
@@ -188,6 +188,23 @@ class Registry(Household):
     def records(self, ids: Sequence[str]) -> dict[str, Record]:
         """The records of these ids; one that is not there (any more) is left out."""
         return self._catalog.get_all(ids)
+
+    def vectors(self, ids: Sequence[str]) -> dict[str, Vectors]:
+        """The embeddings of these bundles, ``n x dim`` for one with n sketches; of unit length."""
+        return self._catalog.vectors(ids)
+
+    def revision(self) -> int:
+        """A number that every change of the registry counts up."""
+        return self._catalog.revision()
+
+    def embed(self, sketch: Sketch) -> Vectors:
+        """The embedding of a sketch as a query compares it, ``dim``, of unit length.
+
+        Raises:
+            RegistryError: it has no direction.
+        """
+        (found,) = embeddings([sketch], self.encoder)
+        return found  # type: ignore[no-any-return]  # a row
 
     def knows(self, word: str) -> bool:
         """Whether a word is a tag, or the beginning of an id, of any bundle."""

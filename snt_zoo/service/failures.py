@@ -67,8 +67,13 @@ def failure(status: int, kind: str, message: str, headers: Mapping[str, str] | N
 
 def of_error(error: SntZooError, home: Path) -> JSONResponse:
     """The answer for an error of this package."""
-    status = next(status for kind, status in STATUS if isinstance(error, kind))
+    status = status_of(error)
     return failure(status, type(error).__name__, without_paths(str(error), home))
+
+
+def status_of(error: SntZooError) -> int:
+    """The status of the answer for an error of this package."""
+    return next(status for kind, status in STATUS if isinstance(error, kind))
 
 
 def of_http(error: HTTPException) -> JSONResponse:

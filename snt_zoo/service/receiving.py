@@ -26,6 +26,7 @@ from snt_zoo.data.folders.listing import natural
 from snt_zoo.data.npy_archive import open_archive
 from snt_zoo.data.split_names import split_name
 from snt_zoo.errors import DatasetError, OversizedImageError, RequestError, TooLargeError
+from snt_zoo.formats.tensor_cache import forgetting
 from snt_zoo.registry.bundle.folder import FILE_LIMITS
 from snt_zoo.service.settings import Settings
 
@@ -78,7 +79,7 @@ def bundle_folder(files: Sequence[tuple[str, BinaryIO]]) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def image_dataset(files: Sequence[tuple[str, BinaryIO]], settings: Settings) -> Iterator[ImageDataset]:
-    """The dataset of an upload, for as long as its files are there.
+    """The dataset of an upload, for as long as its files are there. Nothing that is computed of it is kept.
 
     Args:
         files: one `.npz` in MedMNIST's layout; one `.zip`; or images, each called by its path in the folder
@@ -92,7 +93,7 @@ def image_dataset(files: Sequence[tuple[str, BinaryIO]], settings: Settings) -> 
     """
     name, content = files[0]
     kind = PurePosixPath(name).suffix.lower() if len(files) == 1 else ""
-    with _folder() as folder:
+    with forgetting(), _folder() as folder:
         if kind == ".npz":
             yield _of_npz(content, folder, settings)
         elif kind == ".zip":

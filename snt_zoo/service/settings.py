@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import os
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from snt_zoo.errors import ServiceError
 from snt_zoo.service.tokens import Tokens
@@ -37,6 +38,7 @@ class Settings:
         max_images: in an upload.
         max_pixels: of one uploaded image.
         seconds: that an answer may take.
+        runs: folder whose runs the page shows live; None for none.
         drain: seconds that answers under way have to end when the service is asked to stop.
     """
 
@@ -51,6 +53,7 @@ class Settings:
     max_images: int = 2_000
     max_pixels: int = 25_000_000
     seconds: float = 60.0
+    runs: Path | None = None
     drain: float = 20.0
 
     def __post_init__(self) -> None:

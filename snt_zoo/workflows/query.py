@@ -28,7 +28,7 @@ PROBE_VAL = 256  # validation images of a query's probe: with them it takes as l
 
 def query(
     zoo: Shelves,
-    data: ImageDataset | Sketch,
+    data: ImageDataset | Sketch | Target,
     *,
     k: int = 5,
     max_params: int | None = None,
@@ -47,7 +47,7 @@ def query(
 
     Args:
         zoo: where to look.
-        data: labelled images, or their sketch.
+        data: labelled images, their sketch, or a target that was made of either.
         k: how many answers.
         max_params: largest number of weights of the network that a supernet's genotype derives to.
         max_macs: largest number of its multiply-accumulates.
