@@ -12,6 +12,7 @@ from snt_zoo.cli.datasets import read_dataset
 from snt_zoo.cli.output import fields, note, percent, prints
 from snt_zoo.cli.parameters import (
     FOLDER,
+    Home,
     bad_image_option,
     device_option,
     duration,
@@ -92,7 +93,7 @@ def finetune_command(
     out: Path | None,
     resume: bool,
     on_bad_image: str,
-    home: Path | None,
+    home: Home,
     **options: Any,
 ) -> dict[str, Any]:
     """Make a network for your data from a supernet.
