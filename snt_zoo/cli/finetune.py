@@ -13,6 +13,7 @@ from snt_zoo.cli.datasets import read_dataset
 from snt_zoo.cli.output import fields, is_first_process, note, percent, prints
 from snt_zoo.cli.parameters import (
     FOLDER,
+    Home,
     bad_image_option,
     device_option,
     duration,
@@ -111,7 +112,7 @@ def finetune_command(
     resume: bool,
     watch: bool,
     on_bad_image: str,
-    home: Path | None,
+    home: Home,
     **options: Any,
 ) -> dict[str, Any]:
     """Make a network for your data from a supernet.

@@ -63,14 +63,35 @@ def bound(text: str) -> Any:
 
 FOLDER = click.Path(path_type=Path, file_okay=False)
 
+ZOO = "snt_zoo.zoo"
+"""Key in click's `meta`: URL of the service that is asked, or None."""
+
+Home = Path | str | None
+"""A registry's folder, the URL of a service, or the user's registry."""
+
+
+def _where(ctx: click.Context, param: click.Parameter, home: Path | None) -> Home:
+    url: str | None = ctx.meta.get(ZOO)
+    if url is not None and home is not None:
+        raise click.UsageError("give --zoo or --home, not both")
+    return home if url is None else url
+
 
 def home_option(function: _F) -> _F:
-    """`--home`: the registry."""
+    """`--home`: the registry, unless `--zoo` names a service's."""
     return click.option(
         "--home",
         type=FOLDER,
+        callback=_where,
         help="Folder of the registry.  [default: $SNT_ZOO_HOME, else the user's data folder]",
     )(function)
+
+
+def here(home: Home, what: str) -> Path | None:
+    """The folder, for a command that a service cannot do."""
+    if isinstance(home, str):
+        raise click.UsageError(f"{what} is done where the registry lies: log in there, and leave out --zoo")
+    return home
 
 
 def device_option(function: _F) -> _F:

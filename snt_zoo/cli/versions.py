@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from snt_zoo.cli.output import Names, fields, minute, note, prints, table
-from snt_zoo.cli.parameters import home_option
+from snt_zoo.cli.parameters import Home, home_option
 from snt_zoo.cli.registry import open_registry
 
 
@@ -25,7 +25,7 @@ def _show_tags(document: Mapping[str, Any]) -> None:
 @home_option
 @prints(_show_tags)
 def tag_command(
-    id: str, added: tuple[str, ...], removed: tuple[str, ...], home: Path | None
+    id: str, added: tuple[str, ...], removed: tuple[str, ...], home: Home
 ) -> dict[str, Any]:
     """Add tags to a supernet, and remove some, in this registry.
 
@@ -53,7 +53,7 @@ def _show_alias(document: Mapping[str, Any]) -> None:
 @home_option
 @prints(_show_alias)
 def alias_command(
-    address: str, id: str | None, drop: bool, why: str, by: str | None, home: Path | None
+    address: str, id: str | None, drop: bool, why: str, by: str | None, home: Home
 ) -> dict[str, Any]:
     """Name a version of a supernet, or tell which it is.
 
@@ -106,7 +106,7 @@ def _move(row: Mapping[str, Any]) -> Sequence[str]:
 @click.option("--history", is_flag=True, help="Also every move: when, from, to, by whom, why.")
 @home_option
 @prints(_show_aliases)
-def aliases_command(name: str | None, history: bool, home: Path | None) -> dict[str, Any]:
+def aliases_command(name: str | None, history: bool, home: Home) -> dict[str, Any]:
     """List the aliases, all or those of a NAME.
 
     \b
@@ -140,7 +140,7 @@ def _show_lineage(document: Mapping[str, Any]) -> None:
 @click.argument("id")
 @home_option
 @prints(_show_lineage)
-def lineage_command(id: str, home: Path | None) -> dict[str, Any]:
+def lineage_command(id: str, home: Home) -> dict[str, Any]:
     """Show where a supernet comes from.
 
     That is: what it was trained on and with which seed and code, its parents, and its children.

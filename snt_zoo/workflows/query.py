@@ -17,7 +17,8 @@ from snt_zoo.encoders.target import Target
 from snt_zoo.formats.tensor_cache import key_of, recall, remember
 from snt_zoo.registry.catalog.filters import Filter
 from snt_zoo.registry.closeness import any_close, with_heads
-from snt_zoo.registry.retrieval import DEFAULT_DISTANCE, QueryResult, retrieve
+from snt_zoo.registry.remote.asking import retrieve
+from snt_zoo.registry.retrieval import DEFAULT_DISTANCE, QueryResult
 from snt_zoo.workflows.shelves import Shelves, check_excluded, seen_on_hub
 
 LOOK_SECONDS = 6.0

@@ -15,7 +15,8 @@ from snt_zoo.errors import DatasetError
 from snt_zoo.registry.bundle.sketch_file import load_sketch
 from snt_zoo.registry.catalog.filters import Filter
 from snt_zoo.registry.retrieval import DEFAULT_DISTANCE, QueryResult, retrieve
-from snt_zoo.service.api.documents import FAILURES, Distance, Matches
+from snt_zoo.registry.remote.documents import Distance, Matches
+from snt_zoo.service.api.failing import FAILURES
 from snt_zoo.service.api.parameters import Where
 from snt_zoo.service.guards import allow
 from snt_zoo.service.receiving import FIELD, image_dataset, sent_files

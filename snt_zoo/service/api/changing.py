@@ -11,7 +11,8 @@ from starlette.responses import JSONResponse, Response
 from snt_zoo.errors import RequestError
 from snt_zoo.registry.bundle.folder import FILE_LIMITS
 from snt_zoo.registry.registry import Registry
-from snt_zoo.service.api.documents import FAILURES, AliasDocument, Supernet
+from snt_zoo.registry.remote.documents import AliasDocument, Supernet
+from snt_zoo.service.api.failing import FAILURES
 from snt_zoo.service.gate import HOLDER
 from snt_zoo.service.guards import allow
 from snt_zoo.service.receiving import FIELD, bundle_folder, sent_files

@@ -13,8 +13,7 @@ from snt_zoo.errors import leaving_out
 from snt_zoo.registry.bundle.folder import open_file
 from snt_zoo.registry.bundle.manifest import read_manifest
 from snt_zoo.registry.registry import Registry
-from snt_zoo.service.api.documents import (
-    FAILURES,
+from snt_zoo.registry.remote.documents import (
     AliasDocument,
     Aliases,
     MoveDocument,
@@ -22,6 +21,7 @@ from snt_zoo.service.api.documents import (
     Supernet,
     Supernets,
 )
+from snt_zoo.service.api.failing import FAILURES
 from snt_zoo.service.api.parameters import Where
 from snt_zoo.service.cursors import LONGEST, cursor, place
 from snt_zoo.service.guards import allow

@@ -8,7 +8,8 @@ from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 
 from snt_zoo.errors import SntZooError
-from snt_zoo.service.api.documents import FAILURES, Health
+from snt_zoo.registry.remote.documents import Health
+from snt_zoo.service.api.failing import FAILURES
 from snt_zoo.service.guards import allow
 from snt_zoo.service.metrics import TEXT
 from snt_zoo.version import __version__

@@ -1,14 +1,18 @@
-"""What the service answers, as the OpenAPI document says it."""
+"""What travels between a service and its clients, as the OpenAPI document says it."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from snt_zoo.registry.catalog.aliases import Alias, AliasMove
 from snt_zoo.registry.catalog.records import Record
+
+Id = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}-[0-9a-f]{8}$")]
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class Problem(BaseModel):
@@ -27,9 +31,9 @@ class Failure(BaseModel):
 class Supernet(BaseModel):
     """A supernet, by what the registry knows of it without opening it."""
 
-    id: str
+    id: Id
     name: str
-    digest: str
+    digest: Digest
     space: str
     params: int
     macs: int
@@ -54,6 +58,12 @@ class Supernet(BaseModel):
         """The document of a record; where the bundle lies is not told."""
         return cls(**{name: value for name, value in asdict(record).items() if name != "path"})
 
+    def record(self, path: Path) -> Record:
+        """The record, of a bundle whose folder is there on this machine, or would be."""
+        fields = {name: getattr(self, name) for name in Supernet.model_fields}
+        lists = {name: tuple(value) for name, value in fields.items() if isinstance(value, list)}
+        return Record(**{**fields, **lists}, path=path)
+
 
 class Supernets(BaseModel):
     """A page of the list: how many fit on all pages, and the cursor of the next one."""
@@ -66,7 +76,7 @@ class Supernets(BaseModel):
 class File(BaseModel):
     """Sha256 in hex, and size in bytes."""
 
-    sha256: str
+    sha256: Digest
     size: int
 
 
@@ -89,7 +99,7 @@ class ClassMatch(BaseModel):
 class Match(BaseModel):
     """A supernet that was trained on similar data, and why: which class lies near which."""
 
-    id: str
+    id: Id
     space: str
     sources: list[str]
     score: float
@@ -152,13 +162,17 @@ class AliasDocument(BaseModel):
 
     name: str
     alias: str
-    id: str
-    digest: str
+    id: Id
+    digest: Digest
 
     @classmethod
     def of(cls, alias: Alias) -> AliasDocument:
         """The document of an alias."""
         return cls(**asdict(alias))
+
+    def value(self) -> Alias:
+        """The alias."""
+        return Alias(**self.model_dump())
 
 
 class MoveDocument(BaseModel):
@@ -177,6 +191,10 @@ class MoveDocument(BaseModel):
         """The document of a move."""
         return cls(**asdict(move))
 
+    def value(self) -> AliasMove:
+        """The move."""
+        return AliasMove(**self.model_dump())
+
 
 class Aliases(BaseModel):
     """Aliases; their trail where it is asked for."""
@@ -190,23 +208,3 @@ class Health(BaseModel):
 
     status: str
     version: str
-
-
-FAILURES: dict[int | str, dict[str, Any]] = {
-    status: {"model": Failure, "description": text}
-    for status, text in (
-        (400, "The request cannot be read."),
-        (401, "A token is missing, or wrong."),
-        (403, "The token may not do that, or nobody may."),
-        (404, "There is no such thing, or nothing meets the constraints."),
-        (409, "It is there already, or cannot be compared with what is there."),
-        (413, "More was sent than is taken."),
-        (421, "The service is not called by that host name."),
-        (422, "A parameter, or what was sent, is not as it must be."),
-        (429, "Too many requests of one client."),
-        (500, "The service failed."),
-        (503, "There is too much to do, or it took too long."),
-        (507, "The registry cannot be written to, or is full."),
-    )
-}
-"""What every route may answer besides."""
