@@ -61,11 +61,17 @@ def show_run(document: Mapping[str, Any]) -> None:
 @contextlib.contextmanager
 def _watching(folder: Path, wanted: bool) -> Iterator[None]:
     """Show the run of a folder on this machine while it goes on."""
+    from snt_zoo.errors import ServiceError
+
     if not wanted or not is_first_process():
         yield
         return
-    needs_service()
-    from snt_zoo.service.page.watching import watched
+    try:
+        from snt_zoo.service.page.watching import watched
+    except ImportError as error:
+        raise ServiceError(
+            f'--watch needs more packages ({error}): pip install "snt-zoo[serve]", or leave it out'
+        ) from None
 
     with watched(folder) as address:
         note(f"watch it at {address}")

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 SIZES = ((360, 740), (1280, 900))
-PAGES = ("/", "/?word=leaf", "/supernets", "/query", "/compare", "/runs", "/runs/photos-1")
+PAGES = ("/", "/?word=arrow", "/supernets", "/query", "/compare", "/runs", "/runs/photos-1")
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +95,13 @@ def run(runs: Path, digits: ImageDataset) -> Run:
     return begun
 
 
+def _has(page: Page, selector: str, count: int) -> None:
+    """Wait until so many are there."""
+    from playwright.sync_api import expect
+
+    expect(page.locator(selector)).to_have_count(count, timeout=20_000)
+
+
 def test_the_map_tells_of_a_dot_and_opens_it(page: Page) -> None:
     page.goto("/")
     dot = page.locator('.dot[aria-label="nb201-font-thai"]')
@@ -114,18 +121,18 @@ def test_the_map_tells_of_a_dot_and_opens_it(page: Page) -> None:
 def test_a_search_lights_dots_while_one_types(page: Page) -> None:
     page.goto("/")
     total = page.locator(".dot").count()
-    page.get_by_label("Find a class").press_sequentially("leaf")
+    page.get_by_label("Find a class").press_sequentially("arrow")
     page.wait_for_selector(".dot.lit")
     lit = page.locator(".dot.lit").count()
     assert 0 < lit < total
     assert page.locator(".hits li").count() == lit
-    assert "word=leaf" in page.url
+    assert "word=arrow" in page.url
 
 
 def test_the_list_is_filtered_and_sorted(page: Page, zoo: Zoo) -> None:
     page.goto("/supernets")
     page.select_option("#space", "darts")
-    page.wait_for_function("document.querySelectorAll('tbody tr').length === 2")
+    _has(page, "tbody tr", 2)
     page.goto("/supernets?sort=-params")
     shown = page.locator("tbody tr td:nth-child(2)").evaluate_all("all => all.map(one => one.title)")
     sizes = [int(text.replace(",", "")) for text in shown]
@@ -156,14 +163,25 @@ def test_what_is_wrong_with_an_upload_stands_in_the_page(page: Page, tmp_path: P
     page.get_by_role("alert").wait_for()
 
 
+def test_what_the_gate_refuses_is_told_too(page: Page, tmp_path: Path) -> None:
+    """In JSON, before the page sees it."""
+    page.goto("/query")
+    refused = {"error": {"kind": "TooLargeError", "message": "this route takes at most 5 bytes"}}
+    page.route("**/query", lambda route: route.fulfill(status=422, json=refused))
+    page.set_input_files("#file", write_folder(tmp_path) / "red" / "0.png")
+    page.get_by_role("button", name="Find supernets").click()
+    page.get_by_role("alert").wait_for()
+    assert page.get_by_role("alert").inner_text() == "this route takes at most 5 bytes"
+
+
 def test_a_live_run_is_followed(page: Page, run: Run) -> None:
     page.goto("/runs")
     page.get_by_role("link", name="photos-1").click()
-    assert "goes on, in the stage search" in page.locator(".lead").inner_text()
+    assert "goes on (supernet)" in page.locator(".lead").inner_text()
     before = page.locator(".snt-svg circle").count()
     run.record("search", 0.66, loss=1.2)
     run.save("search", {}, {})
-    page.wait_for_function(f"document.querySelectorAll('.snt-svg circle').length === {before + 1}")
+    _has(page, ".snt-svg circle", before + 1)
     assert "66.0 %" in page.locator(".tiles").inner_text()
     assert "time left" in page.locator(".tiles").inner_text()
 
@@ -172,7 +190,7 @@ def test_everything_can_be_read_without_scripts(browser: Browser, address: str, 
     context = browser.new_context(base_url=address, java_script_enabled=False)
     page = context.new_page()
     page.goto("/")
-    page.locator("#word").fill("leaf")
+    page.locator("#word").fill("arrow")
     page.get_by_role("button", name="Find").click()
     assert 0 < page.locator(".dot.lit").count() < page.locator(".dot").count()
     page.goto("/supernets")

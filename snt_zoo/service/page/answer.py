@@ -86,7 +86,8 @@ def verdict_of(result: QueryResult) -> tuple[str, ...]:
         return ("Whether any supernet is close was not measured.",)
     best = max(heads, key=lambda match: match.head_accuracy or 0.0)
     mark = f"a linear classifier on the ImageNet backbone {probe.backbone} has {percent(probe.val_accuracy)}"
-    measured = f"With a new last layer {best.id} has {percent(best.head_accuracy)} on your validation images; {mark}."
+    head = f"With a new last layer, {best.id} has {percent(best.head_accuracy)} on your validation images"
+    measured = f"{head}; {mark}."
     fitted = f"Both were fitted to {probe.images:,} of your images, and nothing else was trained."
     if result.close:
         return ("A supernet is close to your data.", measured, fitted)

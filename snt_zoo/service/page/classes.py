@@ -42,8 +42,9 @@ def classes_of(document: Mapping[str, Any]) -> tuple[Classes, ...]:
     if not heads:
         return (Classes("", names),)
     ends = list(itertools.accumulate(heads))
+    # Classes of several sources are called `SOURCE/CLASS`.
     return tuple(
-        Classes(data["name"], names[end - size : end])
+        Classes(data["name"], tuple(n.removeprefix(f"{data['name']}/") for n in names[end - size : end]))
         for data, size, end in zip(datasets, heads, ends, strict=True)
     )
 

@@ -19,7 +19,7 @@ from snt_zoo.search.adapting.drawing import draw_genotype
 from snt_zoo.service.page.classes import ClassNames
 
 _CELLS_KEPT = 64  # drawn cells; each is read from the weights, and has some ten kilobytes
-_SAMPLE = 12  # classes of a source that are named
+_SAMPLE = 10  # classes of a source that are named
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ def cells_of(supernet: Supernet) -> Cells:
     mixtures = []
     for kind, table in supernet.probabilities().items():
         edges = supernet.space.edges[kind]
-        shares = {edge: row for edge, row in zip(edges, table.detach().tolist(), strict=True)}
+        shares = dict(zip(edges, table.detach().tolist(), strict=True))
         kept = {(edge.source, edge.target): edge.operation for edge in genotype.cells[kind]}
         weights[kind] = shares
         rows = tuple(

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 Points = NDArray[np.float64]
 
+_STRETCH = 2.0
 _ROUNDS = 200  # of pushing points apart; a few dozen suffice unless there is no room
 
 
@@ -50,38 +51,55 @@ class Plane:
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """How points of a plane become places in a picture: both axes by the same scale, upwards is up.
+    """How points of a plane become places in a picture: upwards is up.
+
+    What is far from the middle is drawn nearer, or one odd dataset would press all others together: a
+    distance r from there becomes m asinh(r / m), where m is the median. What is near keeps its distances.
 
     Args:
+        reach: median distance from the middle.
         low: the corner of the points, ``2``.
-        scale: pixels for one.
+        scale: pixels for one, ``2``.
         corner: where the corner of the points lies in the picture, ``2``.
         size: width and height of the picture in pixels.
     """
 
+    reach: float
     low: Points
-    scale: float
+    scale: Points
     corner: Points
     size: tuple[float, float]
 
     @classmethod
     def around(cls, points: Points, size: tuple[float, float], *, margin: float) -> Frame:
-        """The frame in which some points, ``n x 2``, have all the room but a margin."""
-        low, high = points.min(0), points.max(0)
-        room = np.array(size) - 2 * margin
-        scale = float((room / np.maximum(high - low, 1e-9)).min())
-        return cls(low, scale, (np.array(size) - scale * (high - low)) / 2, size)
+        """The frame in which some points, ``n x 2``, have all the room but a margin.
+
+        One axis may be stretched, to twice the other's scale at most.
+        """
+        reach = max(float(np.median(np.linalg.norm(points, axis=1))), 1e-9)
+        bent = _bent(points, reach)
+        low, high = bent.min(0), bent.max(0)
+        scale = (np.array(size) - 2 * margin) / np.maximum(high - low, 1e-9)
+        scale = np.minimum(scale, _STRETCH * scale.min())
+        return cls(reach, low, scale, (np.array(size) - scale * (high - low)) / 2, size)
 
     def draw(self, points: Points) -> Points:
         """Places in the picture, ``n x 2``; what lies outside is moved to its edge."""
-        placed = self.corner + self.scale * (points - self.low)
+        placed = self.corner + self.scale * (_bent(points, self.reach) - self.low)
         placed[:, 1] = self.size[1] - placed[:, 1]
         drawn: Points = np.clip(placed, 0.0, np.array(self.size))
         return drawn
 
 
+def _bent(points: Points, reach: float) -> Points:
+    """Points with those that are far from the middle drawn nearer."""
+    far = np.linalg.norm(points, axis=1, keepdims=True) / reach
+    bent: Points = points * np.divide(np.arcsinh(far), far, out=np.ones_like(far), where=far > 0)
+    return bent
+
+
 def apart(places: Points, least: float, size: tuple[float, float]) -> Points:
-    """Places moved as little as it takes for no two to be nearer than `least` pixels, as far as there is room.
+    """Places moved until no two are nearer than `least` pixels, as far as there is room.
 
     Args:
         places: ``n x 2``; takes n² memory.

@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 
 from snt_zoo.errors import RequestError, SntZooError
 from snt_zoo.service.guards import allow
-from snt_zoo.service.page.site import Site
+from snt_zoo.service.page.site import NOTHING_SENT, Site
 from snt_zoo.service.page.templating import HEADERS
 from snt_zoo.service.receiving import sent_files
 from snt_zoo.service.settings import UPLOAD_BYTES, UPLOAD_SECONDS
@@ -75,6 +75,8 @@ def routes(zoo: Zoo) -> APIRouter:
             async with sent_files(request, most=settings.max_images + _EMPTY_FIELDS) as files:
                 fields = {key: text for key, text in (await request.form()).items() if isinstance(text, str)}
                 return await answer(request, site.ask, fields, settings, files)
+        except RequestError:  # no form, or none with a file
+            return await answer(request, site.ask, {}, settings, wrong=RequestError(NOTHING_SENT))
         except SntZooError as error:
             return await answer(request, site.ask, {}, settings, wrong=error)
         except HTTPException as error:  # more files than are taken, or no form at all

@@ -16,6 +16,7 @@ from snt_zoo.errors import SntZooError
 from snt_zoo.formats.strict_json import parse_json
 from snt_zoo.search.checkpoint import CHECKPOINT
 from snt_zoo.search.run import CHECKPOINT_SECONDS, EpochRecord
+from snt_zoo.service.page.templating import spell
 
 REPORT = "report.json"
 _HEADER_LIMIT = 16 * 2**20  # bytes of a checkpoint's header: the history of 50,000 epochs
@@ -146,7 +147,7 @@ def _ended(folder: Path, now: float) -> RunView:
 
 def _budget(asked: Mapping[str, Any]) -> str:
     if asked.get("seconds") is not None:
-        return f"{asked['seconds']:g} s"
+        return spell(asked["seconds"])
     return f"{asked['epochs']} epochs" if asked.get("epochs") is not None else ""
 
 

@@ -16,7 +16,7 @@ from snt_zoo.data.passed_over import lines
 from snt_zoo.encoders.target import Target
 from snt_zoo.errors import NotInRegistryError, RequestError, SntZooError
 from snt_zoo.networks.spaces import list_spaces
-from snt_zoo.search.adapting.drawing import draw_history
+from snt_zoo.search.adapting.drawing import STAGES, draw_history
 from snt_zoo.service.failures import status_of, without_paths
 from snt_zoo.service.page.answer import Answer, found_of, spot_of, verdict_of
 from snt_zoo.service.page.classes import ClassNames
@@ -33,7 +33,11 @@ from snt_zoo.zoo import Zoo
 _ANSWERS = 5  # of a query, unless more are asked for
 _MOST_ANSWERS = 20
 _LONGEST = 200  # signs of a field
+_PAIRS = 24  # of classes that a comparison shows
 _HITS = 60  # supernets that are named below the map
+
+
+NOTHING_SENT = "no file was sent: choose a folder of class folders, a .zip of one, or an .npz"
 
 
 class Site:
@@ -102,7 +106,7 @@ class Site:
                     Link(match.target, match.source_class, match.distance, match.mass)
                     for match in found.transport.matches
                 ]
-                drawn = draw_links(pairs, most=24)
+                drawn = draw_links(pairs, most=_PAIRS)
         except SntZooError as wrong:
             error, found = self._said(wrong), None
         return page(
@@ -114,6 +118,7 @@ class Site:
             ids=ids,
             found=found,
             drawn=drawn,
+            most=_PAIRS,
             error=error,
             records=self.atlas.current()[1],
         )
@@ -160,9 +165,7 @@ class Site:
         self, fields: Mapping[str, str], settings: Settings, files: Sequence[tuple[str, BinaryIO]]
     ) -> Answer:
         if not files:
-            raise RequestError(
-                "no file was sent: choose a folder of class folders, a .zip of one, or an .npz"
-            )
+            raise RequestError(NOTHING_SENT)
         k, asked = _count(fields.get("k", "")), Asked.of(fields).filter()
         start = time.perf_counter()
         with image_dataset(files, settings) as data:
@@ -191,7 +194,7 @@ class Site:
     def runs(self, folder: Path | None) -> HTMLResponse:
         """The runs of a folder."""
         runs = () if folder is None else list_runs(folder, now=time.time())
-        return page("runs.html.j2", here="/runs", watched=folder is not None, runs=runs)
+        return page("runs.html.j2", here="/runs", watched=folder is not None, runs=runs, stages=STAGES)
 
     def run(self, folder: Path | None, name: str) -> HTMLResponse:
         """One of them, by the name of its folder: no path is made of it."""
@@ -244,9 +247,10 @@ def sentence_of(run: RunView) -> str:
     if run.phase == "quiet":
         return (
             f"Nothing was written for {spell(run.age)}: the run was stopped, or one step takes long. "
-            "`--resume` goes on with it."
+            "The same command with --resume goes on with it."
         )
-    return f"The run goes on, in the stage {run.stage}. Its files were written {spell(run.age)} ago."
+    stage = STAGES.get(run.stage, (run.stage,))[0]
+    return f"The run goes on ({stage}). Its files were written {spell(run.age)} ago."
 
 
 def _text(fields: Mapping[str, str], name: str) -> str:

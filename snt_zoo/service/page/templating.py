@@ -31,9 +31,9 @@ def spell(seconds: float) -> str:
     whole = round(max(seconds, 0.0))
     if whole < 60:
         return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
+    large, unit, small, rest = (60, "min", 1, "s") if whole < 3600 else (3600, "h", 60, "min")
+    left = whole % large // small
+    return f"{whole // large} {unit}" + (f" {left} {rest}" if left else "")
 
 
 TEMPLATES = jinja2.Environment(

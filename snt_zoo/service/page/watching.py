@@ -37,6 +37,7 @@ def watched(folder: Path) -> Iterator[str]:
     """
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
         listener.bind((HOST, 0))
+        listener.listen()  # who comes before the thread has started waits
         port = listener.getsockname()[1]
         config = uvicorn.Config(run_app(folder), log_config=None, access_log=False, lifespan="off")
         server = uvicorn.Server(config)

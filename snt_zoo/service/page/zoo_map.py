@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Lock
 
 import numpy as np
@@ -28,8 +28,11 @@ MOST = 2000
 COLOURS = 7
 """Colours of Okabe and Ito that are seen on light and on dark; what is rarer is grey."""
 
-_RADII = ((60, 11.0), (200, 8.0), (600, 5.5), (MOST, 3.5))  # up to so many dots
+_RADII = ((60, 13.0), (200, 8.0), (600, 5.5), (MOST, 3.5))  # up to so many dots
+_APART = 2.3  # radii from one dot's middle to the next: each can be pointed at
 _NAMES = 6  # classes that are told of a dot
+_ABOVE, _BELOW = 20.0, 34.0  # from a dot to the line of a name
+_ROOM = (44.0, 17.0)  # half of what a name takes, to the sides and up and down
 _PUSHED = 600  # dots that are pushed apart: more have no room, and n² distances take time
 
 
@@ -136,7 +139,7 @@ def draw_map(
     radius = next(size for most, size in _RADII if len(shown) <= most)
     places = frame.draw(points)
     if len(shown) <= _PUSHED:
-        places = apart(places, 2.3 * radius, SIZE)
+        places = apart(places, _APART * radius, SIZE)
     colours = {group.name: group.colour for group in groups}
     dots = tuple(
         Dot(
@@ -166,17 +169,21 @@ def _groups(records: Sequence[Record]) -> tuple[Group, ...]:
 
 
 def _named(groups: Sequence[Group], dots: Sequence[Dot], places: Points) -> tuple[Group, ...]:
-    """The groups, those that have a place of their own with their names there."""
-    found = []
+    """The groups, with a place for the name of each above or below its dots, if one is free there.
+
+    Supernets of several sources lie between groups, and count for none.
+    """
+    found, taken = [], places
     for group in groups:
         own = places[[dot.group == group.name and not dot.broad for dot in dots]]
-        if group.colour is None or len(own) < 3:
-            found.append(group)
-            continue
-        x, top = np.median(own[:, 0]), own[:, 1].min()
-        found.append(
-            Group(group.name, group.colour, group.count, round(float(x), 1), round(float(top) - 22, 1))
-        )
+        if len(own):
+            x = float(np.median(own[:, 0]))
+            for y in (float(own[:, 1].min()) - _ABOVE, float(own[:, 1].max()) + _BELOW):
+                spot = np.array([x, y - _ABOVE / 3])
+                if (np.abs(taken - spot) > _ROOM).any(1).all():
+                    group, taken = replace(group, x=round(x, 1), y=round(y, 1)), np.vstack([taken, spot])
+                    break
+        found.append(group)
     return tuple(found)
 
 

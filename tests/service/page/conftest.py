@@ -12,7 +12,7 @@ from snt_zoo.registry import Registry
 from snt_zoo.service.app import create_app
 from snt_zoo.service.settings import Settings
 from snt_zoo.zoo import Zoo
-from tests.registry.conftest import _home, registry  # noqa: F401  # fixtures
+from tests.registry.conftest import _good, _home, good, registry, shapes  # noqa: F401  # fixtures
 from tests.service.page.making import hostile_bundle
 
 Clients = Callable[..., TestClient]

@@ -14,7 +14,7 @@ from snt_zoo.registry import Registry
 from snt_zoo.service.page.classes import ClassNames
 from snt_zoo.service.page.entry import cells_of, commands_of, settings_of, show
 from tests.conftest import TINY, MakeSupernet
-from tests.registry.making import damage, generalist, make_bundle
+from tests.registry.making import damage, execute, generalist, make_bundle
 
 
 @pytest.mark.parametrize("name", ["nas_bench_201", "darts", "mobile"])
@@ -72,7 +72,11 @@ def test_versions_come_newest_first_and_lineage_is_told(registry: Registry, tmp_
     first = registry.add(make_bundle(tmp_path / "one", seed=5, name="net")).id
     second = registry.add(make_bundle(tmp_path / "two", seed=6, name="net")).id
     third = registry.add(make_bundle(tmp_path / "three", seed=7, name="net")).id
+    for day, id in ((1, second), (2, first), (3, third)):
+        execute(registry, f"UPDATE bundles SET added_at = '2026-11-0{day}T00:00:00+00:00' WHERE id = '{id}'")
     assert [record.id for record in show(registry, ClassNames(), first).versions] == [third, second]
+    lineage = show(registry, ClassNames(), first).lineage
+    assert (lineage.ancestors, lineage.children) == ((), ())
 
 
 def test_a_damaged_bundle_is_shown_by_its_row(registry: Registry, shapes: str) -> None:

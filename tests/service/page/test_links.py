@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -23,7 +25,7 @@ def test_every_link_is_drawn_or_counted(given: list[Link]) -> None:
         link.target for link in sorted(given, key=lambda link: (link.distance, link.target))[:5]
     ]
     heights = [y for _, y in drawn.left]
-    assert all(b - a == ROW for a, b in zip(heights, heights[1:], strict=False))
+    assert all(b - a == ROW for a, b in itertools.pairwise(heights))
     assert len({name for name, _ in drawn.right}) == len(drawn.right)
     for _, y in (*drawn.left, *drawn.right):
         assert 0 < y < drawn.height

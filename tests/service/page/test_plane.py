@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given as cases
 from hypothesis import strategies as st
 
 from snt_zoo.service.page.plane import Frame, Plane, apart
@@ -15,7 +15,7 @@ def vectors(seed: int, count: int = 20, dim: int = 16) -> np.ndarray:
     return np.random.default_rng(seed).normal(size=(count, dim)).astype(np.float32)
 
 
-@given(st.integers(0, 50))
+@cases(st.integers(0, 50))
 def test_distances_within_a_plane_are_kept(seed: int) -> None:
     flat = np.random.default_rng(seed).normal(size=(12, 2))
     rotation = np.linalg.qr(np.random.default_rng(seed + 1).normal(size=(16, 16)))[0][:2]
@@ -27,7 +27,7 @@ def test_distances_within_a_plane_are_kept(seed: int) -> None:
     assert plane.share > 1 - 1e-9
 
 
-@given(st.integers(0, 50))
+@cases(st.integers(0, 50))
 def test_the_order_of_the_vectors_changes_nothing(seed: int) -> None:
     given, order = vectors(seed), np.random.default_rng(seed).permutation(20)
     assert np.allclose(
@@ -53,19 +53,30 @@ def test_one_vector_and_equal_vectors_have_a_place() -> None:
         assert np.isfinite(drawn).all()
 
 
-@given(st.integers(0, 50))
-def test_a_picture_holds_all_points_and_keeps_their_proportions(seed: int) -> None:
+@cases(st.integers(0, 50))
+def test_a_picture_holds_all_points_in_the_order_of_their_distances(seed: int) -> None:
     points = np.random.default_rng(seed).normal(size=(30, 2)) * (5, 1)
+    points -= points.mean(0)
+    points[0] *= 50  # one odd dataset
     frame = Frame.around(points, SIZE, margin=50.0)
     drawn = frame.draw(points)
     assert (drawn >= 50 - 1e-6).all()
     assert (drawn <= np.array(SIZE) - 50 + 1e-6).all()
-    assert np.allclose((drawn[0] - drawn[1]) * (1, -1), frame.scale * (points[0] - points[1]))
-    far = frame.draw(np.array([[1e9, -1e9]]))
+    middle = frame.draw(np.zeros((1, 2)))
+    away = np.linalg.norm((drawn - middle) / frame.scale, axis=1)
+    assert (away.argsort() == np.linalg.norm(points, axis=1).argsort()).all()
+    far = frame.draw(np.array([[1e99, -1e99]]))
     assert far.tolist() == [[1000.0, 600.0]]
 
 
-@given(st.integers(0, 20))
+def test_one_odd_dataset_does_not_press_the_others_together() -> None:
+    points = np.random.default_rng(0).normal(size=(30, 2))
+    points[0] = (60.0, 0.0)
+    drawn = Frame.around(points, SIZE, margin=50.0).draw(points)
+    assert drawn[1:, 0].max() - drawn[1:, 0].min() > 300
+
+
+@cases(st.integers(0, 20))
 def test_dots_are_moved_apart_and_stay_in_the_picture(seed: int) -> None:
     places = np.random.default_rng(seed).normal(size=(40, 2)) * 30 + (500, 300)
     places[1] = places[0]

@@ -37,7 +37,7 @@ def test_a_run_that_goes_on_tells_its_history_and_the_time_left(begun: Path) -> 
         "search",
         "digits-1",
         0.75,
-        "600 s",
+        "10 min",
     )
     assert [(r.stage, r.val_accuracy, r.loss) for r in run.history] == [
         ("head", 0.5, None),
@@ -45,7 +45,7 @@ def test_a_run_that_goes_on_tells_its_history_and_the_time_left(begun: Path) -> 
     ]
     assert 40 <= run.seconds < 60
     assert run.left == pytest.approx(600 - run.seconds)
-    assert "goes on, in the stage search" in sentence_of(run)
+    assert "goes on (supernet)" in sentence_of(run)
 
 
 def test_one_that_writes_nothing_for_long_is_not_said_to_go_on(begun: Path) -> None:

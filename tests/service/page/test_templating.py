@@ -14,7 +14,7 @@ from snt_zoo.service.page.templating import HEADERS, TEMPLATES, page, percent, s
 
 def test_times_and_shares() -> None:
     assert [spell(seconds) for seconds in (-1.0, 0.4, 59.4, 61, 3600, 7325)] == [
-        "0 s", "0 s", "59 s", "1 min 1 s", "1 h 0 min", "2 h 2 min",
+        "0 s", "0 s", "59 s", "1 min 1 s", "1 h", "2 h 2 min",
     ]  # fmt: skip
     assert (percent(None), percent(0.125)) == ("–", "12.5 %")
 

@@ -1,5 +1,5 @@
-// What the page does besides what works without scripts: classes of a dot beside the map, and the size of what
-// was picked before it is sent.
+// What the page does besides what works without scripts: classes of a dot beside the map, the size of what was
+// picked before it is sent, and what went wrong before a page could say so.
 "use strict";
 
 function show(dot) {
@@ -25,6 +25,26 @@ for (const [event, wanted] of [["pointerover", true], ["focusin", true], ["point
     if (dot) show(wanted ? dot : null);
   });
 }
+
+function tell(target, message) {
+  const said = document.createElement("p");
+  said.className = "error";
+  said.setAttribute("role", "alert");
+  said.textContent = message;
+  target.replaceChildren(said);
+}
+
+// The guards of the service answer in JSON; and a service that has ended does not answer at all.
+document.addEventListener("htmx:beforeSwap", (happened) => {
+  const { xhr, target } = happened.detail;
+  if (!(xhr.getResponseHeader("content-type") || "").includes("json")) return;
+  happened.detail.shouldSwap = false;
+  if (target.id === "answer") tell(target, JSON.parse(xhr.responseText).error.message);
+});
+document.addEventListener("htmx:sendError", (happened) => {
+  const { target } = happened.detail;
+  if (target.id === "answer") tell(target, "The service did not answer: it may have refused what was sent, or have ended.");
+});
 
 document.addEventListener("change", (happened) => {
   const input = happened.target;
