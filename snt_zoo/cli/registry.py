@@ -54,9 +54,7 @@ def _show_list(rows: Sequence[Mapping[str, Any]]) -> None:
 @filter_options
 @home_option
 @prints(_show_list)
-def list_command(
-    home: Home, **conditions: Any
-) -> list[dict[str, Any]]:
+def list_command(home: Home, **conditions: Any) -> list[dict[str, Any]]:
     """List the supernets in the registry.
 
     Parameters, MACs and accuracy are those of the network that the supernet's architecture derives to,
@@ -182,9 +180,7 @@ def _show_added(document: Mapping[str, Any]) -> None:
 @click.option("--alias", "aliases", multiple=True, help="Alias of its name to move to it; may be repeated.")
 @home_option
 @prints(_show_added)
-def add_command(
-    folder: Path, tags: tuple[str, ...], aliases: tuple[str, ...], home: Home
-) -> dict[str, Any]:
+def add_command(folder: Path, tags: tuple[str, ...], aliases: tuple[str, ...], home: Home) -> dict[str, Any]:
     """Check a bundle and copy it into the registry.
 
     \b

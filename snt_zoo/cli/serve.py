@@ -33,7 +33,9 @@ def _show(document: Mapping[str, Any]) -> None:
     help="A host name by which others call the service; may be repeated.",
 )
 @click.option(
-    "--rate", type=click.FloatRange(0, min_open=True), help="Requests of one client in a second.  [default: any]"
+    "--rate",
+    type=click.FloatRange(0, min_open=True),
+    help="Requests of one client in a second.  [default: any]",
 )
 @home_option
 @prints(_show)
@@ -63,7 +65,9 @@ def serve_command(
     try:
         from snt_zoo.service.serving import Settings, Tokens, make_tokens, serve
     except ImportError as error:
-        raise ServiceError(f'the service needs more packages ({error}): pip install "snt-zoo[serve]"') from None
+        raise ServiceError(
+            f'the service needs more packages ({error}): pip install "snt-zoo[serve]"'
+        ) from None
     if new_tokens is not None:
         make_tokens(new_tokens)
         return {"tokens": new_tokens}

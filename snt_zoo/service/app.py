@@ -59,11 +59,12 @@ def create_app(zoo: Zoo, settings: Settings) -> FastAPI:
     state = app.state
     state.zoo, state.settings, state.workers, state.metrics = zoo, settings, workers, metrics
     state.closing = False
-    app.include_router(api.routes())
+    # Not by `include_router`, which may keep routes within others, where no rule would be seen.
+    app.router.routes.extend(api.routes())
     if find_spec("snt_zoo.service.page") is not None:
         from snt_zoo.service.page import routes
 
-        app.include_router(routes(zoo))
+        app.router.routes.extend(routes(zoo).routes)
     check_routes(app.routes)
 
     async def on_error(request: Request, error: Exception) -> Response:

@@ -27,6 +27,7 @@ from snt_zoo.errors import (
     ServiceError,
 )
 from snt_zoo.formats.durable import write_files
+from snt_zoo.registry.backup import BackedUp
 from snt_zoo.registry.bundle.folder import CONFIG, DATASET, FILE_LIMITS, MANIFEST, check_folder, read_file
 from snt_zoo.registry.bundle.manifest import Manifest, parse_manifest, read_manifest
 from snt_zoo.registry.bundle.schema import BundleConfig
@@ -36,7 +37,6 @@ from snt_zoo.registry.catalog.limits import Usage
 from snt_zoo.registry.catalog.lineage import Lineage
 from snt_zoo.registry.catalog.pages import Page, Place
 from snt_zoo.registry.catalog.records import Record
-from snt_zoo.registry.backup import BackedUp
 from snt_zoo.registry.hub.states import copy_hashed
 from snt_zoo.registry.registry import Answers, Records, Registry
 from snt_zoo.registry.remote.aliases import RemoteAliases
@@ -182,7 +182,7 @@ class RemoteRegistry(Registry):
 
     # ---- what is fetched ------------------------------------------------------------------------
 
-    def sketches(self, id: str) -> tuple[Sketch, ...]:
+    def sketches(self, id: str, *, digest: str | None = None) -> tuple[Sketch, ...]:
         """See `Registry.sketches`; the weights are not fetched."""
         from snt_zoo.registry.bundle.sketch_file import load_sketches
 
