@@ -56,8 +56,7 @@ def serve(zoo: Zoo, settings: Settings, *, on_start: Callable[[str], None] = lam
         )
         on_start(url)
         log("started", url=url, supernets=zoo.registry.count(), tokens=len(settings.tokens.holders))
-        server.run(sockets=[listener])
-        log("ended")
+        server.run(sockets=[listener])  # which ends with the signal, once the application has ended
 
 
 def _listening(settings: Settings) -> socket.socket:
