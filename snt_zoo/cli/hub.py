@@ -89,7 +89,9 @@ def push_command(
     zoo = _open(home)
     if repo is None:
         if not isinstance(home, str):
-            raise click.UsageError("name the repository on the Hub, as OWNER/NAME; or a service, by --zoo URL")
+            raise click.UsageError(
+                "name the repository on the Hub, as OWNER/NAME; or a service, by --zoo URL"
+            )
         record = zoo.add(source)
         return {"repo": zoo.registry.address, "id": record.id, "kind": "supernet"}
     if not sys.stderr.isatty():  # the client's own bars are drawn into a pipe as well

@@ -181,9 +181,7 @@ def _show_added(document: Mapping[str, Any]) -> None:
 @click.option("--alias", "aliases", multiple=True, help="Alias of its name to move to it; may be repeated.")
 @home_option
 @prints(_show_added)
-def add_command(
-    folder: Path, tags: tuple[str, ...], aliases: tuple[str, ...], home: Home
-) -> dict[str, Any]:
+def add_command(folder: Path, tags: tuple[str, ...], aliases: tuple[str, ...], home: Home) -> dict[str, Any]:
     """Check a bundle and copy it into the registry.
 
     \b

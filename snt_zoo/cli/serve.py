@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from snt_zoo.cli.output import fields, note, prints
-from snt_zoo.cli.parameters import Home, here, home_option
+from snt_zoo.cli.parameters import FOLDER, Home, here, home_option
 from snt_zoo.cli.progress import waiting
 
 FILE = click.Path(path_type=Path, dir_okay=False)
@@ -33,8 +33,11 @@ def _show(document: Mapping[str, Any]) -> None:
     help="A host name by which others call the service; may be repeated.",
 )
 @click.option(
-    "--rate", type=click.FloatRange(0, min_open=True), help="Requests of one client in a second.  [default: any]"
+    "--rate",
+    type=click.FloatRange(0, min_open=True),
+    help="Requests of one client in a second.  [default: any]",
 )
+@click.option("--runs", type=FOLDER, help="A folder of runs, as runs/: the page shows them live.")
 @home_option
 @prints(_show)
 def serve_command(
@@ -44,6 +47,7 @@ def serve_command(
     new_tokens: Path | None,
     names: tuple[str, ...],
     rate: float | None,
+    runs: Path | None,
     home: Home,
 ) -> dict[str, Any]:
     """Serve the registry to other programs and machines.
@@ -63,12 +67,14 @@ def serve_command(
     try:
         from snt_zoo.service.serving import Settings, Tokens, make_tokens, serve
     except ImportError as error:
-        raise ServiceError(f'the service needs more packages ({error}): pip install "snt-zoo[serve]"') from None
+        raise ServiceError(
+            f'the service needs more packages ({error}): pip install "snt-zoo[serve]"'
+        ) from None
     if new_tokens is not None:
         make_tokens(new_tokens)
         return {"tokens": new_tokens}
     tokens = Tokens() if token_file is None else Tokens.read(token_file)
-    settings = Settings(host=host, port=port, tokens=tokens, names=names, rate=rate)
+    settings = Settings(host=host, port=port, tokens=tokens, names=names, rate=rate, runs=runs)
     folder = here(home, "serve")
     with waiting("opening the registry"):
         from snt_zoo import Zoo

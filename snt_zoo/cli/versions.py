@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import click
@@ -24,9 +23,7 @@ def _show_tags(document: Mapping[str, Any]) -> None:
 @click.option("--remove", "removed", multiple=True, metavar="TAG", help="Tag to remove; may be repeated.")
 @home_option
 @prints(_show_tags)
-def tag_command(
-    id: str, added: tuple[str, ...], removed: tuple[str, ...], home: Home
-) -> dict[str, Any]:
+def tag_command(id: str, added: tuple[str, ...], removed: tuple[str, ...], home: Home) -> dict[str, Any]:
     """Add tags to a supernet, and remove some, in this registry.
 
     The bundle itself never changes, and its author's tags stay in it.

@@ -105,7 +105,9 @@ def _bundles(tar: tarfile.TarFile, snapshot: Catalog, store: Store) -> list[str]
             record = snapshot.get(id)
             manifest = read_manifest(folder)
             if record is None or manifest.digest != record.digest:
-                raise IntegrityError(f"{folder} is another bundle than the catalog says: run `snt-zoo verify`")
+                raise IntegrityError(
+                    f"{folder} is another bundle than the catalog says: run `snt-zoo verify`"
+                )
             _check_sizes(files, manifest)
             for name, file in files.items():
                 _write(tar, f"bundles/{id}/{name}", file, manifest.hashes[name], written)

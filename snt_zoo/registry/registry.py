@@ -23,6 +23,7 @@ from snt_zoo.registry.catalog.pages import Page, Place
 from snt_zoo.registry.catalog.records import Record
 from snt_zoo.registry.catalog.vectors import Maker, Vectors, embeddings
 from snt_zoo.registry.household import Household
+from snt_zoo.registry.kept_sketches import KeptSketches
 from snt_zoo.registry.upkeep.intake import Label
 from snt_zoo.registry.upkeep.opening import CATALOG, open_home
 from snt_zoo.registry.upkeep.rescue import save_tags, set_catalog_aside
@@ -45,6 +46,8 @@ class Registry(Household):
 
     Several processes and threads may use one home at once.
     """
+
+    _kept_sketches: KeptSketches | None = None
 
     @classmethod
     def open(
@@ -225,11 +228,26 @@ class Registry(Household):
 
         return self._read(id, lambda record: read_bundle(record.path, known=record.digest))
 
-    def sketches(self, id: str) -> tuple[Sketch, ...]:
-        """The sketches of a bundle, without its weights; raises as `get` does."""
+    def sketches(self, id: str, *, digest: str | None = None) -> tuple[Sketch, ...]:
+        """The sketches of a bundle, without its weights; raises as `get` does.
+
+        Args:
+            id: of the bundle.
+            digest: likewise, where it is known: what `keep_sketches` keeps is found by it.
+        """
         from snt_zoo.registry.bundle.bundle import read_header
 
-        return self._read(id, lambda record: read_header(record.path, known=record.digest)[1])
+        kept = self._kept_sketches
+        if kept is not None and digest is not None and (found := kept.get(digest)) is not None:
+            return found
+        found = self._read(id, lambda record: read_header(record.path, known=record.digest)[1])
+        if kept is not None and digest is not None:
+            kept.put(digest, found)
+        return found
+
+    def keep_sketches(self, classes: int) -> None:
+        """From now on keep the sketches that queries read, of so many classes in all, at 16 KB each."""
+        self._kept_sketches = KeptSketches(classes)
 
     def remove(self, id: str) -> None:
         """Take a bundle out and delete its folder; raises `NotInRegistryError`.

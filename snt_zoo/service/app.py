@@ -16,6 +16,7 @@ from snt_zoo.service import api
 from snt_zoo.service.failures import of_error, of_http, of_validation
 from snt_zoo.service.gate import Gate
 from snt_zoo.service.guards import check_routes
+from snt_zoo.service.logs import log
 from snt_zoo.service.metrics import Metrics
 from snt_zoo.service.settings import Settings
 from snt_zoo.service.work import Workers
@@ -45,6 +46,7 @@ def create_app(zoo: Zoo, settings: Settings) -> FastAPI:
         yield
         app.state.closing = True
         workers.close()
+        log("ended")
 
     # No pages of FastAPI's own: they load scripts from elsewhere.
     app = FastAPI(

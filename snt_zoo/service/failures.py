@@ -43,7 +43,7 @@ STATUS: tuple[tuple[type[SntZooError], int], ...] = (
     (ReadOnlyRegistryError, 507),
     (StoreFullError, 507),
     (BusyError, 503),
-    (TimeLimitError, 503),
+    (TimeLimitError, 504),
     (ServiceUnavailableError, 503),
     (ServiceAccessError, 403),
     (UnknownComponentError, 422),

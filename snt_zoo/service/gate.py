@@ -13,8 +13,6 @@ import ipaddress
 import logging
 import time
 import uuid
-from collections.abc import MutableMapping
-from typing import Any
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -176,7 +174,7 @@ class Gate:
         try:
             await asyncio.wait_for(self._app(scope, bounded, noted), seconds)
         except asyncio.TimeoutError:
-            answer = failure(503, TimeLimitError.__name__, f"that took more than {seconds:g} s")
+            answer = failure(504, TimeLimitError.__name__, f"that took more than {seconds:g} s")
         except Exception:
             log("failure", level=logging.ERROR, traceback=True, request=noted.request)
             answer = failure(
@@ -217,7 +215,7 @@ class _Bounded:
         self._receive = receive
         self._left = most
 
-    async def __call__(self) -> MutableMapping[str, Any]:
+    async def __call__(self) -> Message:
         message = await self._receive()
         self._left -= len(message.get("body", b""))
         if self._left < 0:

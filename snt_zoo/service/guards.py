@@ -12,7 +12,7 @@ its route before the route sees it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, MutableMapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -75,7 +75,7 @@ def check_routes(routes: Iterable[BaseRoute]) -> None:
             )
 
 
-def matching(routes: Iterable[BaseRoute], scope: dict[str, Any]) -> Iterator[Route]:
+def matching(routes: Iterable[BaseRoute], scope: MutableMapping[str, Any]) -> Iterator[Route]:
     """The routes that would answer a request, by its path and its method."""
     for route in routes:
         if isinstance(route, Route) and route.matches(scope)[0] is Match.FULL:

@@ -8,14 +8,15 @@ client calls its classes is kept beside, to be put back into what is answered.
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import shutil
 import tempfile
 import zipfile
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
+from typing import IO
 
 from starlette.datastructures import UploadFile
 from starlette.requests import Request
@@ -40,7 +41,7 @@ _PASSED_OVER = re.compile(r"(^|/)(__MACOSX|\.[^/]*)(/|$)")
 
 
 @contextlib.asynccontextmanager
-async def sent_files(request: Request, *, most: int) -> AsyncIterator[list[tuple[str, BinaryIO]]]:
+async def sent_files(request: Request, *, most: int) -> AsyncIterator[list[tuple[str, IO[bytes]]]]:
     """The files of a form: what the client calls each, and its content.
 
     Args:
@@ -60,7 +61,7 @@ async def sent_files(request: Request, *, most: int) -> AsyncIterator[list[tuple
 
 
 @contextlib.contextmanager
-def bundle_folder(files: Sequence[tuple[str, BinaryIO]]) -> Iterator[Path]:
+def bundle_folder(files: Sequence[tuple[str, IO[bytes]]]) -> Iterator[Path]:
     """The files of a bundle, in a folder from which a registry can add it.
 
     Raises:
@@ -78,8 +79,8 @@ def bundle_folder(files: Sequence[tuple[str, BinaryIO]]) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def image_dataset(files: Sequence[tuple[str, BinaryIO]], settings: Settings) -> Iterator[ImageDataset]:
-    """The dataset of an upload, for as long as its files are there. Nothing that is computed of it is kept.
+def image_dataset(files: Sequence[tuple[str, IO[bytes]]], settings: Settings) -> Iterator[ImageDataset]:
+    """The dataset of an upload, for as long as its files are there; nothing that is computed of it is kept.
 
     Args:
         files: one `.npz` in MedMNIST's layout; one `.zip`; or images, each called by its path in the folder
@@ -108,7 +109,7 @@ class _Sent:
     """An image: what the client calls it, and where its content can be read; of a zip with the archive."""
 
     path: str
-    content: BinaryIO | zipfile.ZipInfo
+    content: IO[bytes] | zipfile.ZipInfo
     archive: zipfile.ZipFile | None = None
 
     def copy(self, target: Path, most: int) -> int:
@@ -121,7 +122,10 @@ class _Sent:
             return _copy(self.content, sink, most)
 
 
-def _of_npz(content: BinaryIO, folder: Path, settings: Settings) -> ImageDataset:
+_Placed = list[tuple[tuple[str, ...], _Sent]]
+
+
+def _of_npz(content: IO[bytes], folder: Path, settings: Settings) -> ImageDataset:
     path = folder / "upload.npz"
     with path.open("xb") as sink:
         shutil.copyfileobj(content, sink, _PART)
@@ -142,22 +146,38 @@ def _of_images(files: Sequence[_Sent], folder: Path, settings: Settings) -> Imag
     """Lay images out as a folder of class folders, under names of our own, and read it."""
     placed = [(parts, file) for file in files if (parts := _parts(file.path)) is not None]
     _check_count(len(placed), settings)
+    placed = _below_top(placed)
     if not placed:
         raise DatasetError("no image was sent that lies in a folder of its class, as cats/1.png")
-    top = _common(parts for parts, _ in placed)
-    names = sorted({part for parts, _ in placed for part in parts[top:-1]}, key=natural)
+    names = sorted({part for parts, _ in placed for part in parts[:-1]}, key=natural)
     numbers = {name: split_name(name) or f"{number:06d}" for number, name in enumerate(names)}
+    spoken = {number: one_line(name)[:_NAME] for name, number in numbers.items()}
+    root = folder / "upload"
     left = settings.max_upload_bytes
     for number, (parts, file) in enumerate(placed):
-        place = folder.joinpath("upload", *(numbers[part] for part in parts[top:-1]))
+        place = root.joinpath(*(numbers[part] for part in parts[:-1]))
         place.mkdir(parents=True, exist_ok=True)
         left -= file.copy(place / f"{number:06d}.image", left)
         if left < 0:
             raise TooLargeError(f"the images take more than {settings.max_upload_bytes:,} bytes: send fewer")
-    data = open_dataset(folder / "upload", max_pixels=settings.max_pixels)
-    spoken = {number: one_line(name)[:_NAME] for name, number in numbers.items()}
-    name = one_line(placed[0][0][top - 1])[:_NAME] if top else data.name
-    return replace(data, name=name, class_names=tuple(spoken[each] for each in data.class_names))
+    try:
+        data = open_dataset(root, max_pixels=settings.max_pixels)
+    except DatasetError as error:
+        raise type(error)(_in_words(str(error), folder, spoken)) from error
+    return replace(data, class_names=tuple(spoken[each] for each in data.class_names))
+
+
+def _below_top(placed: _Placed) -> _Placed:
+    """The paths below the folder in which the whole dataset lies, if there is one."""
+    while len({parts[0] for parts, _ in placed}) == 1 and any(len(parts) > 2 for parts, _ in placed):
+        placed = [(parts[1:], file) for parts, file in placed if len(parts) > 2]
+    return placed
+
+
+def _in_words(message: str, folder: Path, spoken: Mapping[str, str]) -> str:
+    """A message about folders of ours, in the client's words."""
+    message = message.replace(f"{folder}{os.sep}", "")
+    return re.sub(r"\b\d{6}\b", lambda found: spoken.get(found[0], found[0]), message)
 
 
 def _parts(path: str) -> tuple[str, ...] | None:
@@ -169,18 +189,8 @@ def _parts(path: str) -> tuple[str, ...] | None:
     return parts if 2 <= len(parts) <= _DEEPEST else None
 
 
-def _common(paths: Iterable[tuple[str, ...]]) -> int:
-    """How many folders at the top are the same for all: a dropped folder, in which the dataset lies."""
-    found = list(paths)
-    shortest = min(len(parts) for parts in found)
-    same = 0
-    while same < shortest - 2 and len({parts[same] for parts in found}) == 1:
-        same += 1
-    return same
-
-
 @contextlib.contextmanager
-def _opened_zip(content: BinaryIO) -> Iterator[zipfile.ZipFile]:
+def _opened_zip(content: IO[bytes]) -> Iterator[zipfile.ZipFile]:
     try:
         with zipfile.ZipFile(content) as archive:
             yield archive
@@ -194,7 +204,7 @@ def _members(archive: zipfile.ZipFile, settings: Settings) -> list[_Sent]:
     return [_Sent(info.filename, info, archive) for info in members]
 
 
-def _copy(source: BinaryIO, sink: BinaryIO, most: int) -> int:
+def _copy(source: IO[bytes], sink: IO[bytes], most: int) -> int:
     copied = 0
     while copied <= most and (part := source.read(min(_PART, most + 1 - copied))):
         sink.write(part)

@@ -21,6 +21,7 @@ __all__ = ["Settings", "Tokens", "make_tokens", "serve"]
 _CONNECTIONS = 1_000  # more are told to come again
 _KEEP_ALIVE = 15  # seconds that a connection may be idle
 _BACKLOG = 512
+_KEPT_CLASSES = 4096  # of the sketches that are kept in memory, 64 MB
 
 
 def serve(zoo: Zoo, settings: Settings, *, on_start: Callable[[str], None] = lambda url: None) -> None:
@@ -35,6 +36,7 @@ def serve(zoo: Zoo, settings: Settings, *, on_start: Callable[[str], None] = lam
         ServiceError: the address is taken, or none of this machine.
     """
     configure()
+    zoo.registry.keep_sketches(_KEPT_CLASSES)
     get_distance(DEFAULT_DISTANCE)  # what it imports takes longer than an answer may
     app = create_app(zoo, settings)
     with _listening(settings) as listener:
@@ -54,8 +56,7 @@ def serve(zoo: Zoo, settings: Settings, *, on_start: Callable[[str], None] = lam
         )
         on_start(url)
         log("started", url=url, supernets=zoo.registry.count(), tokens=len(settings.tokens.holders))
-        server.run(sockets=[listener])
-        log("ended")
+        server.run(sockets=[listener])  # which ends with the signal, once the application has ended
 
 
 def _listening(settings: Settings) -> socket.socket:

@@ -94,14 +94,14 @@ class Tokens:
                     "more letters and digits, with a name behind it if you like"
                 )
             role: Role = found[1]  # type: ignore[assignment]  # the pattern has no others
-            holders.append((_digest(found[2]), Holder(role, found[3] or role)))
+            holders.append((digest_of(found[2]), Holder(role, found[3] or role)))
         if not holders:
             raise ServiceError(f"{path} holds no token: make some with `snt-zoo serve --new-tokens FILE`")
         return cls(tuple(holders))
 
     def holder(self, authorization: str) -> Holder | None:
         """Whose token a header shows, as `Bearer TOKEN`, or as `Basic` with the token for a password."""
-        shown = _digest(_shown(authorization))
+        shown = digest_of(_shown(authorization))
         found = None
         for digest, holder in self.holders:  # all of them: how long it takes tells nothing
             if hmac.compare_digest(digest, shown):
@@ -136,5 +136,6 @@ def _shown(authorization: str) -> str:
     return ""
 
 
-def _digest(token: str) -> bytes:
+def digest_of(token: str) -> bytes:
+    """What is kept of a token."""
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()

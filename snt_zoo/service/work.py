@@ -8,6 +8,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
+import torch
+
 from snt_zoo.errors import BusyError
 
 _P = ParamSpec("_P")
@@ -23,7 +25,10 @@ class Workers:
     """
 
     def __init__(self, threads: int, waiting: int) -> None:
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="snt-zoo-serve")
+        # Each computes alone: threads of one answer would wait for those of another.
+        self._pool = ThreadPoolExecutor(
+            threads, thread_name_prefix="snt-zoo-serve", initializer=torch.set_num_threads, initargs=(1,)
+        )
         self._most = threads + waiting
         self._count = 0
         self._lock = threading.Lock()

@@ -6,14 +6,11 @@ Needs playwright and a chromium of the system (`apt-get install chromium`); skip
 from __future__ import annotations
 
 import shutil
-import socket
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import uvicorn
 
 from snt_zoo import open_dataset
 from snt_zoo.data import ImageDataset
@@ -22,6 +19,7 @@ from snt_zoo.search.run import Run, RunOptions
 from snt_zoo.service.app import create_app
 from snt_zoo.service.settings import Settings
 from snt_zoo.zoo import Zoo
+from tests.service.making import listening
 from tests.service.page.making import write_folder
 
 if TYPE_CHECKING:
@@ -38,17 +36,10 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def address(zoo: Zoo, runs: Path) -> Iterator[str]:
+def address(starter: Zoo, runs: Path) -> Iterator[str]:
     """Where the starter zoo is served."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        app = create_app(zoo, Settings(runs=runs))
-        server = uvicorn.Server(uvicorn.Config(app, log_config=None))
-        thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
-        thread.start()
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        server.should_exit = True
-        thread.join(timeout=10)
+    with listening(create_app(starter, Settings(runs=runs))) as url:
+        yield url
 
 
 @pytest.fixture(scope="module")
@@ -129,19 +120,19 @@ def test_a_search_lights_dots_while_one_types(page: Page) -> None:
     assert "word=arrow" in page.url
 
 
-def test_the_list_is_filtered_and_sorted(page: Page, zoo: Zoo) -> None:
+def test_the_list_is_filtered_and_sorted(page: Page, starter: Zoo) -> None:
     page.goto("/supernets")
     page.select_option("#space", "darts")
     _has(page, "tbody tr", 2)
     page.goto("/supernets?sort=-params")
     shown = page.locator("tbody tr td:nth-child(2)").evaluate_all("all => all.map(one => one.title)")
     sizes = [int(text.replace(",", "")) for text in shown]
-    assert sizes == sorted((record.params for record in zoo.list()), reverse=True)
+    assert sizes == sorted((record.params for record in starter.list()), reverse=True)
     page.get_by_role("link", name="parameters").click()
     page.wait_for_url("**sort=params*")
 
 
-def test_a_dropped_folder_is_ranked_as_the_command_line_does(page: Page, zoo: Zoo, tmp_path: Path) -> None:
+def test_a_dropped_folder_is_ranked_as_the_command_line_does(page: Page, starter: Zoo, tmp_path: Path) -> None:
     folder = write_folder(tmp_path)
     page.goto("/query")
     page.set_input_files("#folder", folder)
@@ -149,7 +140,7 @@ def test_a_dropped_folder_is_ranked_as_the_command_line_does(page: Page, zoo: Zo
     page.get_by_role("button", name="Find supernets").click()
     page.wait_for_selector("#matches", timeout=120_000)
     ranking = page.locator("[data-match]").evaluate_all("all => all.map(one => one.dataset.match)")
-    assert ranking == [match.id for match in zoo.query(open_dataset(folder), k=5)]
+    assert ranking == [match.id for match in starter.query(open_dataset(folder), k=5)]
     assert page.locator(".here").count() == 1
     assert page.locator(".reasons article").count() == 5
     assert "photos: 3 classes, 36 images" in page.locator("#answer").inner_text()
@@ -205,7 +196,7 @@ def test_everything_can_be_read_without_scripts(browser: Browser, address: str, 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}px")
 def test_nothing_is_cut_off_and_axe_finds_nothing_serious(
-    browser: Browser, address: str, run: Run, zoo: Zoo, scheme: Any, size: tuple[int, int]
+    browser: Browser, address: str, run: Run, starter: Zoo, scheme: Any, size: tuple[int, int]
 ) -> None:
     axe = pytest.importorskip(
         "axe_playwright_python.sync_playwright", reason="axe-core is not installed"
@@ -214,7 +205,7 @@ def test_nothing_is_cut_off_and_axe_finds_nothing_serious(
         base_url=address, color_scheme=scheme, viewport={"width": size[0], "height": size[1]}
     )
     page = context.new_page()
-    one, other = (record.id for record in (zoo.show("nb201-font-thai"), zoo.show("nb201-generalist-all")))
+    one, other = (record.id for record in (starter.show("nb201-font-thai"), starter.show("nb201-generalist-all")))
     for path in (*PAGES, f"/supernets/{one}", f"/supernets/{other}", f"/compare?a={one}&b={other}"):
         page.goto(path)
         wide = page.evaluate("document.documentElement.scrollWidth")

@@ -10,6 +10,8 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
+import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
@@ -27,6 +29,7 @@ from snt_zoo.errors import (
     ServiceError,
 )
 from snt_zoo.formats.durable import write_files
+from snt_zoo.registry.backup import BackedUp
 from snt_zoo.registry.bundle.folder import CONFIG, DATASET, FILE_LIMITS, MANIFEST, check_folder, read_file
 from snt_zoo.registry.bundle.manifest import Manifest, parse_manifest, read_manifest
 from snt_zoo.registry.bundle.schema import BundleConfig
@@ -36,7 +39,6 @@ from snt_zoo.registry.catalog.limits import Usage
 from snt_zoo.registry.catalog.lineage import Lineage
 from snt_zoo.registry.catalog.pages import Page, Place
 from snt_zoo.registry.catalog.records import Record
-from snt_zoo.registry.backup import BackedUp
 from snt_zoo.registry.hub.states import copy_hashed
 from snt_zoo.registry.registry import Answers, Records, Registry
 from snt_zoo.registry.remote.aliases import RemoteAliases
@@ -52,6 +54,7 @@ if TYPE_CHECKING:
 
 _Read = TypeVar("_Read")
 
+_ADDRESS = re.compile(r"\w[\w.-]*(@\w[\w.-]*)?", re.ASCII)  # an id, a name, or one with a version
 _PAGE = 200  # rows that are asked for at once
 
 
@@ -182,7 +185,7 @@ class RemoteRegistry(Registry):
 
     # ---- what is fetched ------------------------------------------------------------------------
 
-    def sketches(self, id: str) -> tuple[Sketch, ...]:
+    def sketches(self, id: str, *, digest: str | None = None) -> tuple[Sketch, ...]:
         """See `Registry.sketches`; the weights are not fetched."""
         from snt_zoo.registry.bundle.sketch_file import load_sketches
 
@@ -195,10 +198,11 @@ class RemoteRegistry(Registry):
         return self._here(id).path
 
     def _read(self, id: str, read: Callable[[Record], _Read]) -> _Read:
+        record = self._here(id)
         try:
-            return read(self._here(id))
+            return read(record)
         except BundleError:  # damaged since it was fetched
-            super().remove(id)
+            self._intake.remove(record.id)
             return read(self._here(id))
 
     def _here(self, id: str) -> Record:
@@ -207,11 +211,13 @@ class RemoteRegistry(Registry):
         held = self._catalog.get(served.id)
         if held is not None and held.digest == served.digest:
             return held
-        with self._store.workplace() as place:
-            manifest = self._manifest(served.id, served.digest)
-            write_files(place, {MANIFEST: manifest})
-            for name in parse_manifest(manifest).files:
-                self._download(served.id, name, place, parse_manifest(manifest))
+        with tempfile.TemporaryDirectory(prefix="snt-zoo-fetch-", dir=self.home) as folder:
+            place = Path(folder)
+            raw = self._manifest(served.id, served.digest)
+            (place / MANIFEST).write_bytes(raw)
+            manifest = parse_manifest(raw)
+            for name in manifest.files:
+                self._download(served.id, name, place, manifest)
             with contextlib.suppress(AlreadyInRegistryError):  # another process was faster
                 super().add(place)
         held = self._catalog.get(served.id)
@@ -323,7 +329,7 @@ class RemoteRegistry(Registry):
     # ---- documents ------------------------------------------------------------------------------
 
     def _shown(self, id: str) -> Supernet:
-        if not id or "\0" in id:
+        if not _ADDRESS.fullmatch(id):
             raise NotInRegistryError(f"no supernet {ascii(id)[:100]} in the registry: see `snt-zoo list`")
         return Supernet.model_validate_json(self.client.get("supernets", id))
 

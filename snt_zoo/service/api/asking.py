@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Annotated, Any, BinaryIO
+from typing import IO, Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from starlette.responses import JSONResponse
@@ -14,8 +14,8 @@ from snt_zoo.encoders.target import Target
 from snt_zoo.errors import DatasetError
 from snt_zoo.registry.bundle.sketch_file import load_sketch
 from snt_zoo.registry.catalog.filters import Filter
-from snt_zoo.registry.retrieval import DEFAULT_DISTANCE, QueryResult, retrieve
 from snt_zoo.registry.remote.documents import Distance, Matches
+from snt_zoo.registry.retrieval import DEFAULT_DISTANCE, QueryResult, retrieve
 from snt_zoo.service.api.failing import FAILURES
 from snt_zoo.service.api.parameters import Where
 from snt_zoo.service.guards import allow
@@ -46,9 +46,7 @@ _IMAGES = {
                 "schema": {
                     "type": "object",
                     "required": [FIELD],
-                    "properties": {
-                        FIELD: {"type": "array", "items": {"type": "string", "format": "binary"}}
-                    },
+                    "properties": {FIELD: {"type": "array", "items": {"type": "string", "format": "binary"}}},
                 }
             }
         },
@@ -76,9 +74,7 @@ async def query_by_sketch(
 
 @router.post("/query/images", response_model=Matches, openapi_extra=_IMAGES)
 @allow("read", body=UPLOAD_BYTES, seconds=UPLOAD_SECONDS)
-async def query_by_images(
-    request: Request, where: Where, k: _Count = 5, probe: bool = False
-) -> JSONResponse:
+async def query_by_images(request: Request, where: Where, k: _Count = 5, probe: bool = False) -> JSONResponse:
     """The same by images: one `.npz` in MedMNIST's layout, one `.zip`, or several files, each called by its
     path in the dataset's folder, as `cats/1.png`.
 
@@ -123,7 +119,7 @@ def ask(zoo: Zoo, raw: bytes, where: Filter, *, k: int, distance: str = DEFAULT_
 
 def ask_images(
     zoo: Zoo,
-    files: list[tuple[str, BinaryIO]],
+    files: list[tuple[str, IO[bytes]]],
     where: Filter,
     settings: Settings,
     *,

@@ -1,8 +1,8 @@
-"""What changes the registry: a bundle that is added, aliases, tags. An answer means that it is on the disk."""
+"""What changes the registry: added bundles, aliases, tags. An answer means that it is on the disk."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, BinaryIO
+from typing import IO, Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
@@ -118,7 +118,7 @@ async def drop_alias(
 
 
 def _add(
-    registry: Registry, files: list[tuple[str, BinaryIO]], tags: tuple[str, ...], aliases: tuple[str, ...]
+    registry: Registry, files: list[tuple[str, IO[bytes]]], tags: tuple[str, ...], aliases: tuple[str, ...]
 ) -> dict[str, Any]:
     with bundle_folder(files) as folder:
         return Supernet.of(registry.add(folder, tags=tags, aliases=aliases)).model_dump()

@@ -19,7 +19,8 @@ FAILURES: dict[int | str, dict[str, Any]] = {
         (422, "A parameter, or what was sent, is not as it must be."),
         (429, "Too many requests of one client."),
         (500, "The service failed."),
-        (503, "There is too much to do, or it took too long."),
+        (503, "There is too much to do: come again."),
+        (504, "It took too long."),
         (507, "The registry cannot be written to, or is full."),
     )
 }

@@ -113,7 +113,7 @@ def sent(files: dict[str, bytes]) -> list[tuple[str, tuple[str, bytes]]]:
 
 
 @pytest.fixture(scope="module")
-def asked(zoo: Zoo) -> list[str]:
+def asked(starter: Zoo) -> list[str]:
     """What `Zoo.query` answers to the same pictures."""
     import tempfile
 
@@ -121,18 +121,18 @@ def asked(zoo: Zoo) -> list[str]:
     from tests.service.page.making import write_folder
 
     with tempfile.TemporaryDirectory() as folder:
-        return [match.id for match in zoo.query(open_dataset(write_folder(Path(folder))), k=5)]
+        return [match.id for match in starter.query(open_dataset(write_folder(Path(folder))), k=5)]
 
 
 @pytest.mark.parametrize("as_zip", [False, True])
 def test_an_upload_is_ranked_as_the_same_folder_is(
-    client: Clients, zoo: Zoo, asked: list[str], as_zip: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    client: Clients, starter: Zoo, asked: list[str], as_zip: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     uploads = tmp_path / "uploads"
     uploads.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(uploads))
     files = {"photos.zip": zipped(pictures())} if as_zip else pictures()
-    answer = client(zoo).post("/query", data={"k": "5"}, files=sent(files))
+    answer = client(starter).post("/query", data={"k": "5"}, files=sent(files))
     assert answer.status_code == 200
     assert re.findall(r'data-match="([^"]+)"', answer.text) == asked
     assert "photos: 3 classes, 36 images" in answer.text
@@ -157,9 +157,9 @@ def test_an_upload_is_ranked_as_the_same_folder_is(
     ],
 )
 def test_what_is_wrong_with_an_upload_stands_in_the_page(
-    client: Clients, zoo: Zoo, files: dict[str, bytes], data: dict[str, str], said: str
+    client: Clients, starter: Zoo, files: dict[str, bytes], data: dict[str, str], said: str
 ) -> None:
-    answer = client(zoo).post("/query", data=data, files=sent(files))
+    answer = client(starter).post("/query", data=data, files=sent(files))
     assert 400 <= answer.status_code < 500
     assert 'role="alert"' in answer.text
     assert said in unescape(answer.text)
@@ -167,8 +167,8 @@ def test_what_is_wrong_with_an_upload_stands_in_the_page(
     assert "<form" in answer.text
 
 
-def test_more_than_is_taken_is_refused(client: Clients, zoo: Zoo) -> None:
-    browser = client(zoo, max_images=10)
+def test_more_than_is_taken_is_refused(client: Clients, starter: Zoo) -> None:
+    browser = client(starter, max_images=10)
     answer = browser.post("/query", files=sent(pictures()))
     assert answer.status_code in (413, 422)
     assert "10" in answer.text

@@ -94,9 +94,9 @@ def test_it_is_kept_until_the_registry_changes(registry: Registry, tmp_path: Pat
     assert atlas.current()[0].dot(added.id) is None
 
 
-def test_the_starter_zoo_lies_in_groups(zoo: Zoo) -> None:
+def test_the_starter_zoo_lies_in_groups(starter: Zoo) -> None:
     """Supernets of letters lie nearer to each other than to those of icons, in the mean."""
-    drawn, _ = Atlas(zoo.registry, ClassNames()).current()
+    drawn, _ = Atlas(starter.registry, ClassNames()).current()
     places = {
         group: np.array([(dot.x, dot.y) for dot in drawn.dots if dot.group == group and not dot.broad])
         for group in ("glyph", "icon")
