@@ -132,7 +132,9 @@ def test_the_list_is_filtered_and_sorted(page: Page, starter: Zoo) -> None:
     page.wait_for_url("**sort=params*")
 
 
-def test_a_dropped_folder_is_ranked_as_the_command_line_does(page: Page, starter: Zoo, tmp_path: Path) -> None:
+def test_a_dropped_folder_is_ranked_as_the_command_line_does(
+    page: Page, starter: Zoo, tmp_path: Path
+) -> None:
     folder = write_folder(tmp_path)
     page.goto("/query")
     page.set_input_files("#folder", folder)
@@ -143,7 +145,7 @@ def test_a_dropped_folder_is_ranked_as_the_command_line_does(page: Page, starter
     assert ranking == [match.id for match in starter.query(open_dataset(folder), k=5)]
     assert page.locator(".here").count() == 1
     assert page.locator(".reasons article").count() == 5
-    assert "photos: 3 classes, 36 images" in page.locator("#answer").inner_text()
+    assert "Your data has 3 classes and 36 images" in page.locator("#answer").inner_text()
 
 
 def test_what_is_wrong_with_an_upload_stands_in_the_page(page: Page, tmp_path: Path) -> None:
@@ -205,7 +207,9 @@ def test_nothing_is_cut_off_and_axe_finds_nothing_serious(
         base_url=address, color_scheme=scheme, viewport={"width": size[0], "height": size[1]}
     )
     page = context.new_page()
-    one, other = (record.id for record in (starter.show("nb201-font-thai"), starter.show("nb201-generalist-all")))
+    one, other = (
+        record.id for record in (starter.show("nb201-font-thai"), starter.show("nb201-generalist-all"))
+    )
     for path in (*PAGES, f"/supernets/{one}", f"/supernets/{other}", f"/compare?a={one}&b={other}"):
         page.goto(path)
         wide = page.evaluate("document.documentElement.scrollWidth")

@@ -46,7 +46,6 @@ class Answer:
     """What the page says of a query.
 
     Args:
-        name: of the dataset.
         classes: how many it has.
         images: how many it has, in all parts.
         verdict: whether anything is close, in sentences.
@@ -58,7 +57,6 @@ class Answer:
         passed_over: sentences on files that were left out.
     """
 
-    name: str
     classes: int
     images: int
     verdict: tuple[str, ...]

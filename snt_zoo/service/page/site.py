@@ -96,12 +96,12 @@ class Site:
     def compare(self, fields: Mapping[str, str]) -> HTMLResponse:
         """Two supernets compared, by the data that they were trained on."""
         a, b, error = "", "", ""
-        found, drawn, ids = None, None, ()
+        found, drawn, one, other = None, None, "", ""
         try:
             a, b = _text(fields, "a"), _text(fields, "b")
             if a and b:
-                ids = tuple(self.zoo.registry.resolve(each) for each in (a, b))
-                found = self.zoo.distance(*ids)
+                one, other = (self.zoo.registry.resolve(each) for each in (a, b))
+                found = self.zoo.distance(one, other)
                 pairs = [
                     Link(match.target, match.source_class, match.distance, match.mass)
                     for match in found.transport.matches
@@ -115,7 +115,7 @@ class Site:
             here="/compare",
             a=a,
             b=b,
-            ids=ids,
+            ids=(one, other),
             found=found,
             drawn=drawn,
             most=_PAIRS,
@@ -179,7 +179,6 @@ class Site:
         if drawn.dots:
             spot = spot_of(drawn, drawn.place(self.zoo.registry.embed(target.sketch)), result.matches)
         return Answer(
-            name=data.name,
             classes=data.num_classes,
             images=_images(data),
             verdict=verdict_of(result),

@@ -126,7 +126,12 @@ def asked(starter: Zoo) -> list[str]:
 
 @pytest.mark.parametrize("as_zip", [False, True])
 def test_an_upload_is_ranked_as_the_same_folder_is(
-    client: Clients, starter: Zoo, asked: list[str], as_zip: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    client: Clients,
+    starter: Zoo,
+    asked: list[str],
+    as_zip: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     uploads = tmp_path / "uploads"
     uploads.mkdir()
@@ -135,7 +140,7 @@ def test_an_upload_is_ranked_as_the_same_folder_is(
     answer = client(starter).post("/query", data={"k": "5"}, files=sent(files))
     assert answer.status_code == 200
     assert re.findall(r'data-match="([^"]+)"', answer.text) == asked
-    assert "photos: 3 classes, 36 images" in answer.text
+    assert "Your data has 3 classes and 36 images" in answer.text
     assert 'class="here"' in answer.text
     assert answer.text.count('class="links"') == 5
     for name in ("red", "green", "blue"):
