@@ -23,6 +23,7 @@ from snt_zoo.service.page.site import run_page
 from snt_zoo.service.settings import Settings
 
 HOST = "127.0.0.1"
+_LINGER = 3.0  # seconds; a page that is open asks every two
 
 
 @contextlib.contextmanager
@@ -39,12 +40,15 @@ def watched(folder: Path) -> Iterator[str]:
         listener.bind((HOST, 0))
         listener.listen()  # who comes before the thread has started waits
         port = listener.getsockname()[1]
-        config = uvicorn.Config(run_app(folder), log_config=None, access_log=False, lifespan="off")
+        app = run_app(folder)
+        config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off")
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, args=([listener],), daemon=True, name="snt-zoo-watch")
         thread.start()
         try:
             yield f"http://{HOST}:{port}/runs/{quote(folder.name)}"
+            if time.monotonic() - app.state.asked < _LINGER:  # somebody looks: they shall see how it ended
+                time.sleep(_LINGER)
         finally:
             server.should_exit = True
             thread.join(timeout=5)
@@ -54,10 +58,13 @@ def run_app(folder: Path) -> FastAPI:
     """The application that shows one run."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
 
+    app.state.asked = float("-inf")
+
     @app.get("/")
     @app.get("/runs/{name}")
     @allow("open")
     def show_run(name: str = "") -> HTMLResponse:
+        app.state.asked = time.monotonic()
         now = time.time()
         run = read_run(folder, now=now)
         if run is None:  # a checkpoint is being put in place, or the first files are being written

@@ -41,8 +41,14 @@ document.addEventListener("htmx:beforeSwap", (happened) => {
   happened.detail.shouldSwap = false;
   if (target.id === "answer") tell(target, JSON.parse(xhr.responseText).error.message);
 });
+document.addEventListener("htmx:afterRequest", (happened) => {
+  const lost = document.getElementById("lost");
+  if (lost && happened.detail.successful) lost.hidden = true;
+});
 document.addEventListener("htmx:sendError", (happened) => {
   const { target } = happened.detail;
+  const lost = document.getElementById("lost");
+  if (lost) lost.hidden = false;
   if (target.id === "answer") tell(target, "The service did not answer: it may have refused what was sent, or have ended.");
 });
 
