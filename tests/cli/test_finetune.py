@@ -52,9 +52,8 @@ def test_a_run_can_be_watched_while_it_goes_on(
     photos: Path, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("uvicorn")
-    result = invoke(
-        "finetune", photos, "--from", "tiny", "--epochs", 1, "--no-floor", "--home", home, "--watch"
-    )
+    args = ("finetune", photos, "--from", "tiny", "--epochs", 1, "--no-floor", "--home", home, "--watch")
+    result = invoke(*args)
     assert result.exit_code == 0, result.output
     assert re.search(r"watch it at http://127\.0\.0\.1:\d+/runs/photos-1", result.stderr)
     monkeypatch.setitem(sys.modules, "snt_zoo.service.page.watching", None)  # as without the extra
