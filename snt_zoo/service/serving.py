@@ -21,7 +21,8 @@ __all__ = ["Settings", "Tokens", "make_tokens", "serve"]
 _CONNECTIONS = 1_000  # more are told to come again
 _KEEP_ALIVE = 15  # seconds that a connection may be idle
 _BACKLOG = 512
-_KEPT_CLASSES = 4096  # of the sketches that are kept in memory, 64 MB
+KEPT_CLASSES = 4096
+"""Classes of the sketches that are kept in memory, at 16 KB each."""
 
 
 def serve(zoo: Zoo, settings: Settings, *, on_start: Callable[[str], None] = lambda url: None) -> None:
@@ -36,7 +37,7 @@ def serve(zoo: Zoo, settings: Settings, *, on_start: Callable[[str], None] = lam
         ServiceError: the address is taken, or none of this machine.
     """
     configure()
-    zoo.registry.keep_sketches(_KEPT_CLASSES)
+    zoo.registry.keep_sketches(KEPT_CLASSES)
     get_distance(DEFAULT_DISTANCE)  # what it imports takes longer than an answer may
     app = create_app(zoo, settings)
     with _listening(settings) as listener:

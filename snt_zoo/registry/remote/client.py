@@ -29,8 +29,10 @@ TOKEN_VARIABLE = "SNT_ZOO_TOKEN"
 
 Parameters = Sequence[tuple[str, str | int | float]]
 
-_TRIES = 6  # after the first one, with pauses of 0.2 s, 0.4 s, … 6.4 s: a service that starts anew takes few
-_BACKOFF = 0.2
+_BACKOFF = 0.2  # seconds; twice as long each time, up to `_LONGEST`
+_LONGEST = 10.0
+_BRIEF = 3  # times after the first: 1.4 s in all, where nothing may ever have been there
+_PATIENT = 8  # 33 s in all, for a service that has answered before: it is being started anew
 _AGAIN = (429, 502, 503)
 _CONNECT = 5.0  # seconds
 _READ = 120.0
@@ -67,16 +69,9 @@ class Client:
         if self._token and address.scheme.lower() == "http" and address.hostname not in _THIS_MACHINE:
             warn(f"the token is sent to {self.url} without encryption: use https://")
         self._pool = urllib3.PoolManager(
-            retries=urllib3.Retry(
-                total=_TRIES,
-                backoff_factor=_BACKOFF,
-                status_forcelist=_AGAIN,
-                allowed_methods=None,  # all of them, see above
-                redirect=False,
-                raise_on_status=False,
-            ),
-            headers={"User-Agent": f"snt-zoo/{__version__}", "Accept-Encoding": "identity"},
+            headers={"User-Agent": f"snt-zoo/{__version__}", "Accept-Encoding": "identity"}
         )
+        self._has_answered = False
 
     def __repr__(self) -> str:
         return f"Client({self.url!r})"
@@ -175,8 +170,18 @@ class Client:
                 body=body,
                 headers={**self._pool.headers, **(headers or {}), **shown},
                 timeout=urllib3.Timeout(connect=_CONNECT, read=read),
+                retries=urllib3.Retry(
+                    total=_PATIENT if self._has_answered else _BRIEF,
+                    backoff_factor=_BACKOFF,
+                    backoff_max=_LONGEST,
+                    status_forcelist=_AGAIN,
+                    allowed_methods=None,  # all of them, see above
+                    redirect=False,
+                    raise_on_status=False,
+                ),
                 preload_content=False,
             )
+            self._has_answered = True
             if answer.status >= 300:
                 raise self._failure(answer.status, answer.read(_ANSWER))
             yield answer
