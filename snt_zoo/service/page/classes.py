@@ -16,7 +16,7 @@ from snt_zoo.errors import BundleError
 from snt_zoo.registry.catalog.records import Record
 
 KEPT = 20_000
-"""Versions whose names are kept; a kilobyte each, in the mean of the starter zoo."""
+"""Versions whose names are kept."""
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from snt_zoo.search.run import CHECKPOINT_SECONDS, EpochRecord
 from snt_zoo.service.page.templating import spell
 
 REPORT = "report.json"
-_HEADER_LIMIT = 16 * 2**20  # bytes of a checkpoint's header: the history of 50,000 epochs
+_HEADER_LIMIT = 16 * 2**20  # bytes of a checkpoint's header
 _REPORT_LIMIT = 64 * 2**20
 _QUIET = 3 * CHECKPOINT_SECONDS  # without a checkpoint, after which a run is not said to go on
 _MOST = 200  # runs that are listed, the newest

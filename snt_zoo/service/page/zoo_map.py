@@ -21,9 +21,9 @@ from snt_zoo.service.page.classes import Classes, ClassNames
 from snt_zoo.service.page.plane import Frame, Plane, Points, apart
 
 SIZE = (1000.0, 600.0)
-MARGIN = 70.0
+MARGIN = 85.0
 MOST = 2000
-"""Dots: of more supernets evenly many are drawn, by id. A page of 2,000 has 1 MB."""
+"""Dots: of more supernets evenly many are drawn, by id. A page of 2,000 has 0.6 MB."""
 
 COLOURS = 7
 """Colours of Okabe and Ito that are seen on light and on dark; what is rarer is grey."""
@@ -32,7 +32,7 @@ _RADII = ((60, 13.0), (200, 8.0), (600, 5.5), (MOST, 3.5))  # up to so many dots
 _APART = 2.3  # radii from one dot's middle to the next: each can be pointed at
 _NAMES = 6  # classes that are told of a dot
 _ABOVE, _BELOW = 20.0, 34.0  # from a dot to the line of a name
-_ROOM = (44.0, 17.0)  # half of what a name takes, to the sides and up and down
+_ROOM = (48.0, 22.0)  # half of what a name takes, to the sides and up and down
 _PUSHED = 600  # dots that are pushed apart: more have no room, and n² distances take time
 
 
