@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import platformdirs
 
 from snt_zoo.encoders.embedding import MOMENTS, DatasetEncoder
-from snt_zoo.errors import RegistryError, first_line
+from snt_zoo.errors import BundleError, RegistryError, first_line
 from snt_zoo.registry.catalog.aliases import check_alias, check_tags
 from snt_zoo.registry.catalog.filters import Filter, fits_word
 from snt_zoo.registry.catalog.pages import Page, Place
@@ -233,15 +233,21 @@ class Registry(Household):
 
         Args:
             id: of the bundle.
-            digest: likewise, where it is known: what `keep_sketches` keeps is found by it.
+            digest: likewise, where it is known: then the catalog is not asked, and what `keep_sketches` keeps
+                is found.
         """
-        from snt_zoo.registry.bundle.bundle import read_header
+        from snt_zoo.registry.bundle.bundle import read_header, read_sketches
 
+        if digest is None:
+            return self._read(id, lambda record: read_header(record.path, known=record.digest)[1])
         kept = self._kept_sketches
-        if kept is not None and digest is not None and (found := kept.get(digest)) is not None:
+        if kept is not None and (found := kept.get(digest)) is not None:
             return found
-        found = self._read(id, lambda record: read_header(record.path, known=record.digest)[1])
-        if kept is not None and digest is not None:
+        try:
+            found = read_sketches(self._store.path(id), known=digest)
+        except BundleError:  # removed or damaged: the whole way tells which
+            return self.sketches(id)
+        if kept is not None:
             kept.put(digest, found)
         return found
 

@@ -28,7 +28,9 @@ def test_answers_are_the_same_and_bundles_are_read_once(
     before = retrieve(registry, target, k=2).matches
     registry.keep_sketches(100)
     assert retrieve(registry, target, k=2).matches == before
-    monkeypatch.setattr(registry, "_read", lambda *args: pytest.fail("read again"))
+    monkeypatch.setattr(
+        "snt_zoo.registry.bundle.bundle.read_sketches", lambda *args, **given: pytest.fail("read again")
+    )
     assert retrieve(registry, target, k=2).matches == before
 
 
