@@ -175,7 +175,7 @@ def test_a_live_run_is_followed(page: Page, run: Run) -> None:
     run.record("search", 0.66, loss=1.2)
     run.save("search", {}, {})
     _has(page, ".snt-svg circle", before + 1)
-    assert "66.0 %" in page.locator(".tiles").inner_text()
+    assert "66.0 %" in page.locator(".tiles").inner_text().replace("\N{NO-BREAK SPACE}", " ")
     assert "time left" in page.locator(".tiles").inner_text()
 
 

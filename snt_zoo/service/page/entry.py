@@ -95,7 +95,7 @@ def show(registry: Registry, classes: ClassNames, id: str, *, url: str = "") -> 
         registry: that has it.
         classes: names of classes.
         id: as of `Registry.resolve`.
-        url: under which the service is called, for the commands; empty for a registry on this machine.
+        url: under which the service is called, for the commands; empty for the user's own registry.
 
     Raises:
         NotInRegistryError: none fits, or several.
@@ -127,12 +127,17 @@ def show(registry: Registry, classes: ClassNames, id: str, *, url: str = "") -> 
 
 def commands_of(id: str, url: str = "") -> tuple[tuple[str, str], ...]:
     """What one types to use a supernet. An id holds letters, digits, `.`, `_` and `-` alone."""
-    zoo = f"snt-zoo --zoo {url}" if url else "snt-zoo"
+    zoo = program(url)
     return (
         ("Adapt it to your images", f"{zoo} finetune YOUR_IMAGES --from {id} --budget 10m"),
         ("See which classes lie near yours", f"{zoo} distance YOUR_IMAGES {id}"),
         ("Show what is known of it", f"{zoo} show {id}"),
     )
+
+
+def program(url: str) -> str:
+    """How a command begins that asks the service at an address, or the user's own registry."""
+    return f"snt-zoo --zoo {url}" if url else "snt-zoo"
 
 
 def cells_of(supernet: Supernet) -> Cells:

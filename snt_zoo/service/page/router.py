@@ -55,12 +55,12 @@ def routes(zoo: Zoo) -> APIRouter:
     @router.get("/supernets/{id}")
     @allow("read")
     async def show_entry(request: Request, id: str) -> Response:
-        return await answer(request, site.entry, id)
+        return await answer(request, site.entry, id, url=_url(request))
 
     @router.get("/compare")
     @allow("read")
     async def show_comparison(request: Request) -> Response:
-        return await answer(request, site.compare, dict(request.query_params))
+        return await answer(request, site.compare, dict(request.query_params), url=_url(request))
 
     @router.get("/query")
     @allow("read")
@@ -74,7 +74,7 @@ def routes(zoo: Zoo) -> APIRouter:
         try:
             async with sent_files(request, most=settings.max_images + _EMPTY_FIELDS) as files:
                 fields = {key: text for key, text in (await request.form()).items() if isinstance(text, str)}
-                return await answer(request, site.ask, fields, settings, files)
+                return await answer(request, site.ask, fields, settings, files, url=_url(request))
         except RequestError:  # no form, or none with a file
             return await answer(request, site.ask, {}, settings, wrong=RequestError(NOTHING_SENT))
         except SntZooError as error:
@@ -99,6 +99,11 @@ def routes(zoo: Zoo) -> APIRouter:
         return static(name)
 
     return router
+
+
+def _url(request: Request) -> str:
+    """Under which this service is called: the gate let the request in, so the name is one of ours."""
+    return str(request.base_url).rstrip("/")
 
 
 def static(name: str) -> Response:

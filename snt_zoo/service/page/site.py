@@ -20,7 +20,7 @@ from snt_zoo.search.adapting.drawing import STAGES, draw_history
 from snt_zoo.service.failures import status_of, without_paths
 from snt_zoo.service.page.answer import Answer, found_of, spot_of, verdict_of
 from snt_zoo.service.page.classes import ClassNames
-from snt_zoo.service.page.entry import settings_of, show
+from snt_zoo.service.page.entry import program, settings_of, show
 from snt_zoo.service.page.links import Link, draw_links
 from snt_zoo.service.page.listing import COLUMNS, Asked, list_supernets
 from snt_zoo.service.page.runs import RunView, list_runs
@@ -87,13 +87,13 @@ class Site:
             tags=[group.name for group in self.atlas.current()[0].groups],
         )
 
-    def entry(self, id: str) -> HTMLResponse:
-        """The page of a supernet."""
-        entry = show(self.zoo.registry, self.classes, id)
+    def entry(self, id: str, *, url: str = "") -> HTMLResponse:
+        """The page of a supernet; `url` as of `show`."""
+        entry = show(self.zoo.registry, self.classes, id, url=url)
         settings = {} if entry.config is None else settings_of(entry.config)
         return page("entry.html.j2", here="/supernets", entry=entry, settings=settings)
 
-    def compare(self, fields: Mapping[str, str]) -> HTMLResponse:
+    def compare(self, fields: Mapping[str, str], *, url: str = "") -> HTMLResponse:
         """Two supernets compared, by the data that they were trained on."""
         a, b, error = "", "", ""
         found, drawn, one, other = None, None, "", ""
@@ -115,7 +115,7 @@ class Site:
             here="/compare",
             a=a,
             b=b,
-            ids=(one, other),
+            command=f"{program(url)} distance {one} {other}",
             found=found,
             drawn=drawn,
             most=_PAIRS,
@@ -130,6 +130,7 @@ class Site:
         files: Sequence[tuple[str, BinaryIO]] | None = None,
         *,
         wrong: SntZooError | None = None,
+        url: str = "",
     ) -> HTMLResponse:
         """The form of a query, and with files its answer.
 
@@ -138,6 +139,7 @@ class Site:
             settings: bounds of the upload.
             files: as of `image_dataset`; a browser sends one without a name for an empty field.
             wrong: with what was sent.
+            url: as of `show`.
         """
         answer = None
         try:
@@ -157,6 +159,7 @@ class Site:
             zoo=self.atlas.current()[0],
             spaces=list_spaces(),
             most=_MOST_ANSWERS,
+            command=f"{program(url)} finetune YOUR_IMAGES --budget 10m",
             **{key: fields.get(key, "")[:_LONGEST] for key in ("space", "max_params", "max_macs")},
             k=fields.get("k", "")[:3] or str(_ANSWERS),
         )

@@ -22,8 +22,8 @@ HEADERS = {
 
 
 def percent(share: float | None) -> str:
-    """A share from 0 to 1 for people."""
-    return "–" if share is None else f"{100 * share:.1f} %"
+    """A share from 0 to 1 for people; the line does not break within."""
+    return "–" if share is None else f"{100 * share:.1f}\N{NO-BREAK SPACE}%"
 
 
 def spell(seconds: float) -> str:

@@ -55,7 +55,7 @@ def test_what_was_not_measured_is_not_said() -> None:
 def test_a_gain_is_told_in_points_above_the_classifier() -> None:
     asked = result(match("a-1", 0.75), match("b-2", 0.5), match("c-3"), close=True, probe=0.7)
     assert [found.gain for found in found_of(asked)] == [pytest.approx(5.0), pytest.approx(-20.0), None]
-    said = " ".join(verdict_of(asked))
+    said = " ".join(verdict_of(asked)).replace("\N{NO-BREAK SPACE}", " ")
     for figure in ("a-1 has 75.0 %", "70.0 %", "50 of your images"):
         assert figure in said
     assert said.startswith("A supernet is close")

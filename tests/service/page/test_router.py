@@ -92,7 +92,9 @@ def test_a_comparison_draws_which_class_lies_near_which(client: Clients, registr
 def test_a_supernet_is_found_by_its_name_and_alias(client: Clients, shapes: str) -> None:
     browser = client()
     for word in (shapes, "shapes", "shapes@best"):
-        assert shapes in browser.get(f"/supernets/{word}").text
+        text = browser.get(f"/supernets/{word}").text
+        # Whoever sees the page can run it: the weights are fetched from the service.
+        assert f"snt-zoo --zoo http://localhost finetune YOUR_IMAGES --from {shapes}" in text
     missing = browser.get("/supernets/nothing")
     assert missing.status_code == 404
     assert "no supernet" in missing.text

@@ -16,7 +16,7 @@ def test_times_and_shares() -> None:
     assert [spell(seconds) for seconds in (-1.0, 0.4, 59.4, 61, 3600, 7325)] == [
         "0 s", "0 s", "59 s", "1 min 1 s", "1 h", "2 h 2 min",
     ]  # fmt: skip
-    assert (percent(None), percent(0.125)) == ("–", "12.5 %")
+    assert (percent(None), percent(0.125)) == ("–", "12.5\N{NO-BREAK SPACE}%")
 
 
 def test_a_page_escapes_what_it_shows_and_has_the_headers() -> None:
