@@ -152,6 +152,7 @@ def _of_images(files: Sequence[_Sent], folder: Path, settings: Settings) -> Imag
     names = sorted({part for parts, _ in placed for part in parts[:-1]}, key=natural)
     numbers = {name: split_name(name) or f"{number:06d}" for number, name in enumerate(names)}
     spoken = {number: one_line(name)[:_NAME] for name, number in numbers.items()}
+    words = spoken | {f"{i:06d}.image": one_line(parts[-1])[:_NAME] for i, (parts, _) in enumerate(placed)}
     root = folder / "upload"
     left = settings.max_upload_bytes
     for number, (parts, file) in enumerate(placed):
@@ -163,8 +164,13 @@ def _of_images(files: Sequence[_Sent], folder: Path, settings: Settings) -> Imag
     try:
         data = open_dataset(root, max_pixels=settings.max_pixels)
     except DatasetError as error:
-        raise type(error)(_in_words(str(error), folder, spoken)) from error
-    return replace(data, class_names=tuple(spoken[each] for each in data.class_names))
+        raise type(error)(_in_words(str(error), folder, words)) from error
+    passed_over = {
+        reason: tuple(_in_words(path, folder, words) for path in paths)
+        for reason, paths in data.passed_over.items()
+    }
+    names_given = tuple(spoken[each] for each in data.class_names)
+    return replace(data, class_names=names_given, passed_over=passed_over)
 
 
 def _below_top(placed: _Placed) -> _Placed:
@@ -174,10 +180,10 @@ def _below_top(placed: _Placed) -> _Placed:
     return placed
 
 
-def _in_words(message: str, folder: Path, spoken: Mapping[str, str]) -> str:
-    """A message about folders of ours, in the client's words."""
+def _in_words(message: str, folder: Path, words: Mapping[str, str]) -> str:
+    """A message about folders and files of ours, in the client's words."""
     message = message.replace(f"{folder}{os.sep}", "")
-    return re.sub(r"\b\d{6}\b", lambda found: spoken.get(found[0], found[0]), message)
+    return re.sub(r"\b\d{6}(\.image)?\b", lambda found: words.get(found[0], found[0]), message)
 
 
 def _parts(path: str) -> tuple[str, ...] | None:

@@ -92,6 +92,17 @@ def test_what_is_no_dataset_is_told_in_the_words_of_the_client() -> None:
         class_names(files({"photos.npz": b"PK no npz"}))
 
 
+def test_files_are_told_by_the_names_that_the_client_gave_them() -> None:
+    sent = images(top="photos/")
+    with (
+        pytest.raises(DatasetError, match=r"cats/cut\.png"),
+        image_dataset(files({**sent, "photos/cats/cut.png": image()[:60]}), SETTINGS),
+    ):
+        pass
+    with image_dataset(files({**sent, "photos/dogs/notes.txt": b"no image"}), SETTINGS) as data:
+        assert data.passed_over == {"no_image": ("dogs/notes.txt",)}
+
+
 def test_an_upload_is_bounded_in_images_pixels_and_bytes() -> None:
     with pytest.raises(OversizedImageError, match="at most 40"):
         class_names(zipped(images(count=21)))

@@ -67,16 +67,26 @@ def list_runs(folder: Path, *, now: float) -> tuple[RunView, ...]:
     """The runs in the folders of a folder, the last written first.
 
     Args:
-        folder: that holds them, or is that of one run itself.
+        folder: that holds them.
         now: seconds since the epoch.
     """
     try:
-        inside = [path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")]
+        inside = [path for path in folder.iterdir() if path.is_dir() and _shown(path)]
     except OSError:
         return ()
     found = (read_run(path, now=now) for path in inside)
     runs = sorted((run for run in found if run is not None), key=lambda run: run.age)
     return tuple(runs[:_MOST])
+
+
+def _shown(folder: Path) -> bool:
+    """Whether a folder may be a run's: a pretraining to `NAME` goes on in `.NAME.run` beside it."""
+    return not folder.name.startswith(".") or folder.suffix == ".run"
+
+
+def _name(folder: Path) -> str:
+    hidden = folder.name.startswith(".")
+    return folder.name[1:].removesuffix(".run") if hidden else folder.name
 
 
 def read_run(folder: Path, *, now: float) -> RunView | None:
@@ -88,7 +98,7 @@ def read_run(folder: Path, *, now: float) -> RunView | None:
             return _going_on(folder, now)
         if not any(folder.iterdir()):
             age = max(now - folder.stat().st_mtime, 0.0)
-            return RunView(folder.name, "begins", "", "", (), age, None, "", age, None)
+            return RunView(_name(folder), "begins", "", "", (), age, None, "", age, None)
     except (SntZooError, OSError, ValueError, TypeError, LookupError):
         return None  # it is written just now, or by another snt-zoo
     return None
@@ -111,7 +121,7 @@ def _going_on(folder: Path, now: float) -> RunView:
     seconds = float(meta["elapsed"]) + (0.0 if quiet else age)
     begun = meta["facts"].get("begun") or {}
     return RunView(
-        name=folder.name,
+        name=_name(folder),
         phase="quiet" if quiet else "goes on",
         stage=str(meta["stage"]).removeprefix("after "),
         source=str(begun.get("source", "")),
@@ -129,7 +139,7 @@ def _ended(folder: Path, now: float) -> RunView:
     with path.open("rb") as file:
         document = parse_json(file.read(_REPORT_LIMIT + 1), what=REPORT, limit=_REPORT_LIMIT)
     return RunView(
-        name=folder.name,
+        name=_name(folder),
         phase="ended",
         stage="",
         source=document["from"],

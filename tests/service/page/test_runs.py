@@ -96,6 +96,13 @@ def test_what_is_spoilt_is_no_run(begun: Path, content: bytes) -> None:
     assert read_run(begun, now=0.0) is None
 
 
+def test_a_pretraining_is_told_by_the_name_of_what_it_makes(begun: Path) -> None:
+    begun.rename(begun.with_name(".my-net.run"))
+    begun.with_name(".git").mkdir()
+    (run,) = list_runs(begun.parent, now=0.0)
+    assert run.name == "my-net"
+
+
 def test_runs_are_listed_the_last_written_first(begun: Path) -> None:
     older = begun.with_name("older")
     older.mkdir()
