@@ -31,9 +31,7 @@ _Count = Annotated[int, Query(ge=1, le=100)]
 _SKETCH = {
     "requestBody": {
         "required": True,
-        "content": {
-            "application/octet-stream": {"schema": {"type": "string", "format": "binary"}}
-        },
+        "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
     }
 }
 _IMAGES = {
