@@ -6,6 +6,7 @@ from collections.abc import Callable
 from fnmatch import fnmatchcase
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -89,7 +90,7 @@ def test_a_bound_is_read_as_people_write_it(text: str, bound: Bound) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["ece", "ece<0.1", "ece<=", "ece<=nan", "ece<=1e999", "<=1", "a b<=1", "ece<=1.2.3"]
+    "text", ["ece", "ece<0.1", "ece<=", "ece<=nan", "x<=1e999", "<=1", "a b<=1", "ece<=1.2.3"]
 )
 def test_what_is_no_bound_says_how_to_write_one(text: str) -> None:
     with pytest.raises(ValueError, match="write it as"):
