@@ -132,9 +132,7 @@ def measure(
         end = threading.Event()
         step = max(1, len(bodies) // clients)
         asking = [
-            Client(
-                service.port, service.tokens["read"], bodies[i * step :] + bodies[: i * step], pause, end
-            )
+            Client(service.port, service.tokens["read"], bodies[i * step :] + bodies[: i * step], pause, end)
             for i in range(clients)
         ]
         adder = Adder(service, folder, add_every, end)

@@ -69,6 +69,6 @@ def _listening(settings: Settings) -> socket.socket:
         )
     except OSError as error:
         raise ServiceError(
-            f"cannot listen on {settings.host} port {settings.port} ({error.strerror}): choose another --port "
-            "or --host"
+            f"cannot listen on {settings.host} port {settings.port} ({error.strerror}): choose another "
+            "--port or --host"
         ) from error

@@ -59,9 +59,9 @@ class Settings:
     def __post_init__(self) -> None:
         if not self.tokens and not is_this_machine(self.host):
             raise ServiceError(
-                f"{self.host} can be reached from other machines, and nobody would have to show a token: make "
-                "tokens with `snt-zoo serve --new-tokens FILE` and start it with --token-file FILE, or leave "
-                "out --host"
+                f"{self.host} can be reached from other machines, and nobody would have to show a token: "
+                "make tokens with `snt-zoo serve --new-tokens FILE` and start it with --token-file FILE, or "
+                "leave out --host"
             )
 
 

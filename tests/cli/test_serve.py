@@ -55,7 +55,9 @@ def test_a_query_by_url_gives_the_answer_of_the_folder(url: str, photos: Path, t
 
 
 def test_a_network_is_made_from_a_supernet_of_the_service(url: str, photos: Path, tmp_path: Path) -> None:
-    made = at(url, "finetune", photos, "--from", "auto", "--epochs", 1, "--no-floor", "--out", tmp_path / "out")
+    made = at(
+        url, "finetune", photos, "--from", "auto", "--epochs", 1, "--no-floor", "--out", tmp_path / "out"
+    )
     assert (tmp_path / "out" / "model.safetensors").is_file()
     assert made["from"]
 

@@ -25,7 +25,9 @@ def test_it_is_healthy_and_ready_until_it_ends(zoo: Zoo) -> None:
 
 def test_the_document_names_every_route_and_what_it_may_answer(client: TestClient) -> None:
     document = client.get("/v1/openapi.json").json()
-    assert {"/v1/supernets", "/v1/query", "/v1/query/images", "/v1/distance", "/metrics"} <= set(document["paths"])
+    assert {"/v1/supernets", "/v1/query", "/v1/query/images", "/v1/distance", "/metrics"} <= set(
+        document["paths"]
+    )
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
             assert {"401", "403", "422", "429", "503"} <= set(operation["responses"]), (path, method)

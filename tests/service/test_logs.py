@@ -18,7 +18,12 @@ def line(**changes: object) -> dict[str, object]:
 
 def test_a_record_is_one_line_of_json() -> None:
     found = line(fields={"route": "/v1\n", "status": 200})
-    assert (found["event"], found["route"], found["status"], found["level"]) == ("request", "/v1\n", 200, "info")
+    assert (found["event"], found["route"], found["status"], found["level"]) == (
+        "request",
+        "/v1\n",
+        200,
+        "info",
+    )
     assert str(found["time"]).endswith("+00:00")
 
 

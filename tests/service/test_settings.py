@@ -11,7 +11,7 @@ from tests.service.making import TOKENS
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.9", "::", "zoo.example"])
 def test_other_machines_are_only_served_with_tokens(host: str) -> None:
     assert not is_this_machine(host)
-    with pytest.raises(ServiceError, match="--new-tokens FILE.*--token-file FILE"):
+    with pytest.raises(ServiceError, match=r"--new-tokens FILE.*--token-file FILE"):
         Settings(host=host)
     assert Settings(host=host, tokens=TOKENS).host == host
 

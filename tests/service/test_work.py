@@ -13,7 +13,9 @@ from snt_zoo.service.work import Workers
 def test_calls_run_in_threads_that_compute_alone() -> None:
     async def main() -> None:
         workers = Workers(2, 10)
-        names = await asyncio.gather(*(workers.run(lambda: threading.current_thread().name) for _ in range(6)))
+        names = await asyncio.gather(
+            *(workers.run(lambda: threading.current_thread().name) for _ in range(6))
+        )
         assert all(name.startswith("snt-zoo-serve") for name in names)
         assert await workers.run(torch.get_num_threads) == 1
         assert await workers.run(divmod, 7, 2) == (3, 1)

@@ -31,11 +31,7 @@ _Count = Annotated[int, Query(ge=1, le=100)]
 _SKETCH = {
     "requestBody": {
         "required": True,
-        "content": {
-            "application/octet-stream": {
-                "schema": {"type": "string", "format": "binary", "maxLength": MAX_SKETCH_BYTES}
-            }
-        },
+        "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
     }
 }
 _IMAGES = {
@@ -65,7 +61,7 @@ async def query_by_sketch(
     """The supernets that were trained on the most similar data, by a sketch of yours.
 
     The body is the sketch's file, as `snt_zoo.registry.bundle.sketch_file` writes it: safetensors, made on
-    the client's machine. Images are not sent.
+    the client's machine, of at most 200,000 bytes. Images are not sent.
     """
     raw = await request.body()
     zoo: Zoo = request.app.state.zoo

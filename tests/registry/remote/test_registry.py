@@ -30,7 +30,12 @@ def without_path(record: Record) -> Record:
 
 
 def test_it_answers_as_the_registry_does(registry: Registry, remote: RemoteRegistry) -> None:
-    for where in (None, Filter(name="le*"), Filter(metrics=(Bound("seconds_per_image", ">=", 0.5),)), Filter(tag="-")):
+    for where in (
+        None,
+        Filter(name="le*"),
+        Filter(metrics=(Bound("seconds_per_image", ">=", 0.5),)),
+        Filter(tag="-"),
+    ):
         assert [*map(without_path, remote.list(where))] == [*map(without_path, registry.list(where))]
     assert remote.list(max_params=1) == []
     ids = {record.id for record in registry.list()}
@@ -66,7 +71,9 @@ def test_what_is_fetched_is_what_is_there_and_is_fetched_once(
         assert torch.equal(mine.supernet.state_dict()[name], tensor)
     monkeypatch.setattr(remote.client, "stream", lambda *path: pytest.fail("fetched again"))
     assert remote.get(id).digest == theirs.digest
-    assert {path.name for path in remote.folder(id).iterdir()} == {path.name for path in registry.show(id).path.iterdir()}
+    assert {path.name for path in remote.folder(id).iterdir()} == {
+        path.name for path in registry.show(id).path.iterdir()
+    }
 
 
 def test_a_cache_that_was_damaged_is_fetched_anew(registry: Registry, remote: RemoteRegistry) -> None:
@@ -100,7 +107,9 @@ def test_a_bundle_is_added_with_its_labels(registry: Registry, remote: RemoteReg
         remote.add(good)
 
 
-def test_a_bundle_that_is_refused_changes_nothing(registry: Registry, remote: RemoteRegistry, good: Path) -> None:
+def test_a_bundle_that_is_refused_changes_nothing(
+    registry: Registry, remote: RemoteRegistry, good: Path
+) -> None:
     with (good / "README.md").open("a") as card:
         card.write("changed")
     with pytest.raises(IntegrityError, match=r"README\.md"):

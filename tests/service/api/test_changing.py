@@ -24,7 +24,9 @@ def form(folder: Path) -> list[tuple[str, tuple[str, bytes]]]:
     return [("files", (path.name, path.read_bytes())) for path in sorted(folder.iterdir())]
 
 
-def test_a_bundle_that_was_acknowledged_is_in_the_registry(guarded: TestClient, zoo: Zoo, bundle: Path) -> None:
+def test_a_bundle_that_was_acknowledged_is_in_the_registry(
+    guarded: TestClient, zoo: Zoo, bundle: Path
+) -> None:
     answer = guarded.post("/v1/supernets?tag=seen&alias=best", files=form(bundle), headers=HEADERS)
     assert answer.status_code == 201
     record = zoo.show("fresh@best")
