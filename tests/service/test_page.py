@@ -48,7 +48,11 @@ def browser() -> Iterator[Browser]:
     if CHROMIUM is None:
         pytest.skip("no chromium on this system")
     with sync_api.sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        opened = playwright.chromium.launch(
+            executable_path=CHROMIUM,
+            args=["--no-sandbox"],
+            ignore_default_args=["--disable-back-forward-cache"],
+        )
         yield opened
         opened.close()
 
@@ -91,6 +95,19 @@ def _has(page: Page, selector: str, count: int) -> None:
     from playwright.sync_api import expect
 
     expect(page.locator(selector)).to_have_count(count, timeout=20_000)
+
+
+def _serious(page: Page) -> list[str]:
+    """What axe-core finds serious; nothing where it is not installed."""
+    try:
+        from axe_playwright_python.sync_playwright import Axe
+    except ImportError:
+        return []
+    return [
+        f"{each['id']}: {each['nodes'][0]['html'][:200]}"
+        for each in Axe().run(page).response["violations"]
+        if each["impact"] in ("serious", "critical")
+    ]
 
 
 def test_the_map_tells_of_a_dot_and_opens_it(page: Page) -> None:
@@ -146,6 +163,11 @@ def test_a_dropped_folder_is_ranked_as_the_command_line_does(
     assert page.locator(".here").count() == 1
     assert page.locator(".reasons article").count() == 5
     assert "Your data has 3 classes and 36 images" in page.locator("#answer").inner_text()
+    assert _serious(page) == []
+    page.locator("[data-match]").first.click()
+    page.wait_for_url("**/supernets/*")
+    page.evaluate("history.back()")
+    _has(page, "[data-match]", 5)  # the answer is still there
 
 
 def test_what_is_wrong_with_an_upload_stands_in_the_page(page: Page, tmp_path: Path) -> None:
@@ -200,9 +222,7 @@ def test_everything_can_be_read_without_scripts(browser: Browser, address: str, 
 def test_nothing_is_cut_off_and_axe_finds_nothing_serious(
     browser: Browser, address: str, run: Run, starter: Zoo, scheme: Any, size: tuple[int, int]
 ) -> None:
-    axe = pytest.importorskip(
-        "axe_playwright_python.sync_playwright", reason="axe-core is not installed"
-    ).Axe()
+    pytest.importorskip("axe_playwright_python", reason="axe-core is not installed")
     context = browser.new_context(
         base_url=address, color_scheme=scheme, viewport={"width": size[0], "height": size[1]}
     )
@@ -214,10 +234,5 @@ def test_nothing_is_cut_off_and_axe_finds_nothing_serious(
         page.goto(path)
         wide = page.evaluate("document.documentElement.scrollWidth")
         assert wide <= size[0], f"{path} is {wide} pixels wide"
-        found = [
-            f"{path}: {each['id']}: {each['nodes'][0]['html'][:200]}"
-            for each in axe.run(page).response["violations"]
-            if each["impact"] in ("serious", "critical")
-        ]
-        assert found == []
+        assert _serious(page) == [], path
     context.close()

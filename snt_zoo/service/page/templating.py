@@ -17,7 +17,7 @@ HEADERS = {
     "form-action 'self'; frame-ancestors 'none'",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
-    "Cache-Control": "no-store",
+    "Cache-Control": "private, no-cache",  # with `no-store` a browser forgets an answer when one goes back
 }
 
 
