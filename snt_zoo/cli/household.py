@@ -156,9 +156,9 @@ def _show_backup(document: Mapping[str, Any]) -> None:
 @home_option
 @prints(_show_backup)
 def backup_command(file: Path, home: Home) -> dict[str, Any]:
-    """Write a backup of the registry to FILE, also while it is served or changed.
+    """Write a backup of the registry to a file.
 
-    FILE is a tar: unpacked into an empty folder it is the registry again.
+    The registry may be used meanwhile. FILE is a tar: unpacked into an empty folder it is the registry again.
 
     \b
     Example:

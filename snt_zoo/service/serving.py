@@ -8,8 +8,9 @@ from collections.abc import Callable
 import uvicorn
 
 from snt_zoo.encoders.distances import get_distance
-from snt_zoo.errors import ServiceError
-from snt_zoo.registry.retrieval import DEFAULT_DISTANCE
+from snt_zoo.encoders.target import Target
+from snt_zoo.errors import ServiceError, leaving_out
+from snt_zoo.registry.retrieval import DEFAULT_DISTANCE, retrieve
 from snt_zoo.service.app import create_app
 from snt_zoo.service.logs import configure, log
 from snt_zoo.service.settings import Settings
@@ -38,7 +39,7 @@ def serve(zoo: Zoo, settings: Settings, *, on_start: Callable[[str], None] = lam
     """
     configure()
     zoo.registry.keep_sketches(KEPT_CLASSES)
-    get_distance(DEFAULT_DISTANCE)  # what it imports takes longer than an answer may
+    _warm(zoo)
     app = create_app(zoo, settings)
     with _listening(settings) as listener:
         host, port = listener.getsockname()[:2]
@@ -58,6 +59,14 @@ def serve(zoo: Zoo, settings: Settings, *, on_start: Callable[[str], None] = lam
         on_start(url)
         log("started", url=url, supernets=zoo.registry.count(), tokens=len(settings.tokens.holders))
         server.run(sockets=[listener])  # which ends with the signal, once the application has ended
+
+
+def _warm(zoo: Zoo) -> None:
+    """Answer a query: what the first one imports takes longer than an answer may, and so may its index."""
+    for record in zoo.registry.page(limit=1).records:
+        with leaving_out(record.id):
+            (sketch, *_) = zoo.registry.sketches(record.id)
+            retrieve(zoo.registry, Target(sketch), k=1, distance=get_distance(DEFAULT_DISTANCE))
 
 
 def _listening(settings: Settings) -> socket.socket:
