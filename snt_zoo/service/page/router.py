@@ -65,7 +65,7 @@ def routes(zoo: Zoo) -> APIRouter:
     @router.get("/query")
     @allow("read")
     async def show_form(request: Request) -> Response:
-        return await answer(request, site.ask, {}, request.app.state.settings)
+        return await answer(request, site.ask, {}, request.app.state.settings, url=_url(request))
 
     @router.post("/query")
     @allow("read", body=UPLOAD_BYTES, seconds=UPLOAD_SECONDS)
@@ -76,12 +76,12 @@ def routes(zoo: Zoo) -> APIRouter:
                 fields = {key: text for key, text in (await request.form()).items() if isinstance(text, str)}
                 return await answer(request, site.ask, fields, settings, files, url=_url(request))
         except RequestError:  # no form, or none with a file
-            return await answer(request, site.ask, {}, settings, wrong=RequestError(NOTHING_SENT))
+            wrong: SntZooError = RequestError(NOTHING_SENT)
         except SntZooError as error:
-            return await answer(request, site.ask, {}, settings, wrong=error)
-        except HTTPException as error:  # more files than are taken, or no form at all
+            wrong = error
+        except HTTPException as error:  # more files than are taken
             wrong = RequestError(f"{error.detail}: send at most {settings.max_images:,} images")
-            return await answer(request, site.ask, {}, settings, wrong=wrong)
+        return await answer(request, site.ask, {}, settings, wrong=wrong, url=_url(request))
 
     @router.get("/runs")
     @allow("read")

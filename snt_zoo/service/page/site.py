@@ -159,6 +159,7 @@ class Site:
             zoo=self.atlas.current()[0],
             spaces=list_spaces(),
             most=_MOST_ANSWERS,
+            asks=f"{program(url)} query YOUR_IMAGES",
             command=f"{program(url)} finetune YOUR_IMAGES --budget 10m",
             **{key: fields.get(key, "")[:_LONGEST] for key in ("space", "max_params", "max_macs")},
             k=fields.get("k", "")[:3] or str(_ANSWERS),
