@@ -166,6 +166,10 @@ class ReadOnlyRegistryError(RegistryError):
     """The registry's folder may not be written to; it can be listed, shown and queried."""
 
 
+class DiskFullError(RegistryError):
+    """The disk of the registry is full, or takes no more of the user's files."""
+
+
 class StoreFullError(RegistryError):
     """The registry may not grow beyond the limit that was set for it."""
 

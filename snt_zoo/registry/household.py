@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -128,6 +129,10 @@ class Household:
     def backup(self, target: str | os.PathLike[str]) -> BackedUp:
         """Write a backup while the registry is in use; see `backup.back_up`."""
         return back_up(self._store, self._catalog, Path(target))
+
+    def held(self) -> AbstractContextManager[None]:
+        """For as long as a service runs: see `Database.held`."""
+        return self._catalog.database.held()
 
     def usage(self) -> Usage:
         """Bytes of the bundles, and the limit."""

@@ -43,9 +43,10 @@ def create_app(zoo: Zoo, settings: Settings) -> FastAPI:
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        yield
-        app.state.closing = True
-        workers.close()
+        with registry.held():
+            yield
+            app.state.closing = True
+            workers.close()
         log("ended")
 
     # No pages of FastAPI's own: they load scripts from elsewhere.

@@ -26,9 +26,17 @@ from snt_zoo.data.class_names import one_line
 from snt_zoo.data.folders.listing import natural
 from snt_zoo.data.npy_archive import open_archive
 from snt_zoo.data.split_names import split_name
-from snt_zoo.errors import DatasetError, OversizedImageError, RequestError, TooLargeError
+from snt_zoo.errors import (
+    DatasetError,
+    DiskFullError,
+    OversizedImageError,
+    RequestError,
+    SntZooError,
+    TooLargeError,
+)
 from snt_zoo.formats.tensor_cache import forgetting
 from snt_zoo.registry.bundle.folder import FILE_LIMITS
+from snt_zoo.registry.store.store import FULL
 from snt_zoo.service.settings import Settings
 
 FIELD = "files"
@@ -227,5 +235,10 @@ def _check_count(count: int, settings: Settings) -> None:
 
 @contextlib.contextmanager
 def _folder() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="snt-zoo-upload-") as folder:
-        yield Path(folder)
+    try:
+        with tempfile.TemporaryDirectory(prefix="snt-zoo-upload-") as folder:
+            yield Path(folder)
+    except OSError as error:
+        if isinstance(error, SntZooError) or error.errno not in FULL:
+            raise
+        raise DiskFullError("the service has no room for what is sent: try again later") from error

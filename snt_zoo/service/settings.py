@@ -47,7 +47,7 @@ class Settings:
     tokens: Tokens = field(default_factory=Tokens)
     names: tuple[str, ...] = ()
     threads: int = field(default_factory=lambda: os.cpu_count() or 1)
-    waiting: int = 256
+    waiting: int = 256  # at 50 ms each the last of them is answered within 13 s
     rate: float | None = None
     max_upload_bytes: int = 4 * UPLOAD_BYTES
     max_images: int = 2_000

@@ -1,6 +1,6 @@
 """Every route of the OpenAPI document is called with what it says it takes, and with what it does not.
 
-`SNT_ZOO_API_EXAMPLES=160 python -m pytest tests/service/test_api.py` makes some 5,000 calls.
+`SNT_ZOO_API_EXAMPLES=240 python -m pytest tests/service/test_api.py` makes some 5,000 calls.
 """
 
 from __future__ import annotations

@@ -7,9 +7,16 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from benchmarks.limits import files_of_at_most, read_only
+from snt_zoo.errors import ReadOnlyRegistryError
 from snt_zoo.registry.bundle.folder import FILE_LIMITS
+from snt_zoo.registry.bundle.sketch_file import dump_sketches
+from snt_zoo.registry.catalog.filters import Filter
+from snt_zoo.service.api.asking import ask
+from snt_zoo.service.api.changing import _add
+from snt_zoo.service.failures import of_error
 from snt_zoo.zoo import Zoo
-from tests.registry.making import make_bundle, remanifest
+from tests.registry.making import make_bundle, remanifest, sketch
 from tests.service.making import WRITE, shown
 
 HEADERS = shown(WRITE)
@@ -107,3 +114,30 @@ def test_an_alias_is_moved_and_dropped_and_the_trail_says_by_whom(guarded: TestC
         ("alice", "0.9", False),
         ("alice", "", True),
     ]
+
+
+@pytest.mark.parametrize("room", [0, 4_096, 20_000])
+def test_a_full_disk_is_told_and_reads_go_on(guarded: TestClient, zoo: Zoo, bundle: Path, room: int) -> None:
+    sent = form(bundle)
+    assert guarded.post("/v1/query", content=dump_sketches([sketch()]), headers=HEADERS).status_code == 200
+    with files_of_at_most(room):
+        answer = guarded.post("/v1/supernets", files=sent, headers=HEADERS)
+        assert (answer.status_code, answer.json()["error"]["kind"]) == (507, "DiskFullError"), answer.text
+        assert str(zoo.registry.home) not in answer.text
+        assert guarded.get("/v1/supernets", headers=HEADERS).json()["total"] == 3
+        asked = guarded.post("/v1/query", content=dump_sketches([sketch(seed=1)]), headers=HEADERS)
+        assert len(asked.json()["matches"]) == 3
+    assert zoo.registry.verify().ok
+    assert guarded.post("/v1/supernets", files=sent, headers=HEADERS).status_code == 201
+
+
+def test_a_registry_that_may_not_be_written_to_is_read(zoo: Zoo, bundle: Path) -> None:
+    """In one thread, which alone gives up the rights of root."""
+    files = [(path.name, path.open("rb")) for path in sorted(bundle.iterdir())]
+    with read_only(zoo.registry.home):
+        with pytest.raises(ReadOnlyRegistryError) as caught:
+            _add(zoo.registry, files, (), ())
+        assert of_error(caught.value, zoo.registry.home).status_code == 507
+        assert len(ask(zoo, dump_sketches([sketch(seed=1)]), Filter(), k=3)["matches"]) == 3
+    for _, file in files:
+        file.close()
