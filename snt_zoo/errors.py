@@ -170,6 +170,10 @@ class ReadOnlyRegistryError(RegistryError):
     """The registry's folder may not be written to; it can be listed, shown and queried."""
 
 
+class DiskFullError(RegistryError):
+    """The disk of the registry is full, or takes no more of the user's files."""
+
+
 class StoreFullError(RegistryError):
     """The registry may not grow beyond the limit that was set for it."""
 
@@ -246,3 +250,30 @@ class HubConflictError(HubError):
 
 class SignatureError(HubError):
     """A signature that is missing, not of its manifest, or not by that key; or a key that cannot be used."""
+
+
+# ---- the retrieval service ----------------------------------------------------------------------
+
+
+class ServiceError(SntZooError):
+    """The service cannot be started, or cannot do what was asked."""
+
+
+class RequestError(ServiceError, ValueError):
+    """A request that says nothing which the service understands."""
+
+
+class TooLargeError(ServiceError):
+    """More was sent than the service takes."""
+
+
+class BusyError(ServiceError):
+    """The service has too much to do at the moment."""
+
+
+class ServiceUnavailableError(ServiceError, ConnectionError):
+    """The service cannot be reached, or did not answer in time."""
+
+
+class ServiceAccessError(ServiceError, PermissionError):
+    """The token is missing, wrong, or may not do that."""

@@ -13,7 +13,7 @@ from snt_zoo.networks.supernet import Supernet
 from snt_zoo.registry.catalog.filters import Filter
 from snt_zoo.registry.hub.client import HubClient
 from snt_zoo.registry.registry import Record, Registry
-from snt_zoo.registry.starter import open_registry
+from snt_zoo.registry.remote.opening import open_registry
 from snt_zoo.workflows.compare import compare
 from snt_zoo.workflows.finetune import finetune
 from snt_zoo.workflows.pretrain import pretrain
@@ -56,10 +56,11 @@ class Zoo:
     def open(
         cls, home: str | Path | None = None, *, starter: bool = True, hub: HubClient | None = None
     ) -> Zoo:
-        """The zoo of a registry folder.
+        """The zoo of a registry folder, or of a retrieval service (`snt-zoo serve`).
 
         Args:
-            home: the folder; by default `$SNT_ZOO_HOME`, else the platform's place for user data.
+            home: the folder; by default `$SNT_ZOO_HOME`, else the platform's place for user data. Or the URL
+                of a service, as `http://127.0.0.1:8765`; its token is taken from `SNT_ZOO_TOKEN`.
             starter: put the starter zoo in, once; a starter supernet that was removed stays away.
             hub: as of `Zoo`.
         """

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from snt_zoo.cli.output import Names, fields, note, percent, prints
-from snt_zoo.cli.parameters import FOLDER, device_option, duration, home_option, seed_option
+from snt_zoo.cli.parameters import FOLDER, Home, device_option, duration, home_option, seed_option
 from snt_zoo.cli.progress import epoch_line, waiting
 from snt_zoo.cli.query import show_matches
 from snt_zoo.cli.runs import run_folder
@@ -70,7 +70,7 @@ def _tell_epoch(record: EpochRecord) -> None:
 @device_option
 @home_option
 @prints(_show)
-def demo_command(budget: str, seed: int, out: Path | None, device: str, home: Path | None) -> dict[str, Any]:
+def demo_command(budget: str, seed: int, out: Path | None, device: str, home: Home) -> dict[str, Any]:
     """Show the main job on handwritten digits.
 
     The digits ship with scikit-learn. Supernets that were trained on digits are left out. The best of the

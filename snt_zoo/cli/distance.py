@@ -11,7 +11,7 @@ import click
 
 from snt_zoo.cli.datasets import read_dataset
 from snt_zoo.cli.output import Names, prints, say, table
-from snt_zoo.cli.parameters import bad_image_option, home_option
+from snt_zoo.cli.parameters import Home, bad_image_option, home_option
 from snt_zoo.cli.progress import waiting
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def distance_command(
     method: str | None,
     plot: Path | None,
     on_bad_image: str,
-    home: Path | None,
+    home: Home,
     **options: Any,
 ) -> dict[str, Any]:
     """Compare two datasets by Optimal Transport.

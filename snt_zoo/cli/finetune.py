@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
 from snt_zoo.cli.datasets import read_dataset
-from snt_zoo.cli.output import fields, note, percent, prints
+from snt_zoo.cli.output import fields, is_first_process, note, percent, prints
 from snt_zoo.cli.parameters import (
     FOLDER,
+    Home,
     bad_image_option,
     device_option,
     duration,
     exclude_option,
-    format_size,
     home_option,
     hub_option,
     licence_option,
@@ -27,6 +28,7 @@ from snt_zoo.cli.parameters import (
 from snt_zoo.cli.progress import epochs as epoch_progress
 from snt_zoo.cli.progress import waiting
 from snt_zoo.cli.runs import run_folder
+from snt_zoo.formats.counts import format_size
 
 _RETURNED = {
     "probe": "a linear probe on the ImageNet backbone; the network of the search is in derived/",
@@ -56,6 +58,26 @@ def show_run(document: Mapping[str, Any]) -> None:
     )
 
 
+@contextlib.contextmanager
+def _watching(folder: Path, wanted: bool) -> Iterator[None]:
+    """Show the run of a folder on this machine while it goes on."""
+    from snt_zoo.errors import ServiceError
+
+    if not wanted or not is_first_process():
+        yield
+        return
+    try:
+        from snt_zoo.service.page.watching import watched
+    except ImportError as error:
+        raise ServiceError(
+            f'--watch needs more packages ({error}): pip install "snt-zoo[serve]", or leave it out'
+        ) from None
+
+    with watched(folder) as address:
+        note(f"watch it at {address}")
+        yield
+
+
 @click.command("finetune")
 @click.argument("dataset")
 @click.option(
@@ -77,6 +99,9 @@ def show_run(document: Mapping[str, Any]) -> None:
     help="Hand back a linear probe on the ImageNet backbone where it is better on validation; or the network "
     "and the probe together, where that is clearly better.",
 )
+@click.option(
+    "--watch", is_flag=True, help="Also show the run live in a browser, at an address that is told."
+)
 @licence_option
 @exclude_option
 @hub_option
@@ -91,8 +116,9 @@ def finetune_command(
     epochs: int | None,
     out: Path | None,
     resume: bool,
+    watch: bool,
     on_bad_image: str,
-    home: Path | None,
+    home: Home,
     **options: Any,
 ) -> dict[str, Any]:
     """Make a network for your data from a supernet.
@@ -117,7 +143,7 @@ def finetune_command(
     """
     one_budget(budget, epochs)
     data = read_dataset(dataset, on_bad_image)
-    with run_folder(out, data.name, resume=resume) as folder:
+    with run_folder(out, data.name, resume=resume) as folder, _watching(folder, watch):
         with waiting("opening the registry"):
             from snt_zoo import Budget, FinetuneResult, Zoo
             from snt_zoo.workflows.finetune import DEFAULT_BUDGET

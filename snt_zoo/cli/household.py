@@ -1,4 +1,4 @@
-"""`snt-zoo verify`, `gc`, `limit`, `checkout`: keeping a registry in order."""
+"""`snt-zoo verify`, `gc`, `limit`, `checkout`, `backup`: keeping a registry in order."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from snt_zoo.cli.output import EXIT, fields, note, prints, table
-from snt_zoo.cli.parameters import count, home_option
+from snt_zoo.cli.parameters import Home, count, here, home_option
 from snt_zoo.cli.progress import waiting
 from snt_zoo.cli.registry import open_registry
 
@@ -29,7 +29,7 @@ def _show_verified(document: Mapping[str, Any]) -> None:
 @click.option("--repair", is_flag=True, help="Make again what can be made again; set aside what cannot.")
 @home_option
 @prints(_show_verified)
-def verify_command(id: str | None, repair: bool, home: Path | None) -> dict[str, Any]:
+def verify_command(id: str | None, repair: bool, home: Home) -> dict[str, Any]:
     """Check the registry, or one supernet, and repair it.
 
     Every hash is computed, the catalog compared with the bundles and the index with the catalog.
@@ -45,7 +45,10 @@ def verify_command(id: str | None, repair: bool, home: Path | None) -> dict[str,
 
     with waiting("reading") as tell:
         found = Zoo.verify(
-            home, id, repair=repair, on_bundle=lambda done, all: tell(f"verified {done} of {all} supernets")
+            here(home, "verify"),
+            id,
+            repair=repair,
+            on_bundle=lambda done, all: tell(f"verified {done} of {all} supernets"),
         )
     if not found.ok:
         click.get_current_context().meta[EXIT] = 1
@@ -72,7 +75,7 @@ def _show_collected(document: Mapping[str, Any]) -> None:
 @click.option("--dry-run", is_flag=True, help="Only say what would be done.")
 @home_option
 @prints(_show_collected)
-def gc_command(dry_run: bool, home: Path | None) -> dict[str, Any]:
+def gc_command(dry_run: bool, home: Home) -> dict[str, Any]:
     """Delete files that no supernet needs, and what crashes left.
 
     \b
@@ -96,7 +99,7 @@ def _limit(text: str) -> int | None:
 @click.argument("size", required=False, type=_limit, metavar="[SIZE|none]")
 @home_option
 @prints(_show_usage)
-def limit_command(size: int | None, home: Path | None) -> dict[str, Any]:
+def limit_command(size: int | None, home: Home) -> dict[str, Any]:
     """Tell or limit the bytes of the registry.
 
     An add or a pull beyond the limit is refused, with the names of supernets that could be removed.
@@ -122,7 +125,7 @@ def _show_checkout(document: Mapping[str, Any]) -> None:
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @home_option
 @prints(_show_checkout)
-def checkout_command(id: str, folder: Path, home: Path | None) -> dict[str, Any]:
+def checkout_command(id: str, folder: Path, home: Home) -> dict[str, Any]:
     """Copy a supernet out of the registry.
 
     DIR becomes a bundle's folder, whose hashes were checked; `snt-zoo add DIR` takes it back.
@@ -134,3 +137,34 @@ def checkout_command(id: str, folder: Path, home: Path | None) -> dict[str, Any]
     registry = open_registry(home)
     full = registry.resolve(id)
     return {"id": full, "out": str(registry.checkout(full, folder))}
+
+
+def _show_backup(document: Mapping[str, Any]) -> None:
+    left_out = document["left_out"]
+    fields(
+        {
+            "backup": document["file"],
+            "supernets": f"{document['bundles']:,}",
+            "size": f"{document['bytes']:,} bytes",
+            **({"left out": ", ".join(left_out)} if left_out else {}),
+        }
+    )
+
+
+@click.command("backup")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@home_option
+@prints(_show_backup)
+def backup_command(file: Path, home: Home) -> dict[str, Any]:
+    """Write a backup of the registry to a file.
+
+    The registry may be used meanwhile. FILE is a tar: unpacked into an empty folder it is the registry again.
+
+    \b
+    Example:
+      snt-zoo backup zoo.tar
+      mkdir restored && tar -xf zoo.tar -C restored && snt-zoo verify --home restored
+    """
+    with waiting("writing the backup"):
+        done = open_registry(home).backup(file)
+    return {"file": done.file, "bundles": done.bundles, "bytes": done.bytes, "left_out": list(done.left_out)}

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from snt_zoo.cli.output import fields, note, prints
-from snt_zoo.cli.parameters import FOLDER, count, format_size, home_option
+from snt_zoo.cli.parameters import FOLDER, Home, count, home_option
 from snt_zoo.cli.progress import waiting
+from snt_zoo.formats.counts import format_size
 
 if TYPE_CHECKING:
     from snt_zoo import Zoo
@@ -20,13 +21,16 @@ PEM = click.Path(exists=True, dir_okay=False, path_type=Path)
 _NAMED = 5  # repositories that are named for people; --json names all
 
 
-def _open(home: Path | None) -> Zoo:
+def _open(home: Home) -> Zoo:
     from snt_zoo import Zoo
 
     return Zoo.open(home)
 
 
 def _show_push(document: Mapping[str, Any]) -> None:
+    if "id" in document:
+        fields({"added": document["id"], "to": document["repo"]})
+        return
     if document["changed"]:
         done = "would be pushed" if document["dry_run"] else "pushed"
         files = ", ".join(
@@ -47,7 +51,7 @@ def _show_push(document: Mapping[str, Any]) -> None:
 
 @click.command("push")
 @click.argument("source", metavar="ID|DIR")
-@click.argument("repo")
+@click.argument("repo", required=False)
 @click.option("--private", is_flag=True, help="Make the repository private.")
 @click.option("--tag", help="Name the commit; a tag never moves.")
 @click.option("--revision", help="Branch to push to.  [default: main]")
@@ -58,14 +62,14 @@ def _show_push(document: Mapping[str, Any]) -> None:
 @prints(_show_push)
 def push_command(
     source: str,
-    repo: str,
+    repo: str | None,
     private: bool,
     tag: str | None,
     revision: str | None,
     message: str | None,
     dry_run: bool,
     sign_key: Path | None,
-    home: Path | None,
+    home: Home,
 ) -> dict[str, Any]:
     """Put a supernet or a model on the Hub.
 
@@ -73,13 +77,23 @@ def push_command(
     One commit, or none if nothing changed; refused if somebody else pushed meanwhile. A README.md of your own
     is kept. The token is taken from HF_TOKEN or `hf auth login`.
 
+    With --zoo and without REPO the bundle in DIR goes to the service.
+
     \b
     Example:
       snt-zoo push my-supernet alice/my-supernet --tag v1
       snt-zoo push runs/photos-1 alice/photos --private --dry-run
       snt-zoo push my-supernet alice/my-supernet --sign-key key.pem
+      snt-zoo --zoo http://127.0.0.1:8765 push my-supernet/
     """
     zoo = _open(home)
+    if repo is None:
+        if not isinstance(home, str):
+            raise click.UsageError(
+                "name the repository on the Hub, as OWNER/NAME; or a service, by --zoo URL"
+            )
+        record = zoo.add(source)
+        return {"repo": zoo.registry.address, "id": record.id, "kind": "supernet"}
     if not sys.stderr.isatty():  # the client's own bars are drawn into a pipe as well
         from huggingface_hub.utils.tqdm import disable_progress_bars
 
@@ -108,7 +122,7 @@ def _show_pull(document: Mapping[str, Any]) -> None:
 
 
 @click.command("pull")
-@click.argument("repo", metavar="REPO[@REVISION]")
+@click.argument("repo", metavar="REPO[@REVISION]|ID")
 @click.option("--out", type=FOLDER, help="Where a derived model goes.  [default: models/NAME]")
 @click.option(
     "--max-size", type=count, default="1G", show_default=True, help="Most bytes of the repository, as 50M."
@@ -117,7 +131,7 @@ def _show_pull(document: Mapping[str, Any]) -> None:
 @home_option
 @prints(_show_pull)
 def pull_command(
-    repo: str, out: Path | None, max_size: int, verify_key: Path | None, home: Path | None
+    repo: str, out: Path | None, max_size: int, verify_key: Path | None, home: Home
 ) -> dict[str, Any]:
     """Take a supernet or a model from the Hub.
 
@@ -125,13 +139,21 @@ def pull_command(
     the commit is recorded. Every file is checked against the repository and the manifest; only safetensors
     and JSON are downloaded. A commit that was pulled before needs no network.
 
+    With --zoo an ID is a supernet of the service: it goes into the registry of this machine, or with --out
+    into a folder.
+
     \b
     Example:
       snt-zoo pull alice/my-supernet@v1
       snt-zoo pull alice/photos --out photos-model/
       snt-zoo pull alice/my-supernet --verify-key alice.pem
+      snt-zoo --zoo http://127.0.0.1:8765 pull my-supernet
     """
     with waiting(f"pulling {repo}"):
+        if isinstance(home, str) and "/" not in repo:
+            from snt_zoo.workflows.share import take
+
+            return take(_open(home), repo, out=out).to_json()
         return _open(home).pull(repo, out=out, max_bytes=max_size, verify_key=verify_key).to_json()
 
 
@@ -157,7 +179,7 @@ def _show_sync(document: Mapping[str, Any]) -> None:
 @click.command("sync")
 @home_option
 @prints(_show_sync)
-def sync_command(home: Path | None) -> dict[str, Any]:
+def sync_command(home: Home) -> dict[str, Any]:
     """Look at every supernet on the Hub.
 
     No weights are fetched. Then `snt-zoo query DATASET --hub` ranks them, and `finetune` pulls the one that

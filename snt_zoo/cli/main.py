@@ -16,6 +16,7 @@ from typing import Any
 import click
 
 from snt_zoo.cli.output import DEBUG, RESUME, is_first_process, note_warnings, printable
+from snt_zoo.cli.parameters import ZOO
 from snt_zoo.cli.streams import endure, lost_answer
 from snt_zoo.errors import SntZooError
 from snt_zoo.version import __version__
@@ -43,6 +44,8 @@ _COMMANDS = {
     "push": "snt_zoo.cli.hub",
     "pull": "snt_zoo.cli.hub",
     "sync": "snt_zoo.cli.hub",
+    "serve": "snt_zoo.cli.serve",
+    "backup": "snt_zoo.cli.household",
 }
 """Each command's module, in the order of the help; its function is called `NAME_command`."""
 
@@ -163,8 +166,16 @@ def _trace(meta: dict[str, Any]) -> None:
 
 
 @click.command(cls=CommandLine, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--zoo",
+    "url",
+    metavar="URL",
+    envvar="SNT_ZOO_URL",
+    help="Use the registry of a service (`snt-zoo serve`) in the place of a folder.",
+)
 @click.version_option(__version__, package_name="snt-zoo", prog_name="snt-zoo")
-def main() -> None:
+@click.pass_context
+def main(ctx: click.Context, url: str | None) -> None:
     """Find the supernet that was trained on data like yours, and adapt it to your task.
 
     DATASET is a folder of class folders (optionally under train/, val/ and test/), an .npz in
@@ -176,3 +187,4 @@ def main() -> None:
       snt-zoo query photos/
       snt-zoo finetune photos/ --budget 10m
     """
+    ctx.meta[ZOO] = url

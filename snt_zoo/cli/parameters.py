@@ -5,44 +5,14 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable
-from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import click
 
+from snt_zoo.formats.counts import parse_size
+
 _F = TypeVar("_F", bound=Callable[..., Any])
-
-_SIZE = re.compile(r"(\d{1,18}(?:\.\d{1,18})?)\s*([kmgb]?)", re.IGNORECASE | re.ASCII)
-_BOUND = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]{0,63})\s*([<>]=)\s*(-?[\d.]+(?:e-?\d+)?)", re.ASCII)
-_FACTORS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "b": 10**9}
-
-
-def parse_size(text: str) -> int:
-    """A count with an optional k, M or G (or B).
-
-    Example:
-        >>> parse_size("1.5M")
-        1500000
-
-    Raises:
-        ValueError: it is no whole number of at least 1.
-    """
-    found = _SIZE.fullmatch(text.strip())
-    if found is None:
-        raise ValueError(f"{text!r} is not a count: write it as 2M, 500k, 1.5G or 2000000")
-    exact = Decimal(found[1]) * _FACTORS[found[2].lower()]
-    if exact != int(exact) or exact < 1:
-        raise ValueError(f"{text!r} is not a whole number of at least 1")
-    return int(exact)
-
-
-def format_size(number: int) -> str:
-    """A count for people, with three digits: `1.23M`."""
-    for factor, suffix in ((10**9, "G"), (10**6, "M"), (10**3, "k")):
-        if number >= 0.9995 * factor:
-            return f"{float(f'{number / factor:.3g}'):g}{suffix}"
-    return str(number)
 
 
 def count(text: str) -> int:
@@ -81,27 +51,47 @@ def change(text: str) -> tuple[str, str]:
     return key.strip(), value.strip()
 
 
-def bound(text: str) -> tuple[str, str, float]:
-    """Type of an option that takes a bound on a metric: `ece<=0.1`, `val_accuracy>=0.8`."""
-    found = _BOUND.fullmatch(text.strip())
+def bound(text: str) -> Any:
+    """Type of an option that takes a `Bound` on a metric: `ece<=0.1`, `val_accuracy>=0.8`."""
+    from snt_zoo import Bound
+
     try:
-        if found is None:
-            raise ValueError
-        return found[1], found[2], float(found[3])
+        return Bound.parse(text)
     except ValueError as error:
-        raise click.BadParameter(f"{text!r} is no bound: write it as 'val_accuracy>=0.8'") from error
+        raise click.BadParameter(str(error)) from error
 
 
 FOLDER = click.Path(path_type=Path, file_okay=False)
 
+ZOO = "snt_zoo.zoo"
+"""Key in click's `meta`: URL of the service that is asked, or None."""
+
+Home = Path | str | None
+"""A registry's folder, the URL of a service, or the user's registry."""
+
+
+def _where(ctx: click.Context, param: click.Parameter, home: Path | None) -> Home:
+    url: str | None = ctx.meta.get(ZOO)
+    if url is not None and home is not None:
+        raise click.UsageError("give --zoo or --home, not both")
+    return home if url is None else url
+
 
 def home_option(function: _F) -> _F:
-    """`--home`: the registry."""
+    """`--home`: the registry, unless `--zoo` names a service's."""
     return click.option(
         "--home",
         type=FOLDER,
+        callback=_where,
         help="Folder of the registry.  [default: $SNT_ZOO_HOME, else the user's data folder]",
     )(function)
+
+
+def here(home: Home, what: str) -> Path | None:
+    """The folder, for a command that a service cannot do."""
+    if isinstance(home, str):
+        raise click.UsageError(f"{what} is done where the registry lies: log in there, and leave out --zoo")
+    return home
 
 
 def device_option(function: _F) -> _F:

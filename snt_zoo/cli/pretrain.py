@@ -12,6 +12,7 @@ from snt_zoo.cli.datasets import read_dataset
 from snt_zoo.cli.output import fields, is_first_process, note, percent, prints
 from snt_zoo.cli.parameters import (
     FOLDER,
+    Home,
     bad_image_option,
     device_option,
     duration,
@@ -88,7 +89,7 @@ def pretrain_command(
     resume: bool,
     add: bool,
     on_bad_image: str,
-    home: Path | None,
+    home: Home,
     **options: Any,
 ) -> dict[str, Any]:
     """Pretrain a supernet and write its bundle.

@@ -14,15 +14,16 @@ import click
 from snt_zoo.cli.datasets import read_dataset
 from snt_zoo.cli.output import Names, fields, percent, printable, prints, say, table
 from snt_zoo.cli.parameters import (
+    Home,
     bad_image_option,
     constraint_options,
     exclude_option,
-    format_size,
     home_option,
     hub_option,
     licence_option,
 )
 from snt_zoo.cli.progress import stages
+from snt_zoo.formats.counts import format_size
 
 _PAIRS = 3  # nearest pairs of classes that are shown
 
@@ -41,11 +42,12 @@ def show_answer(document: Mapping[str, Any]) -> None:
 
 
 def _next_command(given: Mapping[str, Any]) -> str:
-    words = ["snt-zoo", "finetune", given["dataset"]]
+    home = given["home"]
+    words = ["snt-zoo", *(["--zoo", home] if isinstance(home, str) else []), "finetune", given["dataset"]]
     if given["on_bad_image"] != "refuse":
         words += ["--on-bad-image", given["on_bad_image"]]
-    if given["home"] is not None:
-        words += ["--home", str(given["home"])]
+    if isinstance(home, Path):
+        words += ["--home", str(home)]
     return printable(shlex.join(words))
 
 
@@ -144,7 +146,7 @@ def query_command(
     distance: str | None,
     backbone: str | None,
     on_bad_image: str,
-    home: Path | None,
+    home: Home,
 ) -> dict[str, Any]:
     """Find the supernets trained on data like yours.
 

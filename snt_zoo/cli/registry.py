@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from snt_zoo.cli.output import Names, fields, minute, note, percent, prints, table
-from snt_zoo.cli.parameters import FOLDER, constraint_options, filter_options, format_size, home_option
+from snt_zoo.cli.parameters import FOLDER, Home, constraint_options, filter_options, home_option
 from snt_zoo.cli.progress import waiting
+from snt_zoo.formats.counts import format_size
 
 if TYPE_CHECKING:
     from snt_zoo.registry.registry import Registry
@@ -20,12 +21,12 @@ if TYPE_CHECKING:
 _SOURCES = 10  # that `show` lists on a terminal
 
 
-def open_registry(home: Path | None) -> Registry:
+def open_registry(home: Home) -> Registry:
     """The registry, with a spinner while it opens; torch is not loaded."""
     with waiting("opening the registry"):
-        from snt_zoo.registry import starter
+        from snt_zoo.registry.remote.opening import open_registry as opened
 
-        return starter.open_registry(home)
+        return opened(home)
 
 
 def _show_list(rows: Sequence[Mapping[str, Any]]) -> None:
@@ -54,9 +55,7 @@ def _show_list(rows: Sequence[Mapping[str, Any]]) -> None:
 @filter_options
 @home_option
 @prints(_show_list)
-def list_command(
-    home: Path | None, metrics: tuple[tuple[str, Any, float], ...], **conditions: Any
-) -> list[dict[str, Any]]:
+def list_command(home: Home, **conditions: Any) -> list[dict[str, Any]]:
     """List the supernets in the registry.
 
     Parameters, MACs and accuracy are those of the network that the supernet's architecture derives to,
@@ -66,10 +65,9 @@ def list_command(
     Example:
       snt-zoo list --max-params 500k --licence 'cc-*' --min-accuracy 0.8
     """
-    from snt_zoo import Bound, Filter
+    from snt_zoo import Filter
 
-    where = Filter(metrics=tuple(Bound(*metric) for metric in metrics), **conditions)
-    return [asdict(record) for record in open_registry(home).list(where)]
+    return [asdict(record) for record in open_registry(home).list(Filter(**conditions))]
 
 
 def _show_record(document: Mapping[str, Any]) -> None:
@@ -149,7 +147,7 @@ def _section(title: str, rows: Mapping[str, object]) -> None:
 @click.argument("id")
 @home_option
 @prints(_show_record)
-def show_command(id: str, home: Path | None) -> dict[str, Any]:
+def show_command(id: str, home: Home) -> dict[str, Any]:
     """Show what is known of a supernet.
 
     ID is its id, its name, a beginning that fits only one, NAME@ALIAS or NAME@DIGEST. A terminal shows
@@ -183,9 +181,7 @@ def _show_added(document: Mapping[str, Any]) -> None:
 @click.option("--alias", "aliases", multiple=True, help="Alias of its name to move to it; may be repeated.")
 @home_option
 @prints(_show_added)
-def add_command(
-    folder: Path, tags: tuple[str, ...], aliases: tuple[str, ...], home: Path | None
-) -> dict[str, Any]:
+def add_command(folder: Path, tags: tuple[str, ...], aliases: tuple[str, ...], home: Home) -> dict[str, Any]:
     """Check a bundle and copy it into the registry.
 
     \b
@@ -204,7 +200,7 @@ def _show_removed(document: Mapping[str, Any]) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @home_option
 @prints(_show_removed)
-def remove_command(id: str, yes: bool, home: Path | None) -> dict[str, Any]:
+def remove_command(id: str, yes: bool, home: Home) -> dict[str, Any]:
     """Remove a supernet from the registry.
 
     \b

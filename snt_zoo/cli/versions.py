@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import click
 
 from snt_zoo.cli.output import Names, fields, minute, note, prints, table
-from snt_zoo.cli.parameters import home_option
+from snt_zoo.cli.parameters import Home, home_option
 from snt_zoo.cli.registry import open_registry
 
 
@@ -24,9 +23,7 @@ def _show_tags(document: Mapping[str, Any]) -> None:
 @click.option("--remove", "removed", multiple=True, metavar="TAG", help="Tag to remove; may be repeated.")
 @home_option
 @prints(_show_tags)
-def tag_command(
-    id: str, added: tuple[str, ...], removed: tuple[str, ...], home: Path | None
-) -> dict[str, Any]:
+def tag_command(id: str, added: tuple[str, ...], removed: tuple[str, ...], home: Home) -> dict[str, Any]:
     """Add tags to a supernet, and remove some, in this registry.
 
     The bundle itself never changes, and its author's tags stay in it.
@@ -53,7 +50,7 @@ def _show_alias(document: Mapping[str, Any]) -> None:
 @home_option
 @prints(_show_alias)
 def alias_command(
-    address: str, id: str | None, drop: bool, why: str, by: str | None, home: Path | None
+    address: str, id: str | None, drop: bool, why: str, by: str | None, home: Home
 ) -> dict[str, Any]:
     """Name a version of a supernet, or tell which it is.
 
@@ -106,7 +103,7 @@ def _move(row: Mapping[str, Any]) -> Sequence[str]:
 @click.option("--history", is_flag=True, help="Also every move: when, from, to, by whom, why.")
 @home_option
 @prints(_show_aliases)
-def aliases_command(name: str | None, history: bool, home: Path | None) -> dict[str, Any]:
+def aliases_command(name: str | None, history: bool, home: Home) -> dict[str, Any]:
     """List the aliases, all or those of a NAME.
 
     \b
@@ -140,7 +137,7 @@ def _show_lineage(document: Mapping[str, Any]) -> None:
 @click.argument("id")
 @home_option
 @prints(_show_lineage)
-def lineage_command(id: str, home: Path | None) -> dict[str, Any]:
+def lineage_command(id: str, home: Home) -> dict[str, Any]:
     """Show where a supernet comes from.
 
     That is: what it was trained on and with which seed and code, its parents, and its children.

@@ -29,20 +29,22 @@ class Target:
     @classmethod
     def of(
         cls,
-        given: ImageDataset | Sketch,
+        given: ImageDataset | Sketch | Target,
         backbone: str = DEFAULT_BACKBONE,
         *,
         timer: Callable[[], float] = time.perf_counter,
         on_progress: OnProgress = silent,
     ) -> Target:
-        """A dataset, which is sketched, or a sketch as it is.
+        """A dataset, which is sketched, or a sketch or a target as it is.
 
         Args:
-            given: labelled images, or their sketch.
+            given: labelled images, their sketch, or what this made of them.
             backbone: makes the sketch.
             timer: as of `Sample.of`.
             on_progress: likewise.
         """
+        if isinstance(given, Target):
+            return given
         if isinstance(given, Sketch):
             return cls(given)
         sample = Sample.of(given, backbone, timer=timer, on_progress=on_progress)

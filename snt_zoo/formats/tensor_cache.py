@@ -13,7 +13,8 @@ import os
 import platform
 import stat
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextvars import ContextVar
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -39,11 +40,24 @@ _DIGEST = "sha256"
 _ROOMS = ("data", "encoders", "networks")  # whose code decides what is computed
 
 
+_FORGETTING: ContextVar[bool] = ContextVar("forgetting", default=False)
+
+
 class Entry(NamedTuple):
     """What is kept: tensors, and texts beside them."""
 
     tensors: Mapping[str, Tensor]
     texts: Mapping[str, str]
+
+
+@contextlib.contextmanager
+def forgetting() -> Iterator[None]:
+    """Inside, nothing is kept, and nothing that was kept is used: for images that are not the user's own."""
+    token = _FORGETTING.set(True)
+    try:
+        yield
+    finally:
+        _FORGETTING.reset(token)
 
 
 def key_of(*parts: str | bytes) -> str:
@@ -113,7 +127,7 @@ def _make_room(folder: Path) -> None:
 
 def _folder() -> Path | None:
     """Where entries lie; None where they are not wanted, or others could read or write them."""
-    if os.environ.get(SWITCH, "1") == "0":
+    if _FORGETTING.get() or os.environ.get(SWITCH, "1") == "0":
         return None
     folder = Path(platformdirs.user_cache_dir("snt-zoo", False)) / "features"
     try:

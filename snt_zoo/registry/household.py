@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from snt_zoo.errors import BundleError, NotInRegistryError, RegistryError
+from snt_zoo.registry.backup import BackedUp, back_up
 from snt_zoo.registry.catalog.aliases import Aliases
 from snt_zoo.registry.catalog.catalog import Catalog
 from snt_zoo.registry.catalog.limits import Usage, usage
@@ -52,6 +54,11 @@ class Household:
     def home(self) -> Path:
         """The registry's folder."""
         return self._store.root
+
+    @property
+    def address(self) -> str:
+        """Where the registry is: its folder, or the URL of its service."""
+        return str(self.home)
 
     def resolve(self, text: str) -> str:
         """The id that a person means: an id, a name, the start of one id, `NAME@ALIAS` or
@@ -114,6 +121,18 @@ class Household:
         from snt_zoo.registry.bundle.bundle import copy_bundle
 
         return self._read(id, lambda record: copy_bundle(record.path, Path(folder), digest=record.digest))
+
+    def folder(self, id: str) -> Path:
+        """The folder in which the files of a bundle stand, not to be written to; raises as `show` does."""
+        return self.show(id).path
+
+    def backup(self, target: str | os.PathLike[str]) -> BackedUp:
+        """Write a backup while the registry is in use; see `backup.back_up`."""
+        return back_up(self._store, self._catalog, Path(target))
+
+    def held(self) -> AbstractContextManager[None]:
+        """For as long as a service runs: see `Database.held`."""
+        return self._catalog.database.held()
 
     def usage(self) -> Usage:
         """Bytes of the bundles, and the limit."""

@@ -43,7 +43,7 @@ class Candidate(NamedTuple):
         found: tuple[Sketch, ...] = ()
         with leaving_out(self.record.id), contextlib.suppress(NotInRegistryError):
             if isinstance(self.shelf, Registry):
-                found = self.shelf.sketches(self.record.id)
+                found = self.shelf.sketches(self.record.id, digest=self.record.digest)
             else:
                 found = self.shelf.sketches(self.record.digest)
         return found

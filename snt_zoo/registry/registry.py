@@ -16,12 +16,14 @@ from typing import TYPE_CHECKING
 import platformdirs
 
 from snt_zoo.encoders.embedding import MOMENTS, DatasetEncoder
-from snt_zoo.errors import RegistryError, first_line
+from snt_zoo.errors import BundleError, RegistryError, first_line
 from snt_zoo.registry.catalog.aliases import check_alias, check_tags
 from snt_zoo.registry.catalog.filters import Filter, fits_word
+from snt_zoo.registry.catalog.pages import Page, Place
 from snt_zoo.registry.catalog.records import Record
-from snt_zoo.registry.catalog.vectors import Maker, embeddings
+from snt_zoo.registry.catalog.vectors import Maker, Vectors, embeddings
 from snt_zoo.registry.household import Household
+from snt_zoo.registry.kept_sketches import KeptSketches
 from snt_zoo.registry.upkeep.intake import Label
 from snt_zoo.registry.upkeep.opening import CATALOG, open_home
 from snt_zoo.registry.upkeep.rescue import save_tags, set_catalog_aside
@@ -44,6 +46,8 @@ class Registry(Household):
 
     Several processes and threads may use one home at once.
     """
+
+    _kept_sketches: KeptSketches | None = None
 
     @classmethod
     def open(
@@ -169,6 +173,17 @@ class Registry(Household):
         given = {key: value for key, value in short.items() if value is not None}
         return self._catalog.select(replace(where or Filter(), **given))  # type: ignore[arg-type]
 
+    def page(
+        self,
+        where: Filter | None = None,
+        *,
+        sort: str = "name",
+        after: Place | None = None,
+        limit: int = 50,
+    ) -> Page:
+        """A page of the records that fit, and how many there are; see `catalog.pages.page`."""
+        return self._catalog.page(where or Filter(), sort=sort, after=after, limit=limit)
+
     def ids(self, where: Filter) -> set[str]:
         """The ids of the bundles that fit, without their records."""
         return self._catalog.ids(where)
@@ -176,6 +191,23 @@ class Registry(Household):
     def records(self, ids: Sequence[str]) -> dict[str, Record]:
         """The records of these ids; one that is not there (any more) is left out."""
         return self._catalog.get_all(ids)
+
+    def vectors(self, ids: Sequence[str]) -> dict[str, Vectors]:
+        """The embeddings of these bundles, ``n x dim`` for one with n sketches; of unit length."""
+        return self._catalog.vectors(ids)
+
+    def revision(self) -> int:
+        """A number that every change of the registry counts up."""
+        return self._catalog.revision()
+
+    def embed(self, sketch: Sketch) -> Vectors:
+        """The embedding of a sketch as a query compares it, ``dim``, of unit length.
+
+        Raises:
+            RegistryError: it has no direction.
+        """
+        (found,) = embeddings([sketch], self.encoder)
+        return found  # type: ignore[no-any-return]  # a row
 
     def knows(self, word: str) -> bool:
         """Whether a word is a tag, or the beginning of an id, of any bundle."""
@@ -196,11 +228,32 @@ class Registry(Household):
 
         return self._read(id, lambda record: read_bundle(record.path, known=record.digest))
 
-    def sketches(self, id: str) -> tuple[Sketch, ...]:
-        """The sketches of a bundle, without its weights; raises as `get` does."""
-        from snt_zoo.registry.bundle.bundle import read_header
+    def sketches(self, id: str, *, digest: str | None = None) -> tuple[Sketch, ...]:
+        """The sketches of a bundle, without its weights; raises as `get` does.
 
-        return self._read(id, lambda record: read_header(record.path, known=record.digest)[1])
+        Args:
+            id: of the bundle.
+            digest: likewise, where it is known: then the catalog is not asked, and what `keep_sketches` keeps
+                is found.
+        """
+        from snt_zoo.registry.bundle.bundle import read_header, read_sketches
+
+        if digest is None:
+            return self._read(id, lambda record: read_header(record.path, known=record.digest)[1])
+        kept = self._kept_sketches
+        if kept is not None and (found := kept.get(digest)) is not None:
+            return found
+        try:
+            found = read_sketches(self._store.path(id), known=digest)
+        except BundleError:  # removed or damaged: the whole way tells which
+            return self.sketches(id)
+        if kept is not None:
+            kept.put(digest, found)
+        return found
+
+    def keep_sketches(self, classes: int) -> None:
+        """From now on keep the sketches that queries read, of so many classes in all, at 16 KB each."""
+        self._kept_sketches = KeptSketches(classes)
 
     def remove(self, id: str) -> None:
         """Take a bundle out and delete its folder; raises `NotInRegistryError`.

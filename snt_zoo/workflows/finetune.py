@@ -24,7 +24,8 @@ from snt_zoo.registry.bundle.bundle import Bundle
 from snt_zoo.registry.catalog.filters import Filter
 from snt_zoo.registry.catalog.records import Record
 from snt_zoo.registry.hub.cache import HubCache
-from snt_zoo.registry.retrieval import Match, retrieve
+from snt_zoo.registry.remote.asking import retrieve
+from snt_zoo.registry.retrieval import Match
 from snt_zoo.search.adapting.candidates import SCRATCH, Candidate
 from snt_zoo.search.adapting.finetune import finetune as adapt
 from snt_zoo.search.adapting.floor import FLOOR_SHARE, Floor

@@ -17,7 +17,8 @@ from snt_zoo.encoders.target import Target
 from snt_zoo.formats.tensor_cache import key_of, recall, remember
 from snt_zoo.registry.catalog.filters import Filter
 from snt_zoo.registry.closeness import any_close, with_heads
-from snt_zoo.registry.retrieval import DEFAULT_DISTANCE, QueryResult, retrieve
+from snt_zoo.registry.remote.asking import retrieve
+from snt_zoo.registry.retrieval import DEFAULT_DISTANCE, QueryResult
 from snt_zoo.workflows.shelves import Shelves, check_excluded, seen_on_hub
 
 LOOK_SECONDS = 6.0
@@ -28,7 +29,7 @@ PROBE_VAL = 256  # validation images of a query's probe: with them it takes as l
 
 def query(
     zoo: Shelves,
-    data: ImageDataset | Sketch,
+    data: ImageDataset | Sketch | Target,
     *,
     k: int = 5,
     max_params: int | None = None,
@@ -47,7 +48,7 @@ def query(
 
     Args:
         zoo: where to look.
-        data: labelled images, or their sketch.
+        data: labelled images, their sketch, or a target that was made of either.
         k: how many answers.
         max_params: largest number of weights of the network that a supernet's genotype derives to.
         max_macs: largest number of its multiply-accumulates.

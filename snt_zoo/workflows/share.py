@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from snt_zoo.errors import HubError, NotInRegistryError
+from snt_zoo.errors import AlreadyInRegistryError, HubError, NotInRegistryError
 from snt_zoo.registry.arrival import Pulled, pull_into
 from snt_zoo.registry.hub.origins import Origin, Origins
 from snt_zoo.registry.hub.package import pack_folder
@@ -17,6 +17,7 @@ from snt_zoo.registry.hub.seen import RemoteRecord
 from snt_zoo.registry.hub.sync import SyncReport
 from snt_zoo.registry.hub.sync import sync as sync_cache
 from snt_zoo.registry.retrieval import Match
+from snt_zoo.registry.starter import open_registry
 from snt_zoo.workflows.shelves import Shelves, cache_of
 
 
@@ -61,7 +62,7 @@ def push(
     if Path(source).is_dir():
         package = pack_folder(Path(source), base=base)
     else:
-        package = pack_folder(zoo.registry.show(zoo.registry.resolve(str(source))).path)
+        package = pack_folder(zoo.registry.folder(zoo.registry.resolve(str(source))))
     return push_package(
         zoo.hub,
         package,
@@ -109,6 +110,32 @@ def pull(
         max_bytes=max_bytes,
         verify_key=None if verify_key is None else Path(verify_key),
     )
+
+
+def take(zoo: Shelves, id: str, *, home: str | Path | None = None, out: str | Path | None = None) -> Pulled:
+    """Take a supernet of a service into a registry of this machine, or into a folder.
+
+    Args:
+        zoo: whose registry is at a URL.
+        id: of the supernet, as in `Zoo.show`.
+        home: folder of the registry, as in `Zoo.open`.
+        out: a folder of its own, in the place of a registry.
+
+    Raises:
+        NotInRegistryError: the service has no such supernet.
+        BundleError: its subclasses tell why the content is refused.
+    """
+    record = zoo.registry.show(zoo.registry.resolve(id))
+    place, added = zoo.registry.folder(record.id), True
+    if out is not None:
+        path = zoo.registry.checkout(record.id, out)
+    else:
+        registry = open_registry(home)
+        try:
+            path = registry.add(place).path
+        except AlreadyInRegistryError:
+            path, added = registry.show(record.id).path, False
+    return Pulled("supernet", record.id, path, zoo.registry.address, record.digest, None, added)
 
 
 def sync(zoo: Shelves, *, on_repo: Callable[[int, str], None] | None = None) -> SyncReport:

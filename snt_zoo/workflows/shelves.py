@@ -13,7 +13,7 @@ from snt_zoo.registry.registry import Registry
 
 
 class Shelves(Protocol):
-    """A registry on this machine, and the Hub that its supernets come from and go to; `Zoo` is one."""
+    """A registry, here or at a URL, and the Hub that its supernets come from and go to; `Zoo` is one."""
 
     @property
     def registry(self) -> Registry:

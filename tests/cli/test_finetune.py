@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,19 @@ def test_finetune_shows_people_where_the_model_lies(photos: Path, home: Path) ->
     assert "derived " in result.stderr
     assert Path("runs/photos-1/report.html").is_file()
     assert "in use" in reason(invoke(*args, "--out", "runs/photos-1"))
+
+
+def test_a_run_can_be_watched_while_it_goes_on(
+    photos: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("uvicorn")
+    args = ("finetune", photos, "--from", "tiny", "--epochs", 1, "--no-floor", "--home", home, "--watch")
+    result = invoke(*args)
+    assert result.exit_code == 0, result.output
+    assert re.search(r"watch it at http://127\.0\.0\.1:\d+/runs/photos-1", result.stderr)
+    monkeypatch.setitem(sys.modules, "snt_zoo.service.page.watching", None)  # as without the extra
+    assert "snt-zoo[serve]" in reason(invoke(*args))
+    assert not Path("runs/photos-2").exists()
 
 
 def test_finetune_has_a_floor(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -71,3 +72,15 @@ def test_a_limit_is_kept(own: tuple[Path, str], pretrained: tuple[Path, Any]) ->
     assert answer("add", pretrained[1]["out"], "--home", home)["id"] == id
     assert "none" in invoke("limit", "--home", home).stdout
     reason(invoke("limit", "much", "--home", home), 2)
+
+
+def test_a_backup_is_a_registry_again(own: tuple[Path, str], tmp_path: Path) -> None:
+    home, id = own
+    done = answer("backup", tmp_path / "zoo.tar", "--home", home)
+    assert (done["file"], done["bundles"], done["left_out"]) == (str(tmp_path / "zoo.tar"), 1, [])
+    (tmp_path / "restored").mkdir()
+    with tarfile.open(tmp_path / "zoo.tar") as tar:
+        tar.extractall(tmp_path / "restored", filter="data")
+    assert answer("verify", "--home", tmp_path / "restored")["ok"]
+    assert answer("show", id, "--home", tmp_path / "restored")["id"] == id
+    assert "name a new file" in reason(invoke("backup", tmp_path / "zoo.tar", "--home", home))

@@ -21,3 +21,4 @@ def test_a_sketch_is_all_that_was_given(few_digits: ImageDataset) -> None:
     made = sketch(few_digits, backbone=cheap_backbone())
     target = Target.of(made)
     assert target.sketch is made and target.data is None is target.sample
+    assert Target.of(target) is target

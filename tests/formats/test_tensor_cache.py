@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from snt_zoo.formats import tensor_cache
-from snt_zoo.formats.tensor_cache import SWITCH, key_of, recall, remember
+from snt_zoo.formats.tensor_cache import SWITCH, forgetting, key_of, recall, remember
 
 TENSORS = {"features": torch.randn(3, 5, generator=torch.Generator().manual_seed(0))}
 posix = pytest.mark.skipif(os.name != "posix", reason="owners and modes are POSIX's")
@@ -92,6 +92,16 @@ def test_a_damaged_entry_is_none_and_is_made_anew(folder: Path) -> None:
         assert recall(key) is None
     remember(key, TENSORS, {})
     assert recall(key) is not None and path.read_bytes() == good
+
+
+def test_of_what_is_somebody_elses_nothing_is_kept(folder: Path) -> None:
+    remember(key_of("mine"), TENSORS, {})
+    with forgetting():
+        remember(key_of("theirs"), TENSORS, {})
+        assert recall(key_of("mine")) is None
+    assert recall(key_of("theirs")) is None
+    assert recall(key_of("mine")) is not None
+    assert len(list(folder.iterdir())) == 1
 
 
 def test_what_was_used_longest_ago_goes(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

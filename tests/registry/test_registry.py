@@ -17,7 +17,7 @@ from snt_zoo.errors import NotInRegistryError, ReadOnlyRegistryError, RegistryEr
 from snt_zoo.registry import Registry, read_bundle
 from snt_zoo.registry.catalog.vectors import Maker
 from snt_zoo.registry.retrieval import retrieve
-from tests.registry.making import BACKBONE, copy_home, make_bundle, sketch, snapshot
+from tests.registry.making import BACKBONE, copy_home, generalist, make_bundle, sketch, snapshot
 
 
 def test_add_show_get_sketches_remove(good: Path, registry: Registry) -> None:
@@ -187,3 +187,25 @@ def test_what_is_wrong_with_a_registry_that_may_only_be_read_is_told(registry: R
         assert {problem.where for problem in again.verify().problems} == {shapes}
         with pytest.raises(ReadOnlyRegistryError):
             again.verify(repair=True)
+
+
+def test_vectors_are_those_that_a_search_compares(registry: Registry, tmp_path: Path) -> None:
+    ids = [record.id for record in registry.list()]
+    general = registry.add(generalist(tmp_path / "general", name="general")).id
+    vectors = registry.vectors([*ids, general, "no-such"])
+    assert {id: len(rows) for id, rows in vectors.items()} == {**dict.fromkeys(ids, 1), general: 2}
+    query = sketch(seed=9)
+    embedded = registry.embed(query)
+    best = {id: float((rows @ embedded).max()) for id, rows in vectors.items()}
+    assert dict(registry.search(query, 3)) == pytest.approx(best)
+
+
+def test_every_change_counts_the_revision_up(registry: Registry, good: Path) -> None:
+    seen = [registry.revision()]
+    id = registry.add(good).id
+    seen.append(registry.revision())
+    registry.remove(id)
+    seen.append(registry.revision())
+    assert seen == sorted(set(seen))
+    registry.list()
+    assert registry.revision() == seen[-1]

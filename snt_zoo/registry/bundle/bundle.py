@@ -230,6 +230,23 @@ def read_header(
     return config, sketches, manifest.digest
 
 
+def read_sketches(folder: Path, *, known: str) -> tuple[Sketch, ...]:
+    """The sketches of a bundle that was read before.
+
+    Args:
+        folder: of the bundle.
+        known: its digest, by which its config is the one that was understood then.
+
+    Raises:
+        BundleError: it was changed or damaged since.
+    """
+    manifest = _open(folder, verify=False, known=known)
+    raw = {name: read_file(folder, name) for name in (CONFIG, DATASET)}
+    for name, content in raw.items():
+        manifest.check_bytes(name, content)
+    return load_sketches(raw[DATASET], backbone=None)
+
+
 def _open(folder: Path, *, verify: bool, known: str | None) -> Manifest:
     check_folder(folder)
     manifest = read_manifest(folder)

@@ -34,12 +34,20 @@ def dump_sketches(sketches: Sequence[Sketch]) -> bytes:
     return dump_tensors(tensors, metadata)
 
 
-def load_sketches(raw: bytes, *, backbone: str) -> tuple[Sketch, ...]:
+def load_sketch(raw: bytes) -> Sketch:
+    """The one sketch of a file that somebody sends, by whatever backbone; raises as `load_sketches` does."""
+    found = load_sketches(raw, backbone=None)
+    if len(found) != 1:
+        raise TensorError(f"{DATASET} must hold the sketch of one dataset, holds {len(found)}")
+    return found[0]
+
+
+def load_sketches(raw: bytes, *, backbone: str | None) -> tuple[Sketch, ...]:
     """The sketches of a file.
 
     Args:
         raw: its content.
-        backbone: id that each sketch must carry.
+        backbone: id that each sketch must carry; None for any.
 
     Raises:
         TensorError: the tensors are not those of sketches.
@@ -101,7 +109,7 @@ def check_sketches(config: BundleConfig, sketches: Sequence[Sketch]) -> None:
         )
 
 
-def _load_one(tensors: dict[str, Tensor], meta: str, number: int, backbone: str) -> Sketch:
+def _load_one(tensors: dict[str, Tensor], meta: str, number: int, backbone: str | None) -> Sketch:
     where = f"{DATASET}: sketch {number}"
     if any(tensor.dim() == 0 for tensor in tensors.values()):
         raise TensorError(f"{where}: a tensor is a single number, expected one row for each class or sample")
@@ -115,7 +123,7 @@ def _load_one(tensors: dict[str, Tensor], meta: str, number: int, backbone: str)
         raise type(error)(f"{where}: {error}") from error
     except ValueError as error:
         raise ConfigError(f"{where}: a name {error}") from error
-    if sketch.backbone != backbone:
+    if backbone is not None and sketch.backbone != backbone:
         raise ConfigError(
             f"{where} was made by the backbone {sketch.backbone!r}, config.json: backbone says "
             f"{backbone!r}: sketch the dataset again with that one"

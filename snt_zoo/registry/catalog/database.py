@@ -18,10 +18,11 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.pool import NullPool
 
-from snt_zoo.errors import DamagedCatalogError, ReadOnlyRegistryError, RegistryError
+from snt_zoo.errors import DamagedCatalogError, DiskFullError, ReadOnlyRegistryError, RegistryError
 
 _BUSY_SECONDS = 30.0
 _IMMEDIATE = "snt_zoo_immediate"
+_FULL = "disk is full"
 _DAMAGE = ("malformed", "not a database", "file is encrypted")
 
 
@@ -53,6 +54,19 @@ class Database:
                 yield immediate
 
     @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Inside, what SQLite keeps beside the file stays there: then to read needs no room on the disk."""
+        connection = None
+        with contextlib.suppress(sqlite3.Error):  # as where nobody may write; then it is read as it is
+            connection = sqlite3.connect(self.path, check_same_thread=False)
+            connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchall()
+        try:
+            yield
+        finally:
+            if connection is not None:
+                connection.close()
+
+    @contextlib.contextmanager
     def rebuild(self) -> Iterator[sa.Connection]:
         """A transaction in which tables may be made anew: no foreign key is held meanwhile.
 
@@ -75,7 +89,7 @@ class Database:
         SQLite writes beside a file in WAL mode, even to read it. Where nobody may write there nobody changes
         the file either, and it is read as it is. Then it is asked each time: another user may have the right.
         """
-        if self._is_usual:
+        if self._is_usual and _may_be_written(self.path):  # a disk can come to be read-only
             return self._engine
         try:
             with self._engine.connect() as connection:
@@ -149,7 +163,8 @@ class Database:
                     f"the catalog {self.path} cannot be written: {reason}; set SNT_ZOO_HOME to a folder that "
                     "you may write to"
                 ) from error
-            raise RegistryError(
+            kind = DiskFullError if _FULL in reason else RegistryError
+            raise kind(
                 f"the catalog {self.path} cannot be used: {reason}; try again, and if that does not "
                 "help run `snt-zoo verify`"
             ) from error

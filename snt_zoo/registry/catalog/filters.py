@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,6 +13,9 @@ from snt_zoo.registry.catalog.records import Candidate
 from snt_zoo.registry.catalog.tables import BUNDLES, METRICS, SOURCES, TAGS
 
 Condition = sa.ColumnElement[bool]
+
+_NUMBER = r"-?(?:\d{1,100}(?:\.\d{0,100})?|\.\d{1,100})(?:e-?\d{1,2})?"
+_BOUND = re.compile(rf"([A-Za-z0-9][A-Za-z0-9._-]{{0,63}})\s*([<>]=)\s*({_NUMBER})", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,19 @@ class Bound:
     metric: str
     relation: Literal[">=", "<="]
     value: float
+
+    @classmethod
+    def parse(cls, text: str) -> Bound:
+        """A bound as people write it: `ece<=0.1`.
+
+        Raises:
+            ValueError: it is none.
+        """
+        found = _BOUND.fullmatch(text.strip())
+        if found is None:
+            raise ValueError(f"{text!r} is no bound: write it as 'val_accuracy>=0.8'")
+        relation: Literal[">=", "<="] = ">=" if found[2] == ">=" else "<="
+        return cls(found[1], relation, float(found[3]))
 
 
 @dataclass(frozen=True)

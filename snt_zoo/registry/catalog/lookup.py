@@ -13,9 +13,10 @@ from snt_zoo.errors import NewerRegistryError
 from snt_zoo.registry.catalog import rows, vector_rows
 from snt_zoo.registry.catalog.database import Database
 from snt_zoo.registry.catalog.filters import Filter, begins
+from snt_zoo.registry.catalog.pages import Page, Place, page
 from snt_zoo.registry.catalog.records import Record
 from snt_zoo.registry.catalog.tables import BUNDLES, FILES, SCHEMA_VERSION, SEEDED, STATE
-from snt_zoo.registry.catalog.vectors import Maker
+from snt_zoo.registry.catalog.vectors import Maker, Vectors
 
 _IDS_AT_ONCE = 500  # SQLite takes a bounded number of parameters
 
@@ -81,6 +82,16 @@ class Lookup:
     def select(self, where: Filter) -> list[Record]:
         """The records that fit, by name and id."""
         return self._records(where.conditions())
+
+    def page(self, where: Filter, *, sort: str, after: Place | None, limit: int) -> Page:
+        """Some of the records that fit, and how many there are; see `pages.page`."""
+        with self.read() as connection:
+            return page(connection, where, self._locate, sort=sort, after=after, limit=limit)
+
+    def vectors(self, ids: Sequence[str]) -> dict[str, Vectors]:
+        """The vectors of these ids, ``n x dim`` each; one without any is left out."""
+        with self.read() as connection:
+            return vector_rows.of_bundles(connection, ids)
 
     def children(self, id: str) -> list[Record]:
         """The records of the bundles whose training began with that one."""

@@ -109,6 +109,17 @@ def fetch(connection: sa.Connection, ids: Ids) -> Vectors:
     return _decode([row[1] for row in found])
 
 
+def of_bundles(connection: sa.Connection, bundles: Sequence[str]) -> dict[str, Vectors]:
+    """The vectors of some bundles, ``n x dim`` for one with n, in the order in which they were added."""
+    query = sa.select(VECTORS.c.bundle, VECTORS.c.data).where(VECTORS.c.bundle.in_(_EACH))
+    found: dict[str, list[bytes]] = {}
+    for bundle, data in connection.execute(
+        query.order_by(VECTORS.c.id), {"values": json.dumps(list(bundles))}
+    ):
+        found.setdefault(bundle, []).append(data)
+    return {bundle: _decode(blobs) for bundle, blobs in found.items()}
+
+
 def best_of_bundles(
     connection: sa.Connection,
     vector: Vectors,

@@ -21,7 +21,7 @@ from snt_zoo.formats.durable import sync_folder
 from snt_zoo.formats.strict_json import dump_json, parse_json
 from snt_zoo.registry.hub.refs import is_commit, is_repo
 
-_FILE = "origins.json"
+FILE = "origins.json"
 _LIMIT = 100_000_000
 _FIELDS = {"endpoint", "repo", "commit", "revision", "pulled_at"}
 
@@ -59,7 +59,7 @@ class Origins:
 
     def __init__(self, home: Path) -> None:
         self._home = home
-        self._path = home / _FILE
+        self._path = home / FILE
 
     def get(self, id: str) -> Origin | None:
         """Where a bundle came from; None if it was not pulled."""
@@ -72,10 +72,10 @@ class Origins:
     def put(self, id: str, origin: Origin) -> None:
         """Note where a bundle came from."""
         try:
-            with FileLock(self._home / f"{_FILE}.lock"):
+            with FileLock(self._home / f"{FILE}.lock"):
                 entries = self._read() | {id: origin}
                 raw = dump_json({key: entry.to_json() for key, entry in entries.items()})
-                partial = self._home / f".{_FILE}.{uuid.uuid4().hex}"
+                partial = self._home / f".{FILE}.{uuid.uuid4().hex}"
                 with partial.open("xb") as file:
                     file.write(raw)
                     file.flush()
@@ -91,7 +91,7 @@ class Origins:
         except FileNotFoundError:
             return {}
         try:
-            data = parse_json(raw, what=_FILE, limit=_LIMIT)
+            data = parse_json(raw, what=FILE, limit=_LIMIT)
             if not all(isinstance(entry, dict) and set(entry) == _FIELDS for entry in data.values()):
                 raise ConfigError("an entry has other fields than this snt-zoo writes")
             found = {id: Origin(**entry) for id, entry in data.items()}

@@ -9,9 +9,16 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 _PART = 1 << 20
+
+
+class Readable(Protocol):
+    """A file, or an answer that comes."""
+
+    def read(self, size: int, /) -> bytes:
+        """At most so many bytes; none at the end."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +98,7 @@ def hashes_of(content: bytes | Path) -> Hashes:
     return Hashes(len(content), hashlib.sha256(content).hexdigest(), sha1.hexdigest())
 
 
-def copy_hashed(source: BinaryIO, sink: BinaryIO | None, *, size: int) -> Hashes:
+def copy_hashed(source: Readable, sink: BinaryIO | None, *, size: int) -> Hashes:
     """Copy a file and hash what was copied, so that what was checked is what is kept.
 
     Args:

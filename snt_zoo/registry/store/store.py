@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
-from snt_zoo.errors import IntegrityError, ReadOnlyRegistryError, RegistryError
+from snt_zoo.errors import DiskFullError, IntegrityError, ReadOnlyRegistryError, RegistryError
 from snt_zoo.formats.durable import sync_folder
 from snt_zoo.registry.bundle.fields import is_id
 from snt_zoo.registry.bundle.folder import FILE_LIMITS, check_folder, open_file
@@ -40,6 +40,7 @@ LOCK_SECONDS = 600.0  # an add takes seconds; whoever holds the lock for longer 
 _PENDING = ".pending"
 _TEMPORARY = ".tmp"
 _READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _OF_MANAGERS = ("Thumbs.db", "desktop.ini")
 _OWN_TEMPORARY = re.compile(r"[0-9a-f]{32}\.tmp")
 
@@ -277,7 +278,11 @@ def _disk_errors(root: Path) -> Iterator[None]:
 
 
 def _unwritable(root: Path, error: OSError) -> RegistryError:
-    kind = ReadOnlyRegistryError if error.errno in _READ_ONLY else RegistryError
+    kind = RegistryError
+    if error.errno in _READ_ONLY:
+        kind = ReadOnlyRegistryError
+    elif error.errno in FULL:
+        kind = DiskFullError
     return kind(
         f"the registry at {root} cannot be written: {error}; free some space, or set SNT_ZOO_HOME to "
         "a folder that you may write to"

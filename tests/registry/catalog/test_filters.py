@@ -6,6 +6,7 @@ from collections.abc import Callable
 from fnmatch import fnmatchcase
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -74,3 +75,23 @@ def test_a_licence_is_asked_for_in_any_case_of_letters() -> None:
     assert Filter().allows_licence("Apache-2.0")
     assert Filter(licence="apache*").allows_licence("Apache-2.0")
     assert not Filter(licence="MIT*").allows_licence("Apache-2.0")
+
+
+@pytest.mark.parametrize(
+    ("text", "bound"),
+    [
+        ("ece<=0.1", Bound("ece", "<=", 0.1)),
+        (" val_accuracy >= .5", Bound("val_accuracy", ">=", 0.5)),
+        ("x>=-2e-3", Bound("x", ">=", -0.002)),
+    ],
+)
+def test_a_bound_is_read_as_people_write_it(text: str, bound: Bound) -> None:
+    assert Bound.parse(text) == bound
+
+
+@pytest.mark.parametrize(
+    "text", ["ece", "ece<0.1", "ece<=", "ece<=nan", "x<=1e999", "<=1", "a b<=1", "ece<=1.2.3"]
+)
+def test_what_is_no_bound_says_how_to_write_one(text: str) -> None:
+    with pytest.raises(ValueError, match="write it as"):
+        Bound.parse(text)

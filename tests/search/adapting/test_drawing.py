@@ -144,6 +144,34 @@ def test_names_are_escaped() -> None:
     parsed(svg)
 
 
+@pytest.mark.parametrize("space_name", list_spaces())
+def test_an_edge_is_as_thick_as_the_share_of_its_operation(space_name: str) -> None:
+    genotype = random_genotype(space_name, 3)
+    shares = {
+        kind: [(index + 1) / (len(edges) + 1) for index in range(len(edges))]
+        for kind, edges in genotype.cells.items()
+    }
+    drawn = panels(draw_genotype(genotype, shares=shares))
+    for panel, (kind, edges) in zip(drawn, genotype.cells.items(), strict=True):
+        groups = [g for g in panel.iter(f"{SVG}g") if g.get("class") == "edge"]
+        widths = [float(group.findall(f"{SVG}path")[0].attrib["stroke-width"]) for group in groups]
+        assert widths == sorted(set(widths))  # as the shares grow from edge to edge
+        told = [title.text or "" for group in groups for title in group.findall(f"{SVG}title")]
+        kept = [s for s, edge in zip(shares[kind], edges, strict=True) if edge.operation != "none"]
+        assert [text.rpartition(": ")[2] for text in told] == [
+            f"{100 * s:.0f} % of its mixture" for s in kept
+        ]
+
+
+def test_a_picture_brings_no_style_where_a_page_has_it() -> None:
+    for svg in (draw_genotype(random_genotype("darts", 0), styled=False), draw_history(RUN, styled=False)):
+        assert "<style" not in svg
+    for svg in (draw_genotype(random_genotype("darts", 0)), draw_history(RUN, others={"a": RUN})):
+        assert svg.count("<style") == 1
+        assert " style=" not in svg  # inline style is what the policy of a page may forbid
+        parsed(svg)
+
+
 def history(*points: tuple[str, float, float]) -> list[EpochRecord]:
     return [EpochRecord(stage, i, s, a) for i, (stage, s, a) in enumerate(points)]
 

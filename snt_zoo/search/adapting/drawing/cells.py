@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
-from snt_zoo.networks.genotype import Genotype
+from snt_zoo.networks.genotype import Edge, Genotype
 from snt_zoo.search.adapting.drawing.arcs import arc_panel
 from snt_zoo.search.adapting.drawing.chain import chain_panel, is_chain
 from snt_zoo.search.adapting.drawing.panel import MARGIN, NODE, Panel
@@ -14,11 +15,20 @@ from snt_zoo.search.adapting.drawing.style import COLOURS, PALETTE, TEMPLATES, l
 _CONCATENATING = frozenset({"darts"})
 
 
-def draw_genotype(genotype: Genotype) -> str:
+_THINNEST, _THICKEST = 1.5, 9.0  # lines of a share of 0 and of 1
+
+
+def draw_genotype(
+    genotype: Genotype, *, shares: Mapping[str, Sequence[float]] | None = None, styled: bool = True
+) -> str:
     """The cells of a genotype as graphs, one below the other; edges with `none` are left out.
 
     Args:
         genotype: of any space.
+        shares: for each kind of cell the share of each edge's operation in its mixture, from 0 to 1: then
+            edges are as thick as that, and it is told.
+        styled: whether the picture brings its own style; a page that allows no inline style has that of
+            `templates/_style.j2` in its own sheet.
 
     Returns:
         An `<svg>` element; each drawn edge is one group of the class `edge`.
@@ -41,7 +51,7 @@ def draw_genotype(genotype: Genotype) -> str:
             panel = chain_panel(kind, edges, colours, spacing, y)
         else:
             panel = arc_panel(kind, edges, colours, spacing, y, genotype.space in _CONCATENATING)
-        panels.append(panel)
+        panels.append(panel if shares is None else _weighted(panel, edges, shares[kind]))
         y += panel.height
     right = max([x for panel in panels for x, *_ in panel.nodes], default=0.0)
     width = max(right + NODE + MARGIN, 420.0)
@@ -53,7 +63,19 @@ def draw_genotype(genotype: Genotype) -> str:
         width=width,
         height=y + legend_height,
         node=NODE,
+        styled=styled,
     )
+
+
+def _weighted(panel: Panel, edges: Sequence[Edge], shares: Sequence[float]) -> Panel:
+    told = dict(zip(edges, shares, strict=True))
+    arcs = (
+        replace(
+            arc, width=round(_THINNEST + (_THICKEST - _THINNEST) * told[arc.edge], 2), share=told[arc.edge]
+        )
+        for arc in panel.arcs
+    )
+    return replace(panel, arcs=tuple(arcs))
 
 
 def _legend(colours: Mapping[str, str], width: float) -> tuple[list[tuple[float, float, str, str]], float]:

@@ -15,13 +15,17 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 64.0, 700.0, 20.0, 280.0  # the frame of the plot
 
 
 def draw_history(
-    history: Sequence[EpochRecord], *, others: Mapping[str, Sequence[EpochRecord]] | None = None
+    history: Sequence[EpochRecord],
+    *,
+    others: Mapping[str, Sequence[EpochRecord]] | None = None,
+    styled: bool = True,
 ) -> str:
     """Validation accuracy against seconds, the stages coloured.
 
     Args:
         history: of the run.
         others: runs to compare with, by name; dashed.
+        styled: as of `draw_genotype`.
 
     Returns:
         An `<svg>` element.
@@ -66,6 +70,7 @@ def draw_history(
         unit=unit,
         legend=[(*spot, *entry) for spot, entry in zip(spots, legend, strict=True)],
         height=_BOTTOM + 62 + legend_height,
+        styled=styled,
     )
 
 

@@ -23,6 +23,8 @@ class Arc:
     label_x: float
     label_y: float
     label_width: float
+    width: float = 2.0  # of the line
+    share: float | None = None  # of the operation in the edge's mixture, from 0 to 1
 
 
 @dataclass(frozen=True)
