@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator
-from importlib.util import find_spec
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -12,7 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from snt_zoo.errors import SntZooError
-from snt_zoo.service import api
+from snt_zoo.service import api, page
 from snt_zoo.service.failures import of_error, of_http, of_validation
 from snt_zoo.service.gate import Gate
 from snt_zoo.service.guards import check_routes
@@ -64,10 +63,7 @@ def create_app(zoo: Zoo, settings: Settings) -> FastAPI:
     state.closing = False
     # Not by `include_router`, which may keep routes within others, where no rule would be seen.
     app.router.routes.extend(api.routes())
-    if find_spec("snt_zoo.service.page") is not None:
-        from snt_zoo.service.page import routes
-
-        app.router.routes.extend(routes(zoo).routes)
+    app.router.routes.extend(page.routes(zoo).routes)
     check_routes(app.routes)
 
     async def on_error(request: Request, error: Exception) -> Response:
