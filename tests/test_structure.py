@@ -47,7 +47,7 @@ BELOW = {
         "search.adapting",
     ),
     "zoo": ("data", "encoders", "networks", "registry", *ROOMS, "search", "workflows"),
-    "": ("data", "encoders", "networks", "registry", *ROOMS, "search", "search.adapting", "zoo"),
+    "": ("data", "encoders", "networks", "registry", *ROOMS, "search", "search.adapting", "workflows", "zoo"),
     "cli": (
         "",
         "data",

@@ -19,6 +19,7 @@ from snt_zoo.cli.parameters import (
     format_size,
     home_option,
     hub_option,
+    latency_options,
     licence_option,
     one_budget,
     search_options,
@@ -69,6 +70,7 @@ def show_run(document: Mapping[str, Any]) -> None:
 @click.option("--budget", type=duration, help="Time for the whole run, as 10m.  [default: 10m]")
 @training_options
 @search_options
+@latency_options
 @click.option("--out", type=FOLDER, help="Where the model goes.  [default: runs/DATASET-N]")
 @click.option(
     "--floor/--no-floor",
@@ -114,6 +116,7 @@ def finetune_command(
       snt-zoo finetune photos/ --from OWNER/NAME
       snt-zoo finetune photos/ --from scratch --epochs 20 --out model/
       snt-zoo finetune photos/ --budget 10m --max-macs 5M
+      snt-zoo finetune photos/ --budget 10m --max-latency 5ms
     """
     one_budget(budget, epochs)
     data = read_dataset(dataset, on_bad_image)

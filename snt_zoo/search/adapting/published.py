@@ -12,7 +12,7 @@ from snt_zoo.encoders.looking import PHOTOGRAPHS, TIMED_SIZE, pace
 from snt_zoo.networks.bounds import Limits
 from snt_zoo.networks.starting import STARTS, starting_supernet
 from snt_zoo.search.adapting.candidates import Candidate
-from snt_zoo.search.adapting.probe_network import looks_size
+from snt_zoo.search.adapting.probe_network import looks_parts, looks_size
 from snt_zoo.search.adapting.race import PASS_COST
 
 NAME = "efficientnet_lite0"
@@ -48,7 +48,7 @@ def published_candidates(
     """
     if data.train.side() < PHOTOGRAPHS:
         return []
-    able = [size for size in SIZES if limits.allow(*looks_size((f"{NAME}@{size}",), data.num_classes))]
+    able = [size for size in SIZES if limits.allow(looks_parts((f"{NAME}@{size}",), data.num_classes))]
     size = (able or SIZES)[-1]
     if able and seconds is None:
         size = able[0]

@@ -1,0 +1,90 @@
+"""Measures operations and whole networks by onnxruntime, for a table of latencies.
+
+An operation by itself tells little: a call, a copy of its input and a change of the memory's layout cost as
+much. So it is measured as a difference, between a chain of several of it and one alone; or, where it
+changes the shape of the maps, between a convolution that is followed by it and that convolution.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from snt_zoo.networks.derived import DerivedModel
+from snt_zoo.networks.export.onnx_file import OnnxNetwork, branches_to_onnx
+from snt_zoo.networks.spaces.parts import Part
+
+CHAIN = 4  # operations more in the longer chain
+_WARM = 3
+_LEAST_RUNS = 15
+SECONDS = 0.15
+"""For which each network is run over and over."""
+
+
+@dataclass(frozen=True)
+class Clock:
+    """How runs are timed.
+
+    Args:
+        threads: of a run. Of one the time of its processor is taken, which other work on the machine does
+            not lengthen; of several the wall clock.
+        seconds: for each network.
+    """
+
+    threads: int
+    seconds: float = SECONDS
+
+    def of(self, network: OnnxNetwork, *inputs: Any) -> float:
+        """The median of the runs, in seconds."""
+        now = time.thread_time if self.threads == 1 else time.perf_counter
+        for _ in range(_WARM):
+            network(*inputs)
+        times: list[float] = []
+        end = time.perf_counter() + self.seconds
+        while len(times) < _LEAST_RUNS or time.perf_counter() < end:
+            start = now()
+            network(*inputs)
+            times.append(now() - start)
+        return float(np.median(times))
+
+
+def measure_parts(parts: Sequence[Part], clock: Clock) -> list[float]:
+    """Seconds of each operation, at least 0, for one image."""
+    pairs = [_with_and_without(part) for part in parts]
+    shapes = [(part.channels, part.side, part.side) for part in parts]
+    files = branches_to_onnx([m for pair in pairs for m in pair], [s for s in shapes for _ in range(2)])
+    found = []
+    for index, part in enumerate(parts):
+        pixels = _noise(shapes[index])
+        pair = (OnnxNetwork(files[2 * index + i], threads=clock.threads) for i in range(2))
+        more, less = (clock.of(network, pixels) for network in pair)
+        found.append(max(more - less, 0.0) / (CHAIN if part.chains else 1))
+    return found
+
+
+def measure_networks(networks: Sequence[DerivedModel], clock: Clock) -> list[float]:
+    """Seconds of each whole network for one image of its size, from normalised pixels to logits."""
+    shapes = [(3, network.config.input_size, network.config.input_size) for network in networks]
+    files = branches_to_onnx(networks, shapes)
+    return [
+        clock.of(OnnxNetwork(file, threads=clock.threads), _noise(shape))
+        for file, shape in zip(files, shapes, strict=True)
+    ]
+
+
+def _noise(shape: tuple[int, int, int]) -> NDArray[np.float32]:
+    return np.random.default_rng(0).standard_normal((1, *shape), dtype=np.float32)
+
+
+def _with_and_without(part: Part) -> tuple[nn.Module, nn.Module]:
+    if part.chains:
+        chain = [part.build() for _ in range(1 + CHAIN)]
+        return nn.Sequential(*chain), nn.Sequential(chain[0])
+    lead = nn.Conv2d(part.channels, part.channels, 1)
+    return nn.Sequential(lead, part.build()), nn.Sequential(lead)
