@@ -7,6 +7,7 @@ integers (`snt_zoo.networks.export.quantisation`).
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -64,11 +65,12 @@ def core_to_onnx(model: Model, opset: int = OPSET) -> ModelProto:
     )
 
 
-def resize_to_onnx(sizes: Sequence[int], opset: int = OPSET) -> ModelProto:
-    """What comes before it: `INPUT` to float32 pixels of each size."""
+@functools.lru_cache(maxsize=4)
+def resize_to_onnx(sizes: tuple[int, ...], opset: int = OPSET) -> ModelProto:
+    """What comes before it: `INPUT` to float32 pixels of each size; not to be changed."""
     image = torch.zeros(_EXAMPLES, 61, 47, 3, dtype=torch.uint8)
     shape = {0: torch.export.Dim("batch"), 1: torch.export.Dim("height"), 2: torch.export.Dim("width")}
-    return _to_onnx(Resized(tuple(sizes)), (image,), {"image": shape}, [INPUT], pixel_names(sizes), opset)
+    return _to_onnx(Resized(sizes), (image,), {"image": shape}, [INPUT], pixel_names(sizes), opset)
 
 
 def joined(resize: ModelProto, core: ModelProto, metadata: Mapping[str, str]) -> ModelProto:

@@ -40,13 +40,23 @@ class Resampling(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """uint8 ``batch x h x w x 3`` to whole numbers from 0 to 255, float32 ``batch x 3 x size x size``."""
         height, width = images.shape[1], images.shape[2]
-        by = torch.sym_max(height // (GAP * self.size), 1)
-        over = torch.sym_max(width // (GAP * self.size), 1)
+        by, over = (_opaque(side // (GAP * self.size)) for side in (height, width))
         pixels = _reduced(images.permute(0, 3, 1, 2).float(), by, over)
         across = _weights(pixels.shape[3], _span(width, over), self.size)
         down = _weights(pixels.shape[2], _span(height, by), self.size)
         pixels = _rounded(*(pixels @ across.T).split(self.size, 3))
         return _rounded(*(down @ pixels).split(self.size, 2))
+
+
+def _opaque(length: Any) -> Any:
+    """The length, at least 1, as a number of which a trace knows nothing.
+
+    Else the trace would be one for images whose blocks are of one pixel, as those of the example are, or for
+    those whose blocks are larger.
+    """
+    opaque = torch.full((), length, dtype=torch.int64).clamp(min=1).item()
+    torch._check(opaque >= 1)
+    return opaque
 
 
 def _reduced(pixels: Tensor, by: Any, over: Any) -> Tensor:
