@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from snt_zoo.errors import LatencyTableError
@@ -15,6 +16,7 @@ from snt_zoo.networks.latency.measuring import Clock
 from snt_zoo.networks.latency.table import (
     LatencyTable,
     Row,
+    fitted,
     home_table,
     key_of,
     random_genotypes,
@@ -88,6 +90,19 @@ def test_only_what_is_missing_is_measured(monkeypatch: pytest.MonkeyPatch) -> No
     assert once.measured(configs) is once
     with pytest.raises(LatencyTableError, match="another machine"):
         replace(once, machine={}).measured([TINY["nas_bench_201"]])
+
+
+def test_operations_are_scaled_to_whole_networks() -> None:
+    generator = np.random.default_rng(0)
+    sums = generator.uniform(0, 1e-4, (40, 4))
+    scales = np.array([1.2, 0.9, 1.1, 1.0])
+    fixed, found = fitted(sums, 5e-5 + sums @ scales)
+    assert fixed == pytest.approx(5e-5, rel=0.1)
+    assert np.allclose(found, scales, atol=0.05)
+    # One of which no network has anything stays with the others.
+    sums[:, 2] = 0
+    assert fitted(sums, 5e-5 + sums @ scales)[1][2] == pytest.approx(1.0, abs=0.15)
+    assert fitted(np.zeros((3, 2)), np.ones(3))[0] == pytest.approx(1)
 
 
 def test_a_measured_row_predicts_what_it_was_fitted_to() -> None:
