@@ -73,7 +73,7 @@ def probe(looks: tuple[str, ...]) -> Callable[[ImageDataset, float], Model]:
             torch.cat(
                 [
                     backbone.features(data.val.read(rows, backbone.size))
-                    for rows in torch.arange(len(data.val)).split(64)
+                    for rows in torch.split(torch.arange(len(data.val)), 64)
                 ]
             )
             for backbone in map(get_backbone, looks)

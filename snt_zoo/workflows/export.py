@@ -122,7 +122,7 @@ def export_model(
                 for kind, part in (("float32", core), ("int8", small))
             }
             _refuse_drop(accuracy, max_drop)
-            core, more = small, {"quantisation": describe(*accuracy.values(), CALIBRATION_IMAGES)}
+            core, more = small, {"quantisation": describe(accuracy)}
         content = joined(resize, core, description(loaded, **more)).SerializeToString()
         tell("asking it about images")
         # Small integers answer otherwise: what they lose was measured.
@@ -154,7 +154,7 @@ def accuracy_of(network: OnnxNetwork, model: Model, split: Split) -> float:
 
 def _pixels(split: Split, model: Model, batch: int) -> Iterator[list[Array]]:
     sizes = tuple(dict.fromkeys(input_sizes(model)))
-    for rows in torch.arange(len(split)).split(batch):
+    for rows in torch.split(torch.arange(len(split)), batch):
         yield as_arrays([split.decoded(size).take(rows) for size in sizes])
 
 

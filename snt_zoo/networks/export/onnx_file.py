@@ -24,7 +24,7 @@ from snt_zoo.networks.evaluate import Model
 from snt_zoo.networks.export.deployed import INPUT, OUTPUT, Core, Resized
 
 if TYPE_CHECKING:
-    from onnx import ModelProto
+    from onnx import GraphProto, ModelProto
 
 OPSET = 18
 """The one that PyTorch's exporter writes by itself: onnxruntime reads it since 1.14 (February 2023)."""
@@ -84,6 +84,7 @@ def joined(resize: ModelProto, core: ModelProto, metadata: Mapping[str, str]) ->
     )
     first.ir_version = second.ir_version = max(first.ir_version, second.ir_version)
     whole = compose.merge_models(first, second, io_map=[(name, name) for name in names])
+    _shorten_names(whole.graph)
     whole.graph.name = "snt_zoo"
     whole.producer_name = "snt-zoo"
     helper.set_model_props(whole, dict(metadata))
@@ -185,6 +186,25 @@ def _to_onnx(
     assert program is not None
     made: ModelProto = program.model_proto
     return _stripped(made)
+
+
+def _shorten_names(graph: GraphProto) -> None:
+    """Number what is within: a tenth of a small network's file are names of what was traced."""
+    kept = {each.name for each in (*graph.input, *graph.output)} | {""}
+    short: dict[str, str] = {}
+
+    def of(name: str) -> str:
+        return name if name in kept else short.setdefault(name, f"{len(short):x}")
+
+    for node in graph.node:
+        node.name = ""
+        for names in (node.input, node.output):
+            renamed = [of(name) for name in names]
+            del names[:]
+            names.extend(renamed)
+    for tensor in graph.initializer:
+        tensor.name = of(tensor.name)
+    del graph.value_info[:]
 
 
 def _stripped(model: ModelProto) -> ModelProto:

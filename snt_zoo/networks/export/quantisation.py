@@ -82,10 +82,10 @@ def _quiet() -> Iterator[None]:
         root.setLevel(level)
 
 
-def describe(before: float, after: float, images: int) -> dict[str, Any]:
+def describe(accuracy: Mapping[str, float]) -> dict[str, Any]:
     """What a file's metadata says of it."""
     return {
         "scheme": "int8, static, per channel",
-        "calibration_images": images,
-        "accuracy": {"float32": before, "int8": after},
+        "calibration_images": CALIBRATION_IMAGES,
+        "accuracy": dict(accuracy),
     }

@@ -44,8 +44,8 @@ class Resampling(nn.Module):
         pixels = _reduced(images.permute(0, 3, 1, 2).float(), by, over)
         across = _weights(pixels.shape[3], _span(width, over), self.size)
         down = _weights(pixels.shape[2], _span(height, by), self.size)
-        pixels = _rounded(*(pixels @ across.T).split(self.size, 3))
-        return _rounded(*(down @ pixels).split(self.size, 2))
+        pixels = _rounded(*torch.split(pixels @ across.T, self.size, 3))
+        return _rounded(*torch.split(down @ pixels, self.size, 2))
 
 
 def _opaque(length: Any) -> Any:
@@ -64,21 +64,24 @@ def _reduced(pixels: Tensor, by: Any, over: Any) -> Tensor:
     height, width = pixels.shape[2], pixels.shape[3]
     rows, columns = (height + by - 1) // by, (width + over - 1) // over
     padded = functional.pad(pixels, (0, columns * over - width, 0, rows * by - height))
-    sums = padded.unflatten(3, (columns, over)).unflatten(2, (rows, by)).sum((3, 5))
+    sums = torch.unflatten(torch.unflatten(padded, 3, (columns, over)), 2, (rows, by)).sum((3, 5))
     count = _counts(height, rows, by)[:, None] * _counts(width, columns, over)
     # As in C: the half is rounded down, and the division is a product with a whole number of 24 bits.
     inverse = (2.0**24 / count).floor()
-    return ((sums.double() + (count / 2).floor()) * inverse / 2**24).floor().float()
+    mean = torch.floor((sums.double() + (count / 2).floor()) * inverse / 2**24)
+    return mean.float()
 
 
 def _counts(side: Any, blocks: Any, length: Any) -> Tensor:
     """Pixels of each block along a side, float64."""
-    return (side - torch.arange(blocks) * length).clamp(max=length).double()
+    left: Tensor = side - torch.arange(blocks) * length
+    return left.clamp(max=length).double()
 
 
 def _span(side: Any, factor: Any) -> Tensor:
     """The side in blocks, float64 but with the bits of float32, in which Pillow holds it."""
-    return (torch.full((1,), side, dtype=torch.float64) / factor).float().double()
+    exact: Tensor = torch.full((1,), side, dtype=torch.float64) / factor
+    return exact.float().double()
 
 
 def _weights(inside: Any, span: Tensor, size: int) -> Tensor:
@@ -95,5 +98,5 @@ def _weights(inside: Any, span: Tensor, size: int) -> Tensor:
 
 def _rounded(upper: Tensor, lower: Tensor) -> Tensor:
     """Sums of weighted pixels, whole numbers in two parts, to the nearest eight bits."""
-    carried = upper + (lower / _LOWER).floor() + _LOWER // 2
-    return (carried / (2**_BITS // _LOWER)).floor()
+    carried: Tensor = upper + (lower / _LOWER).floor() + _LOWER // 2
+    return torch.floor(carried / (2**_BITS // _LOWER))
