@@ -67,10 +67,10 @@ def bench_command(
     home: Path | None,
     **options: Any,
 ) -> dict[str, Any]:
-    """Measure a network's latency, throughput and memory, by PyTorch and by onnxruntime.
+    """Measure a network's latency, throughput and memory.
 
-    Each runs in a process of its own and is warmed up. `whole` begins with the resize of an image, `network`
-    after it.
+    PyTorch and onnxruntime run it in a process of its own each, warmed up. `whole` begins with the resize of
+    an image, `network` after it.
 
     With --table no network is measured but what search spaces are made of, which takes minutes. The registry
     keeps it, and --max-latency of `query` and `finetune` goes by it; what is there already is not measured

@@ -32,7 +32,13 @@ def _show(document: Mapping[str, Any]) -> None:
 
 @click.command("export")
 @click.argument("model_dir", type=FOLDER)
-@click.option("--format", type=click.Choice(["onnx", "torch"]), default="onnx", show_default=True)
+@click.option(
+    "--format",
+    type=click.Choice(["onnx", "torch"]),
+    default="onnx",
+    show_default=True,
+    help="An ONNX file, or a program of torch.export.",
+)
 @click.option(
     "--out",
     type=click.Path(path_type=Path, dir_okay=False),
