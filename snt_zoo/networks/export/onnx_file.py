@@ -104,7 +104,7 @@ class _Branches(nn.Module):
 
 
 def branches_to_onnx(modules: Sequence[nn.Module], shapes: Sequence[tuple[int, ...]]) -> list[bytes]:
-    """Modules as files for one image, by one pass of the exporter, which takes a second for each pass.
+    """Modules as files for one image, by one pass of the exporter: many passes take long.
 
     Args:
         modules: each of one input and one output.
@@ -118,6 +118,18 @@ def branches_to_onnx(modules: Sequence[nn.Module], shapes: Sequence[tuple[int, .
     extractor = Extractor(_to_onnx(_Branches(modules), arguments, None, inputs, outputs, OPSET))
     pairs = zip(inputs, outputs, strict=True)
     return [extractor.extract_model([x], [y]).SerializeToString() for x, y in pairs]
+
+
+def chained(files: Sequence[bytes]) -> bytes:
+    """Files of one input and one output, each of which takes what the one before gives, as one."""
+    from onnx import compose, load_model_from_string
+
+    parts = [compose.add_prefix(load_model_from_string(file), f"{i}/") for i, file in enumerate(files)]
+    whole = parts[0]
+    for part in parts[1:]:
+        link = (whole.graph.output[0].name, part.graph.input[0].name)
+        whole = compose.merge_models(whole, part, io_map=[link])
+    return bytes(whole.SerializeToString())
 
 
 class OnnxNetwork:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from snt_zoo.networks.derived import DerivedModel
-from snt_zoo.networks.export.onnx_file import OnnxNetwork, branches_to_onnx
+from snt_zoo.networks.export.onnx_file import OnnxNetwork, branches_to_onnx, chained
 from snt_zoo.networks.spaces.parts import Part
 
 CHAIN = 4  # operations more in the longer chain
@@ -56,15 +56,16 @@ class Clock:
 
 def measure_parts(parts: Sequence[Part], clock: Clock) -> list[float]:
     """Seconds of each operation, at least 0, for one image."""
-    pairs = [_with_and_without(part) for part in parts]
     shapes = [(part.channels, part.side, part.side) for part in parts]
-    files = branches_to_onnx([m for pair in pairs for m in pair], [s for s in shapes for _ in range(2)])
+    files = branches_to_onnx([part.build() for part in parts], shapes)
+    leads = {shape: nn.Conv2d(shape[0], shape[0], 1) for shape in shapes}
+    lead = dict(zip(leads, branches_to_onnx(list(leads.values()), list(leads)), strict=True))
     found = []
-    for index, part in enumerate(parts):
-        pixels = _noise(shapes[index])
-        pair = (OnnxNetwork(files[2 * index + i], threads=clock.threads) for i in range(2))
-        more, less = (clock.of(network, pixels) for network in pair)
-        found.append(max(more - less, 0.0) / (CHAIN if part.chains else 1))
+    for part, shape, file in zip(parts, shapes, files, strict=True):
+        chain, alone = ([file] * (1 + CHAIN), file) if part.chains else ([lead[shape], file], lead[shape])
+        pair = (OnnxNetwork(one, threads=clock.threads) for one in (chained(chain), alone))
+        more, less = (clock.of(network, _noise(shape)) for network in pair)
+        found.append(max(more - less, 0.0) / (len(chain) - 1))
     return found
 
 
@@ -80,11 +81,3 @@ def measure_networks(networks: Sequence[DerivedModel], clock: Clock) -> list[flo
 
 def _noise(shape: tuple[int, int, int]) -> NDArray[np.float32]:
     return np.random.default_rng(0).standard_normal((1, *shape), dtype=np.float32)
-
-
-def _with_and_without(part: Part) -> tuple[nn.Module, nn.Module]:
-    if part.chains:
-        chain = [part.build() for _ in range(1 + CHAIN)]
-        return nn.Sequential(*chain), nn.Sequential(chain[0])
-    lead = nn.Conv2d(part.channels, part.channels, 1)
-    return nn.Sequential(lead, part.build()), nn.Sequential(lead)
