@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -21,6 +22,14 @@ if TYPE_CHECKING:
 
 CALIBRATION_IMAGES = 256
 CALIBRATION_BATCH = 16
+
+
+FLOAT_LAYERS, FLOAT_SHARE = 4, 0.01
+"""Convolutions after the input that stay float32, and the share of all weights that these may be at most.
+
+Their channels have very different ranges. On photographs a MobileNetV2's probabilities were off by 0.049 in
+the mean, by 0.029 with two such layers and by 0.017 with four, for 3 KB of 2.6 MB.
+"""
 
 
 def quantised(core: ModelProto, batches: Iterable[Mapping[str, Array]]) -> ModelProto:
@@ -61,6 +70,7 @@ def quantised(core: ModelProto, batches: Iterable[Mapping[str, Array]]) -> Model
                 activation_type=quantization.QuantType.QUInt8,
                 weight_type=quantization.QuantType.QInt8,
                 calibrate_method=quantization.CalibrationMethod.MinMax,
+                nodes_to_exclude=first_layers(onnx.load(paths["prepared"])),
             )
         except Exception as error:  # of many kinds
             raise ExportError(
@@ -68,6 +78,27 @@ def quantised(core: ModelProto, batches: Iterable[Mapping[str, Array]]) -> Model
                 "export it without --int8"
             ) from error
         return onnx.load(paths["int8"])
+
+
+def first_layers(model: ModelProto) -> list[str]:
+    """Names of the convolutions that stay float32: see `FLOAT_LAYERS`."""
+    sizes = {each.name: math.prod(each.dims) for each in model.graph.initializer}
+    depth: dict[str, int] = {}
+    layers: list[tuple[int, str, int]] = []
+    for node in model.graph.node:  # in the order in which they run
+        inside = max((depth.get(name, 0) for name in node.input), default=0)
+        if node.op_type == "Conv":
+            layers.append((inside, node.name, sizes.get(node.input[1], 0)))
+            inside += 1
+        depth |= dict.fromkeys(node.output, inside)
+    room = FLOAT_SHARE * sum(sizes.values())
+    found = []
+    for before, name, size in sorted(layers, key=lambda layer: layer[0]):
+        room -= size
+        if before >= FLOAT_LAYERS or room < 0:
+            break
+        found.append(name)
+    return found
 
 
 @contextlib.contextmanager

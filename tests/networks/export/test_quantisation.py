@@ -7,7 +7,7 @@ import pytest
 
 from snt_zoo.data import ImageDataset
 from snt_zoo.networks.export.onnx_file import OnnxNetwork, core_to_onnx
-from snt_zoo.networks.export.quantisation import describe, quantised
+from snt_zoo.networks.export.quantisation import describe, first_layers, quantised
 from snt_zoo.search.budget import Budget
 from tests.conftest import TINY, MakeSupernet
 from tests.search.runs import finetune
@@ -32,6 +32,24 @@ def test_int8_says_nearly_the_same(make_supernet: MakeSupernet, few_digits: Imag
     exact, rounded = (OnnxNetwork(part.SerializeToString())(asked) for part in (core, small))
     assert not np.array_equal(exact, rounded)
     assert np.abs(exact - rounded).mean() < 0.05
+
+
+def test_the_first_layers_stay_as_they_are() -> None:
+    from onnx import TensorProto, helper
+
+    def network(*sizes: int) -> object:
+        nodes = [
+            helper.make_node("Conv", [f"x{i}", f"w{i}"], [f"x{i + 1}"], name=f"c{i}")
+            for i in range(len(sizes))
+        ]
+        weights = [
+            helper.make_tensor(f"w{i}", TensorProto.FLOAT, [n], [0.0] * n) for i, n in enumerate(sizes)
+        ]
+        return helper.make_model(helper.make_graph(nodes, "g", [], [], weights))
+
+    assert first_layers(network(1, 1, 1, 1, 1, 1, 1000)) == ["c0", "c1", "c2", "c3"]  # type: ignore[arg-type]
+    assert first_layers(network(1, 100, 1, 1000)) == ["c0"]  # type: ignore[arg-type]
+    assert first_layers(network(100, 1000)) == []  # type: ignore[arg-type]
 
 
 def test_it_is_described() -> None:
