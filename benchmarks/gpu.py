@@ -30,7 +30,7 @@ from snt_zoo.networks.supernet import NetworkConfig, Supernet
 from snt_zoo.search.learners import WeightLearner
 from snt_zoo.search.recipe import Recipe
 from snt_zoo.search.searchers import get_searcher
-from snt_zoo.workflows.finetune import STARTER_NETWORK
+from snt_zoo.workflows.latency import STARTER_NETWORK
 
 PROFILED = 5
 """Steps in which the device's own time is counted."""

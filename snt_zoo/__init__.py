@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from snt_zoo.search.budget import Budget
     from snt_zoo.search.recipe import Recipe
     from snt_zoo.search.searchers import list_searchers
+    from snt_zoo.workflows.export import export_model
     from snt_zoo.zoo import Zoo
 
 _HOMES = {
@@ -57,6 +58,7 @@ _HOMES = {
     "SntZooError": "snt_zoo.errors",
     "Supernet": "snt_zoo.networks.supernet",
     "Zoo": "snt_zoo.zoo",
+    "export_model": "snt_zoo.workflows.export",
     "list_distances": "snt_zoo.encoders.distances",
     "list_searchers": "snt_zoo.search.searchers",
     "list_spaces": "snt_zoo.networks.spaces",
@@ -81,6 +83,7 @@ __all__ = [
     "Supernet",
     "Zoo",
     "__version__",
+    "export_model",
     "list_distances",
     "list_searchers",
     "list_spaces",

@@ -225,6 +225,16 @@ class ModelFolderError(SntZooError, ValueError):
     """A folder is not a saved model that snt-zoo can load."""
 
 
+class ExportError(SntZooError, RuntimeError):
+    """A network cannot be exported, or what was exported does not do what it did."""
+
+
+class LatencyTableError(InfeasibleError, LookupError):
+    """There is no table of latencies, it is damaged, or it has no row for a network: none is known to be
+    quick enough.
+    """
+
+
 # ---- the Hugging Face Hub -----------------------------------------------------------------------
 
 

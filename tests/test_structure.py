@@ -63,7 +63,7 @@ BELOW = {
         "workflows",
         "zoo",
     ),
-    "": ("data", "encoders", "networks", "registry", *ROOMS, "search", "search.adapting", "zoo"),
+    "": ("data", "encoders", "networks", "registry", *ROOMS, "search", "search.adapting", "workflows", "zoo"),
     "cli": (
         "",
         "data",

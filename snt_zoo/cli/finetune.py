@@ -20,6 +20,7 @@ from snt_zoo.cli.parameters import (
     exclude_option,
     home_option,
     hub_option,
+    latency_options,
     licence_option,
     one_budget,
     search_options,
@@ -91,6 +92,7 @@ def _watching(folder: Path, wanted: bool) -> Iterator[None]:
 @click.option("--budget", type=duration, help="Time for the whole run, as 10m.  [default: 10m]")
 @training_options
 @search_options
+@latency_options
 @click.option("--out", type=FOLDER, help="Where the model goes.  [default: runs/DATASET-N]")
 @click.option(
     "--floor/--no-floor",
@@ -140,6 +142,7 @@ def finetune_command(
       snt-zoo finetune photos/ --from OWNER/NAME
       snt-zoo finetune photos/ --from scratch --epochs 20 --out model/
       snt-zoo finetune photos/ --budget 10m --max-macs 5M
+      snt-zoo finetune photos/ --budget 10m --max-latency 5ms
     """
     one_budget(budget, epochs)
     data = read_dataset(dataset, on_bad_image)

@@ -28,6 +28,8 @@ _COMMANDS = {
     "finetune": "snt_zoo.cli.finetune",
     "predict": "snt_zoo.cli.model",
     "evaluate": "snt_zoo.cli.model",
+    "export": "snt_zoo.cli.export",
+    "bench": "snt_zoo.cli.bench",
     "pretrain": "snt_zoo.cli.pretrain",
     "list": "snt_zoo.cli.registry",
     "show": "snt_zoo.cli.registry",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from snt_zoo.data import Rendering
+    from snt_zoo.networks.evaluate import Model
     from snt_zoo.networks.model_folder import LoadedModel
 
 _BATCH = 64
@@ -69,19 +70,18 @@ def predict_command(
     loaded = _load(model_dir, device)
     import torch
 
-    from snt_zoo.networks.evaluate import input_sizes, predict
+    from snt_zoo.networks.evaluate import predict
 
-    sizes = input_sizes(loaded.model)
     answers: list[dict[str, Any]] = []
     rendering = loaded.trained_on.rendering
     for start in range(0, len(paths), _BATCH):
         decoded = [
             (image, pixels)
             for image in paths[start : start + _BATCH]
-            if (pixels := _decode(image, sizes, rendering, skip=on_bad_image == "skip")) is not None
+            if (pixels := _decode(image, loaded.model, rendering, skip=on_bad_image == "skip")) is not None
         ]
         if decoded:
-            batches = [torch.stack(pixels) for pixels in zip(*(pixels for _, pixels in decoded), strict=True)]
+            batches = [torch.cat(pixels) for pixels in zip(*(pixels for _, pixels in decoded), strict=True)]
             best = predict(loaded.model, *batches).topk(min(top, len(loaded.class_names)))
             for (name, _), scores, classes in zip(decoded, best.values, best.indices, strict=True):
                 guesses = [
@@ -92,12 +92,12 @@ def predict_command(
     return {"predictions": answers}
 
 
-def _decode(image: str, sizes: Sequence[int], rendering: Rendering, *, skip: bool) -> list[Tensor] | None:
+def _decode(image: str, model: Model, rendering: Rendering, *, skip: bool) -> list[Tensor] | None:
     """Pixels of an image in each size; None if it cannot be read and shall be left out."""
-    from snt_zoo.data import decode_image
+    from snt_zoo.networks.evaluate import decode_for
 
     try:
-        return [decode_image(image, size=size, rendering=rendering) for size in sizes]
+        return decode_for(model, image, rendering=rendering)
     except DatasetError as error:
         if not skip:
             raise

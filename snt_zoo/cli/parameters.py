@@ -35,6 +35,29 @@ def duration(text: str) -> str:
     return text
 
 
+def latency(text: str) -> float:
+    """Type of an option that takes a latency, as `5ms`, `800us` or `0.1s`; in seconds."""
+    found = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)\s*(us|ms|s)", text.strip(), re.ASCII)
+    seconds = 0.0 if found is None else float(found[1]) * {"us": 1e-6, "ms": 1e-3, "s": 1.0}[found[2]]
+    if seconds <= 0:
+        raise click.BadParameter(f"{text!r} is no latency: write it as 5ms, 800us or 0.1s")
+    return seconds
+
+
+def latency_options(function: _F) -> _F:
+    """`--max-latency` and `--latency-table`."""
+    for option in (
+        click.option(
+            "--latency-table",
+            type=click.Path(path_type=Path, dir_okay=False),
+            help="Of the machine that is meant.  [default: this one, by one thread]",
+        ),
+        click.option("--max-latency", type=latency, help="Most time for one image, as 5ms."),
+    ):
+        function = option(function)
+    return function
+
+
 def setting(text: str) -> tuple[str, int]:
     """Type of an option that takes `key=value` with a whole number."""
     key, equals, number = text.partition("=")

@@ -20,6 +20,7 @@ from snt_zoo.cli.parameters import (
     exclude_option,
     home_option,
     hub_option,
+    latency_options,
     licence_option,
 )
 from snt_zoo.cli.progress import stages
@@ -125,6 +126,7 @@ def _pairs(match: Mapping[str, Any]) -> Names:
 @click.option("-k", default=5, show_default=True, type=click.IntRange(1), help="Answers.")
 @click.option("--all", "every", is_flag=True, help="List the matches also where none is close.")
 @constraint_options
+@latency_options
 @licence_option
 @exclude_option
 @hub_option
@@ -139,6 +141,8 @@ def query_command(
     every: bool,
     max_params: int | None,
     max_macs: int | None,
+    max_latency: float | None,
+    latency_table: Path | None,
     space: str | None,
     licence: str | None,
     exclude: tuple[str, ...],
@@ -175,6 +179,8 @@ def query_command(
             k=k,
             max_params=max_params,
             max_macs=max_macs,
+            max_latency=max_latency,
+            latency_table=latency_table,
             space=space,
             licence=licence,
             exclude=exclude,

@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import functools
 import math
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
-from snt_zoo.data import Split, batches
+from snt_zoo.data import Rendering, Split, batches, decode_image
+from snt_zoo.data.decoding import draft_side
 from snt_zoo.errors import DivergenceError
 from snt_zoo.networks.derived import DerivedModel
 from snt_zoo.networks.device import mixed_precision
@@ -173,6 +175,31 @@ def input_sizes(network: Network | Ensemble) -> tuple[int, ...]:
     """Side in pixels of the images that a network takes; of an ensemble that of each member."""
     members = network.networks if isinstance(network, Ensemble) else (network,)
     return tuple(member.config.input_size for member in members)
+
+
+def draft_of(network: Network | Ensemble) -> int:
+    """Pixels a side at which a JPEG is decoded for a network; of an ensemble for its largest member."""
+    return draft_side(max(input_sizes(network)))
+
+
+def decode_for(
+    network: Network | Ensemble, source: str | os.PathLike[str] | bytes, *, rendering: Rendering
+) -> list[Tensor]:
+    """An image for `predict`: uint8 ``1 x 3 x size x size`` in each of the `input_sizes`.
+
+    Args:
+        network: that is asked.
+        source: a path, or the encoded bytes.
+        rendering: that of the network (`LoadedModel.trained_on`).
+
+    Raises:
+        OversizedImageError, UnreadableImageError: as `decode_image`.
+    """
+    draft = draft_of(network)
+    return [
+        decode_image(source, size=size, draft=draft, rendering=rendering)[None]
+        for size in input_sizes(network)
+    ]
 
 
 def predict(network: Network | Ensemble, *images: Tensor) -> Tensor:

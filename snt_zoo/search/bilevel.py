@@ -78,7 +78,7 @@ def search(
         "entropy": entropy,
         "regularisers": searcher.report(),
         "selection": selection,
-        "constraints": vars(run.options.limits) | {"params": params, "macs": macs},
+        "constraints": run.options.limits.to_json() | {"params": params, "macs": macs},
     }
     return Searched(accuracy, report, tuple(searcher.warnings()))
 

@@ -14,7 +14,7 @@ import copy
 import math
 import statistics
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -119,7 +119,7 @@ def pretrain(
             "start": start_name,
             "data": data.fingerprint,
             "recipe": repr(recipe),
-            "limits": asdict(options.limits),
+            "limits": options.limits.to_json(),
         },
         val=data.val,
     )

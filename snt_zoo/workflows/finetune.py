@@ -15,11 +15,9 @@ from snt_zoo.encoders.looking import LOOK_SHARE, choose_looks
 from snt_zoo.encoders.sketch import Sample
 from snt_zoo.encoders.target import Target
 from snt_zoo.errors import ModelFolderError, NoMatchError, leaving_out
-from snt_zoo.networks.bounds import Limits
 from snt_zoo.networks.device import resolve_device
 from snt_zoo.networks.distributed import Team
 from snt_zoo.networks.model_folder import check_writable
-from snt_zoo.networks.supernet import NetworkConfig
 from snt_zoo.registry.bundle.bundle import Bundle
 from snt_zoo.registry.catalog.filters import Filter
 from snt_zoo.registry.catalog.records import Record
@@ -29,19 +27,17 @@ from snt_zoo.registry.retrieval import Match
 from snt_zoo.search.adapting.candidates import SCRATCH, Candidate
 from snt_zoo.search.adapting.finetune import finetune as adapt
 from snt_zoo.search.adapting.floor import FLOOR_SHARE, Floor
-from snt_zoo.search.adapting.probe_network import looks_size
+from snt_zoo.search.adapting.probe_network import looks_parts
 from snt_zoo.search.adapting.published import published_candidates
 from snt_zoo.search.adapting.result import FinetuneResult
 from snt_zoo.search.budget import Budget
 from snt_zoo.search.checkpoint import remove_checkpoint
 from snt_zoo.search.run import OnEpoch, RunOptions
+from snt_zoo.workflows.latency import STARTER_NETWORK, latency_limits
 from snt_zoo.workflows.share import id_of
 from snt_zoo.workflows.shelves import Shelves, check_excluded, seen_on_hub
 
 DEFAULT_BUDGET = "10m"
-
-STARTER_NETWORK = NetworkConfig("nas_bench_201", {"channels": 16, "stem_stride": 2})
-"""The network of the starter zoo and of a search from scratch; measured in docs/decisions.md."""
 
 AUTO = "auto"
 
@@ -72,6 +68,8 @@ def finetune(
     recipe: Mapping[str, Any] | None = None,
     max_params: int | None = None,
     max_macs: int | None = None,
+    max_latency: float | None = None,
+    latency_table: str | Path | None = None,
     licence: str | None = None,
     exclude: Collection[str] = (),
     hub: bool = False,
@@ -99,6 +97,9 @@ def finetune(
             the source.
         max_params: most weights that the network may have.
         max_macs: most multiply-accumulates that it may take for one image.
+        max_latency: most seconds that it may take for one image, as a table of latencies predicts them.
+        latency_table: file of that table; by default the one of this machine, by one thread
+            (`snt-zoo bench --table`).
         licence: as in `query`, for `auto`.
         exclude: likewise.
         hub: as in `query`, for `auto`; and whether an id may be that of a supernet on the Hub.
@@ -116,13 +117,20 @@ def finetune(
         ConfigError: no such field of a recipe, or a value of another type.
         ResumeError: nothing to resume, or another run's checkpoint.
         HubError: the supernet has to be pulled, and cannot be.
-        InfeasibleError: no network of the search space is that small.
+        InfeasibleError: no network of the search space is that small, or that quick.
+        LatencyTableError: a bound on the latency, and no table.
         UnknownComponentError: no such searcher, selection or regulariser.
     """
     began = timer()
     options = RunOptions(
         Budget.of(budget, epochs, default=DEFAULT_BUDGET),
-        limits=Limits(max_params, max_macs),
+        limits=latency_limits(
+            zoo,
+            max_params=max_params,
+            max_macs=max_macs,
+            max_latency=max_latency,
+            latency_table=latency_table,
+        ),
         seed=seed,
         device=device,
         folder=None if out is None else Path(out),
@@ -227,7 +235,7 @@ def _floor(target: Target, options: RunOptions) -> Floor:
         data,
         seconds=None if seconds is None else LOOK_SHARE * seconds,
         reading=sample.pace,
-        allowed=lambda looks: options.limits.allow(*looks_size(looks, data.num_classes)),
+        allowed=lambda looks: options.limits.allow(looks_parts(looks, data.num_classes)),
         timer=options.timer,
     )
     samples, share = [sample], FLOOR_SHARE

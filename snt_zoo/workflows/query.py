@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection
 from dataclasses import replace
+from pathlib import Path
 
 from snt_zoo.data import ImageDataset
 from snt_zoo.encoders.backbone import DEFAULT_BACKBONE, get_backbone
@@ -19,6 +20,7 @@ from snt_zoo.registry.catalog.filters import Filter
 from snt_zoo.registry.closeness import any_close, with_heads
 from snt_zoo.registry.remote.asking import retrieve
 from snt_zoo.registry.retrieval import DEFAULT_DISTANCE, QueryResult
+from snt_zoo.workflows.latency import latency_limits, too_slow
 from snt_zoo.workflows.shelves import Shelves, check_excluded, seen_on_hub
 
 LOOK_SECONDS = 6.0
@@ -34,6 +36,8 @@ def query(
     k: int = 5,
     max_params: int | None = None,
     max_macs: int | None = None,
+    max_latency: float | None = None,
+    latency_table: str | Path | None = None,
     space: str | None = None,
     licence: str | None = None,
     exclude: Collection[str] = (),
@@ -52,6 +56,9 @@ def query(
         k: how many answers.
         max_params: largest number of weights of the network that a supernet's genotype derives to.
         max_macs: largest number of its multiply-accumulates.
+        max_latency: most seconds that it takes for one image, as a table of latencies predicts them; those
+            on the Hub are not judged by it.
+        latency_table: as of `finetune`.
         space: only supernets of this search space.
         licence: only those of this licence, in any case of letters; `*` and `?` stand for any signs.
         exclude: ids (or their beginnings), names or tags of supernets to leave out.
@@ -77,6 +84,8 @@ def query(
     where = Filter(
         space=space, max_params=max_params, max_macs=max_macs, licence=licence, exclude=tuple(exclude)
     )
+    limits = latency_limits(zoo, max_latency=max_latency, latency_table=latency_table)
+    where = replace(where, exclude=(*where.exclude, *too_slow(zoo, limits, where)))
     on_stage("sketch")
     start = time.perf_counter()
     target = Target.of(data, backbone, on_progress=on_progress)

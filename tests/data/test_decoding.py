@@ -171,9 +171,12 @@ def test_other_colour_spaces_become_rgb(mode: str) -> None:
 
 @pytest.mark.parametrize("size", [8, 20, 64])
 def test_resizing_squashes_the_whole_image_like_pillow(size: int) -> None:
-    image = Image.fromarray(pixels(40, 24, 3))
-    expected = np.asarray(image.resize((size, size), Image.Resampling.BILINEAR))
-    assert np.array_equal(_decoded(_encoded(image), size), expected)
+    for height, width in ((24, 40), (40, 24), (700, 30)):
+        image = Image.fromarray(pixels(height, width, 3))
+        expected = np.asarray(image.resize((size, size), Image.Resampling.BILINEAR, reducing_gap=3.0))
+        off = np.abs(_decoded(_encoded(image), size).astype(int) - expected)
+        # Pillow 13 goes down first where an image is tall, and we never do.
+        assert off.max() <= (height > width)
 
 
 def test_much_smaller_images_come_close_to_pillows_slow_way() -> None:

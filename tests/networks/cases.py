@@ -23,10 +23,12 @@ from snt_zoo.errors import InfeasibleError
 from snt_zoo.networks.bounds import Limits, derived_size
 from snt_zoo.networks.derived import DerivedModel
 from snt_zoo.networks.evaluate import count_macs, count_parameters, evaluate, predict, recalibrate
+from snt_zoo.networks.latency.table import random_genotypes
 from snt_zoo.networks.spaces import SearchSpace, list_spaces
 from snt_zoo.networks.supernet import NetworkConfig, Supernet
 from snt_zoo.search.budget import Budget
 from tests.conftest import MakeSupernet
+from tests.networks.latency.making import made_up
 from tests.search.runs import finetune
 
 
@@ -153,6 +155,39 @@ class SpaceTestCase:
                 assert found == (count_parameters(model), count_macs(model))
                 seen.add(found)
             assert len(seen) > 1
+
+    def test_parts_have_the_weights_that_operations_cost(self) -> None:
+        for config in (self.config, *self.others):
+            space = config.build_space()
+            costs, parts = space.costs(config.input_size), space.parts(config.input_size)
+            assert set(parts) == set(costs.params)
+            for kind, rows in parts.items():
+                found = [
+                    [sum(p.numel() for part in each for p in part.build().parameters()) for each in row]
+                    for row in rows
+                ]
+                assert found == costs.params[kind].tolist()
+            one = next(part for row in parts[kind] for each in row for part in each if part.chains)
+            x = torch.zeros(1, one.channels, one.side, one.side)
+            assert one.build().eval()(x).shape == x.shape
+
+    def test_latency_is_a_bound_like_others(self) -> None:
+        table = made_up(self.config)
+        space = self.config.build_space()
+        genotypes = random_genotypes(space, 20)
+        middle = sorted(table.predict(self.config, one) for one in genotypes)[10]
+        limits = Limits(max_latency=middle, table=table)
+        bound = limits.bound(self.config)
+        assert bound is not None
+        for one in genotypes:
+            quick = table.predict(self.config, one) <= middle
+            assert bound.allows(space.pruned(space.choice(one))) == quick
+            assert limits.allow([(self.config, one)]) == quick
+        for seed in range(5):
+            best = space.derive(random_mixture(space, seed), bound)
+            assert table.predict(self.config, best) <= middle
+        with pytest.raises(InfeasibleError, match="the quickest takes"):
+            Limits(max_latency=1e-6, table=table).bound(self.config)
 
     def test_an_infeasible_bound_names_the_smallest_that_is_feasible(self) -> None:
         with pytest.raises(InfeasibleError, match="has at most 10 MACs: the smallest") as error:

@@ -8,12 +8,13 @@ from dataclasses import replace
 import pytest
 import torch
 
-from snt_zoo.errors import InfeasibleError
+from snt_zoo.errors import InfeasibleError, LatencyTableError
 from snt_zoo.networks.bounds import Limits
 from snt_zoo.networks.spaces import Bound, Costs, darts, get_space, nas_bench_201
 from snt_zoo.networks.spaces.nas_bench_201.layout import cell_of, live
 from snt_zoo.networks.supernet import NetworkConfig
 from tests.networks.cases import random_mixture
+from tests.networks.latency.making import made_up
 
 
 def test_the_best_cell_of_nas_bench_201_is_the_best_of_all() -> None:
@@ -73,6 +74,23 @@ def test_darts_cells_within_a_bound_keep_the_spaces_rules() -> None:
         others.append(space.discretise(cheap))
     allowed = [genotype for genotype in others if bound.allows(space.choice(genotype))]
     assert len(allowed) > 5 and all(score(genotype) < score(best) for genotype in allowed)
+
+
+def test_a_bound_on_the_latency_needs_a_table() -> None:
+    with pytest.raises(LatencyTableError, match="bench --table"):
+        Limits(max_latency=0.01)
+    config = NetworkConfig("nas_bench_201", {"channels": 4}, 10, 16)
+    limits = Limits(max_latency=0.01, table=made_up(config))
+    other = replace(config, input_size=24)
+    with pytest.raises(InfeasibleError, match="at 24 pixels"):
+        limits.bound(other)
+    genotype = config.build_space().discretise(random_mixture(config.build_space(), 0))
+    assert limits.allow([(config, genotype)])
+    assert not limits.allow([(other, genotype)])
+    assert not limits.allow([(config, genotype)] * 10_000)  # they answer together
+    assert str(limits) == "at most 10 ms"
+    assert limits.to_json()["max_latency"] == 0.01
+    assert Limits(5, 6).to_json() == {"max_params": 5, "max_macs": 6}
 
 
 def test_bounds_that_only_together_cannot_be_met_say_so() -> None:

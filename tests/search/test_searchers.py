@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -161,3 +163,10 @@ def test_the_penalty_is_on_the_expected_macs_above_the_bound(few_digits: ImageDa
     assert float(after.detach()) < 0.95 * before
     net.bound = Bound(costs, max_macs=10**9)
     assert float(searcher.penalty()) == 0.0
+    # Of a latency likewise; here it counts what MACs count, and the penalties add up.
+    timed = replace(costs, fixed_latency=costs.fixed_macs, latency=costs.macs)
+    net.bound = Bound(timed, max_latency=int(after) // 2)
+    alone = searcher.penalty()
+    assert float(alone.detach()) > 0
+    net.bound = Bound(timed, max_macs=int(after) // 2, max_latency=int(after) // 2)
+    torch.testing.assert_close(searcher.penalty(), 2 * alone)

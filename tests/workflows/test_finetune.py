@@ -32,7 +32,8 @@ from snt_zoo.search.adapting.candidates import Candidate
 from snt_zoo.search.adapting.result import FinetuneResult
 from snt_zoo.search.checkpoint import CHECKPOINT
 from snt_zoo.workflows import share
-from snt_zoo.workflows.finetune import GENERALIST, GENERALISTS, STARTER_NETWORK
+from snt_zoo.workflows.finetune import GENERALIST, GENERALISTS
+from snt_zoo.workflows.latency import STARTER_NETWORK
 from snt_zoo.zoo import Zoo
 
 

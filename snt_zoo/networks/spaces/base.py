@@ -20,6 +20,7 @@ from snt_zoo.components import Components
 from snt_zoo.errors import ConfigError, InfeasibleError
 from snt_zoo.networks.genotype import Edge, Genotype
 from snt_zoo.networks.spaces.costs import Bound, Choice, Costs
+from snt_zoo.networks.spaces.parts import Parts
 from snt_zoo.networks.spaces.solving import Rule, best_choice
 
 IN_CHANNELS = 3  # grey images are read as three equal channels
@@ -140,6 +141,20 @@ class SearchSpace(abc.ABC):
     @abc.abstractmethod
     def costs(self, input_size: int) -> Costs:
         """What each choice costs, for square images of `input_size` pixels a side."""
+
+    def parts(self, input_size: int) -> Parts:
+        """What each choice is made of, so that it can be timed (`snt_zoo.networks.latency`).
+
+        Args:
+            input_size: side of the images in pixels.
+
+        Raises:
+            ConfigError: the space does not say.
+        """
+        raise ConfigError(
+            f"the search space {self.name} does not say what its operations are made of "
+            "(`SearchSpace.parts`), so their latency cannot be known: bound its networks by --max-macs"
+        )
 
     def rules(self) -> Sequence[Rule]:
         """Linear rules that every genotype of the space obeys, for `best_genotype`."""

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -115,7 +115,7 @@ def _settings(candidates: Sequence[Candidate], data: ImageDataset, options: RunO
         "source": ids[0] if len(ids) == 1 else "auto",
         "data": data.fingerprint,
         "recipe": " or ".join(dict.fromkeys(repr(candidate.recipe) for candidate in candidates)),
-        "limits": asdict(options.limits),
+        "limits": options.limits.to_json(),
         **({} if len(ids) == 1 else {"candidates": ids}),
     }
 

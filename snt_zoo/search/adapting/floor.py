@@ -23,9 +23,9 @@ from snt_zoo.networks.bounds import Limits
 from snt_zoo.networks.derived import DerivedModel
 from snt_zoo.networks.distributed import Team
 from snt_zoo.networks.ensemble import Ensemble, Pool, fit_pool, members
-from snt_zoo.networks.evaluate import Model, count_macs, count_parameters, evaluate, evaluate_together, logits
+from snt_zoo.networks.evaluate import Model, count_parameters, evaluate, evaluate_together, logits
 from snt_zoo.networks.supernet import Supernet
-from snt_zoo.search.adapting.probe_network import network_size, probe_network
+from snt_zoo.search.adapting.probe_network import network_size, parts_of, probe_network
 from snt_zoo.search.adapting.result import FinetuneResult
 from snt_zoo.search.run import Run
 
@@ -181,8 +181,7 @@ class Floor:
             self._seen = logits(network, self.growing.val), accuracy
 
     def _allowed(self, network: Supernet | DerivedModel) -> bool:
-        both = (network, probe_network(self.probe))
-        return self.limits.allow(sum(map(count_parameters, both)), sum(map(count_macs, both)))
+        return self.limits.allow(parts_of(network, probe_network(self.probe)))
 
     def pool(self) -> tuple[Pool, Pool] | None:
         """The derived network that was seen last and the probe together, and the better one alone.
@@ -245,7 +244,7 @@ class Floor:
         network, reached = probe_network(self.probe), result.accuracy["val"]
         params, macs = network_size(network)
         probe = self.probe.to_json() | {"params": params, "macs": macs}
-        fits = self.limits.allow(params, macs)
+        fits = self.limits.allow(parts_of(network))
         choice = self._choice(result, network if fits and not self._left_out else None)
         if choice is not None:
             return _handed_back(

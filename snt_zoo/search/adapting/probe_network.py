@@ -7,6 +7,8 @@ counted as any other, and its folder holds all its weights.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 
 from snt_zoo.encoders.looking import Looks
@@ -16,7 +18,9 @@ from snt_zoo.networks.bounds import derived_size
 from snt_zoo.networks.derived import DerivedModel
 from snt_zoo.networks.ensemble import Ensemble, members
 from snt_zoo.networks.evaluate import Model
+from snt_zoo.networks.genotype import Genotype
 from snt_zoo.networks.starting import STARTS, starting_supernet
+from snt_zoo.networks.supernet import NetworkConfig, Supernet
 
 
 def probe_network(probe: Probe) -> Model:
@@ -40,15 +44,32 @@ def probe_network(probe: Probe) -> Model:
     return _network(probe)
 
 
+def parts_of(*models: Model | Supernet) -> list[tuple[NetworkConfig, Genotype]]:
+    """Configs and genotypes of networks, of an ensemble those of its members."""
+    return [
+        (one.config, one.genotype() if isinstance(one, Supernet) else one.genotype)
+        for model in models
+        for one in ([model] if isinstance(model, Supernet) else members(model))
+    ]
+
+
+def looks_parts(looks: Looks, num_classes: int) -> list[tuple[NetworkConfig, Genotype]]:
+    """`parts_of` the network of probes on some backbones that answer together."""
+    return parts_of(*(_start(look, num_classes) for look in looks))
+
+
 def looks_size(looks: Looks, num_classes: int) -> tuple[int, int]:
     """Parameters and MACs of the network of probes on some backbones that answer together."""
-    sizes = [network_size(_start(look, num_classes)) for look in looks]
-    return sum(params for params, _ in sizes), sum(macs for _, macs in sizes)
+    return _size(looks_parts(looks, num_classes))
 
 
 def network_size(network: Model) -> tuple[int, int]:
     """Parameters and MACs, without building it again."""
-    sizes = [derived_size(one.config, one.genotype) for one in members(network)]
+    return _size(parts_of(network))
+
+
+def _size(parts: Sequence[tuple[NetworkConfig, Genotype]]) -> tuple[int, int]:
+    sizes = [derived_size(*part) for part in parts]
     return sum(params for params, _ in sizes), sum(macs for _, macs in sizes)
 
 

@@ -12,7 +12,7 @@ from snt_zoo.encoders.looking import PHOTOGRAPHS, TIMED_SIZE, pace
 from snt_zoo.networks.bounds import Limits
 from snt_zoo.networks.starting import STARTS, starting_supernet
 from snt_zoo.search.adapting.candidates import Candidate
-from snt_zoo.search.adapting.probe_network import looks_size
+from snt_zoo.search.adapting.probe_network import looks_parts, looks_size
 from snt_zoo.search.adapting.race import PASS_COST
 
 NAME = "efficientnet_lite0"
@@ -53,7 +53,7 @@ def published_candidates(
         return []
 
     def able(sizes: Sequence[int]) -> list[int]:
-        return [size for size in sizes if limits.allow(*looks_size((f"{NAME}@{size}",), data.num_classes))]
+        return [size for size in sizes if limits.allow(looks_parts((f"{NAME}@{size}",), data.num_classes))]
 
     allowed = able(SIZES) or able(SMALL)[:1] or [SIZES[-1]]
     size = allowed[0]

@@ -165,7 +165,8 @@ class Searcher(WeightLearner, ABC):
         return cross_entropy(self.alpha_outputs(images), labels, self.heads) + self.penalty()
 
     def penalty(self) -> Tensor:
-        """`macs_penalty` times the logarithm of the expected MACs, as far as they are above the bound.
+        """`macs_penalty` times the logarithm of the expected MACs, as far as they are above the bound; and
+        likewise of the expected latency.
 
         The penalty of FBNet (Wu et al. 2019, arXiv 1812.03443, equation 3) on a sum of expected costs
         (their equation 8), added and not multiplied, so that it does not fade with the loss. The
@@ -173,12 +174,15 @@ class Searcher(WeightLearner, ABC):
         """
         bound = self.supernet.bound
         zero = torch.zeros((), device=self.device)
-        if bound is None or bound.max_macs is None or not self.recipe.macs_penalty:
+        if bound is None or not self.recipe.macs_penalty:
             return zero
-        expected = zero + bound.costs.fixed_macs
-        for kind, weights in self.supernet.probabilities().items():
-            expected = expected + (weights * bound.costs.macs[kind].to(weights)).sum()
-        return self.recipe.macs_penalty * (expected / bound.max_macs).log().clamp_min(0)
+        total = zero
+        for table, fixed, most in bound.work():
+            expected = zero + fixed
+            for kind, weights in self.supernet.probabilities().items():
+                expected = expected + (weights * table[kind].to(weights)).sum()
+            total = total + (expected / most).log().clamp_min(0)
+        return self.recipe.macs_penalty * total
 
     def update(self) -> None:
         for each in self.regularisers:

@@ -20,6 +20,8 @@ from snt_zoo.networks.spaces.base import (
 from snt_zoo.networks.spaces.costs import Bound, Choice, Costs
 from snt_zoo.networks.spaces.darts.layout import EDGES, KEPT, MAX_SKIPS, NODES, OPERATIONS, SKIP, reductions
 from snt_zoo.networks.spaces.darts.network import Network
+from snt_zoo.networks.spaces.darts.operations import build_operation
+from snt_zoo.networks.spaces.parts import Joining, Part, Parts
 from snt_zoo.networks.spaces.solving import Rule, best_choice
 
 
@@ -128,6 +130,24 @@ class Darts(SearchSpace):
             c_before, c_last = c_last, NODES * c
         return Costs(fixed_params, fixed_macs, params, macs)
 
+    def parts(self, input_size: int) -> Parts:
+        found: dict[str, list[list[tuple[Part, ...]]]] = {
+            kind: [[()] * len(OPERATIONS) for _ in EDGES] for kind in self.edges
+        }
+        side, channels = -(-input_size // self.stem_stride), self.channels
+        for index in range(self.cells):
+            reduce = index in reductions(self.cells)
+            channels *= 2 if reduce else 1
+            kind = "reduce" if reduce else "normal"
+            width, out = channels // self.partial_channels, -(-side // 2) if reduce else side
+            for row, (source, _) in enumerate(EDGES):
+                halves = reduce and source < 2
+                for column, name in enumerate(OPERATIONS):
+                    if name != "none" and (halves or name != "skip_connect"):
+                        found[kind][row][column] += (_part(name, width, side if halves else out, halves),)
+            side = out
+        return found
+
     def rules(self) -> Sequence[Rule]:
         """Two edges into each node, and at most `MAX_SKIPS` skips in a cell."""
         found = []
@@ -152,6 +172,17 @@ class Darts(SearchSpace):
         whole = super().genotype(choice).cells
         cells = {kind: tuple(e for e in edges if e.operation != "none") for kind, edges in whole.items()}
         return Genotype(self.name, cells)
+
+
+def _part(name: str, channels: int, side: int, halves: bool) -> Part:
+    """An operation by itself; see `SearchSpace.parts`."""
+    stride = 2 if halves else 1
+
+    def build() -> nn.Module:
+        operation = build_operation(name, channels, stride, True)
+        return operation if halves else Joining(operation)
+
+    return Part(f"darts {name} {channels}@{side}/{stride}", channels, side, not halves, build)
 
 
 def _size(name: str, channels: int, stride: int) -> tuple[int, int]:

@@ -8,6 +8,7 @@ in Once-for-All (Cai et al., ICLR 2020, arXiv 1908.09791).
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -39,6 +40,7 @@ from snt_zoo.networks.spaces.mobile.plan import (
     make_plan,
     shape_of,
 )
+from snt_zoo.networks.spaces.parts import Part, Parts
 from snt_zoo.networks.spaces.solving import Rule
 
 CHAIN = "chain"  # the one kind of cell
@@ -222,6 +224,28 @@ class Mobile(SearchSpace):
             params={CHAIN: table[:, :, 0]},
             macs={CHAIN: table[:, :, 1]},
         )
+
+    def parts(self, input_size: int) -> Parts:
+        rows = []
+        for block, (side, _) in zip(self.plan.blocks, self.plan.sides(input_size), strict=True):
+            shape = f"{block.c_in}-{block.c_out}@{side}/{block.stride}"
+            rows.append(
+                [
+                    ()
+                    if op == SKIP
+                    else (
+                        Part(
+                            f"{self.name}{self.lite} {OPERATIONS[op]} {shape}",
+                            block.c_in,
+                            side,
+                            block.keeps_shape,
+                            functools.partial(InvertedResidual, block, *shape_of(op)),
+                        ),
+                    )
+                    for op in range(len(OPERATIONS))
+                ]
+            )
+        return {CHAIN: rows}
 
     def rules(self) -> Sequence[Rule]:
         """As `discretise`: no skip where the shape changes, and at most half of the blocks skipped."""

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from snt_zoo.networks.genotype import Edge
 from snt_zoo.networks.spaces.nas_bench_201.connection import Partial, receive
 from snt_zoo.networks.spaces.nas_bench_201.layout import NODES, live
+from snt_zoo.networks.spaces.parts import Joining
 
 
 class ConvNorm(nn.Module):
@@ -23,6 +24,24 @@ class ConvNorm(nn.Module):
         return out
 
 
+def build_operation(name: str, channels: int) -> nn.Module:
+    """An operation other than `none`, ``batch x channels x h x w`` to the same."""
+    match name:
+        case "nor_conv_1x1":
+            return ConvNorm(channels, 1)
+        case "nor_conv_3x3":
+            return ConvNorm(channels, 3)
+        case "avg_pool_3x3":
+            return nn.AvgPool2d(3, 1, 1, count_include_pad=False)
+        case _:
+            return nn.Identity()
+
+
+def build_edge(name: str, channels: int) -> nn.Module:
+    """An operation as it stands on an edge, with the ReLU before a convolution and the sum after it."""
+    return Joining(build_operation(name, channels), active=name.startswith("nor_conv"))
+
+
 class DerivedCell(nn.Module):
     """A cell with one operation on each edge; edges that lead nowhere are not built."""
 
@@ -31,17 +50,7 @@ class DerivedCell(nn.Module):
         self.connection = Partial(channels, partial)
         width = self.connection.width
         self.edges = live(edges)
-        self.operations = nn.ModuleList()
-        for edge in self.edges:
-            match edge.operation:
-                case "nor_conv_1x1":
-                    self.operations.append(ConvNorm(width, 1))
-                case "nor_conv_3x3":
-                    self.operations.append(ConvNorm(width, 3))
-                case "avg_pool_3x3":
-                    self.operations.append(nn.AvgPool2d(3, 1, 1, count_include_pad=False))
-                case _:
-                    self.operations.append(nn.Identity())
+        self.operations = nn.ModuleList(build_operation(edge.operation, width) for edge in self.edges)
 
     def forward(self, x: Tensor) -> Tensor:
         received: dict[int, list[Tensor]] = {}

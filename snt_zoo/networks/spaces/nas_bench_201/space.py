@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
@@ -13,6 +14,7 @@ from snt_zoo.errors import ConfigError
 from snt_zoo.networks.genotype import Genotype
 from snt_zoo.networks.spaces.base import IN_CHANNELS, SearchSpace, SupernetTrunk, register_space
 from snt_zoo.networks.spaces.costs import Bound, Choice, Costs
+from snt_zoo.networks.spaces.nas_bench_201.derived_cell import build_edge
 from snt_zoo.networks.spaces.nas_bench_201.layout import (
     EDGES,
     MIN_COMPUTING,
@@ -24,6 +26,7 @@ from snt_zoo.networks.spaces.nas_bench_201.layout import (
     live,
 )
 from snt_zoo.networks.spaces.nas_bench_201.network import STAGES, Skeleton
+from snt_zoo.networks.spaces.parts import Part, Parts
 
 
 @register_space("nas_bench_201")
@@ -110,6 +113,19 @@ class NasBench201(SearchSpace):
                 fixed_params += weights + 2 * 2 * (2 * channels)
                 fixed_macs += weights * side**2
         return Costs(fixed_params, fixed_macs, {"cell": params}, {"cell": macs})
+
+    def parts(self, input_size: int) -> Parts:
+        by_operation: list[list[Part]] = [[] for _ in OPERATIONS]
+        side = -(-input_size // self.stem_stride)
+        for stage in range(STAGES):
+            width = self.channels * 2**stage // self.partial_channels
+            for column, name in enumerate(OPERATIONS):
+                if name not in self.idle:
+                    build = functools.partial(build_edge, name, width)
+                    part = Part(f"{self.name} {name} {width}@{side}", width, side, True, build)
+                    by_operation[column] += [part] * self.cells_per_stage
+            side = -(-side // 2)
+        return {"cell": [[tuple(parts) for parts in by_operation]] * len(EDGES)}
 
     def best_genotype(self, scores: Mapping[str, Tensor], bound: Bound) -> Genotype | None:
         """As in the base class, by going through all cells: edges that lead nowhere cost nothing."""

@@ -1,0 +1,1 @@
+"""How long a network takes: measured, and predicted from a table of its operations."""

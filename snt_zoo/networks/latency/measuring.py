@@ -1,0 +1,83 @@
+"""Measures operations and whole networks by onnxruntime, for a table of latencies.
+
+An operation by itself tells little: a call, a copy of its input and a change of the memory's layout cost as
+much. So it is measured as a difference, between a chain of several of it and one alone; or, where it
+changes the shape of the maps, between a convolution that is followed by it and that convolution.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from snt_zoo.networks.derived import DerivedModel
+from snt_zoo.networks.export.onnx_file import OnnxNetwork, branches_to_onnx, chained
+from snt_zoo.networks.spaces.parts import Part
+
+CHAIN = 4  # operations more in the longer chain
+_WARM = 3
+_LEAST_RUNS = 15
+SECONDS = 0.15
+"""For which each network is run over and over."""
+
+
+@dataclass(frozen=True)
+class Clock:
+    """How runs are timed.
+
+    Args:
+        threads: of a run. Of one the time of its processor is taken, which other work on the machine does
+            not lengthen; of several the wall clock.
+        seconds: for each network.
+    """
+
+    threads: int
+    seconds: float = SECONDS
+
+    def of(self, network: OnnxNetwork, *inputs: Any) -> float:
+        """The first quartile of the runs, in seconds: those that were disturbed least."""
+        now = time.thread_time if self.threads == 1 else time.perf_counter
+        for _ in range(_WARM):
+            network(*inputs)
+        times: list[float] = []
+        end = time.perf_counter() + self.seconds
+        while len(times) < _LEAST_RUNS or time.perf_counter() < end:
+            start = now()
+            network(*inputs)
+            times.append(now() - start)
+        return float(np.percentile(times, 25))
+
+
+def measure_parts(parts: Sequence[Part], clock: Clock) -> list[float]:
+    """Seconds of each operation, at least 0, for one image."""
+    shapes = [(part.channels, part.side, part.side) for part in parts]
+    files = branches_to_onnx([part.build() for part in parts], shapes)
+    leads = {shape: nn.Conv2d(shape[0], shape[0], 1) for shape in shapes}
+    lead = dict(zip(leads, branches_to_onnx(list(leads.values()), list(leads)), strict=True))
+    found = []
+    for part, shape, file in zip(parts, shapes, files, strict=True):
+        chain, alone = ([file] * (1 + CHAIN), file) if part.chains else ([lead[shape], file], lead[shape])
+        pair = (OnnxNetwork(one, threads=clock.threads) for one in (chained(chain), alone))
+        more, less = (clock.of(network, _noise(shape)) for network in pair)
+        found.append(max(more - less, 0.0) / (len(chain) - 1))
+    return found
+
+
+def measure_networks(networks: Sequence[DerivedModel], clock: Clock) -> list[float]:
+    """Seconds of each whole network for one image of its size, from normalised pixels to logits."""
+    shapes = [(3, network.config.input_size, network.config.input_size) for network in networks]
+    files = branches_to_onnx(networks, shapes)
+    return [
+        clock.of(OnnxNetwork(file, threads=clock.threads), _noise(shape))
+        for file, shape in zip(files, shapes, strict=True)
+    ]
+
+
+def _noise(shape: tuple[int, int, int]) -> NDArray[np.float32]:
+    return np.random.default_rng(0).standard_normal((1, *shape), dtype=np.float32)
