@@ -17,7 +17,6 @@ from benchmarks.learned_data import (
     Tasks,
     describe_networks,
     distances,
-    parents,
     task_sketches,
 )
 from snt_zoo.encoders.embedding import embed
@@ -27,6 +26,7 @@ from snt_zoo.encoders.views import WHOLE
 from snt_zoo.networks.variants import OWN
 from snt_zoo.registry.registry import Registry
 from zoo.folds import original
+from zoo.parents import parents
 
 
 @dataclass(frozen=True, eq=False)

@@ -26,13 +26,13 @@ import torch
 
 from benchmarks.document import RESULTS, document, write
 from benchmarks.json_lines import read_rows
-from benchmarks.learned_data import parents
 from benchmarks.transfer_plan import TARGETS
 from snt_zoo.encoders.outcomes import PROBE, Outcome, read_outcomes, write_table
 from snt_zoo.encoders.views import WHOLE
 from snt_zoo.networks.variants import OWN, random_kinds
 from snt_zoo.workflows.measure import Plan, measure
 from snt_zoo.zoo import Zoo
+from zoo.parents import parents
 from zoo.sources import read_sources
 
 TABLE = RESULTS / "outcomes.parquet"

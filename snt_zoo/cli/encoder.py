@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
-from snt_zoo.cli.output import fields, prints
-from snt_zoo.cli.parameters import home_option
+from snt_zoo.cli.output import fields, percent, prints
+from snt_zoo.cli.parameters import home_option, seed_option
 from snt_zoo.cli.progress import waiting
 
 
@@ -72,3 +72,106 @@ def measure_command(
             on_cells=lambda done, total: tell(f"measured {done} of {total} pairs"),
         )
     return {"cells": cells, "out": out}
+
+
+def _show_trained(document: Mapping[str, Any]) -> None:
+    fields(
+        {
+            "predictor": document["out"],
+            "datasets": f"{len(document['datasets']):,} of {document['parents']:,} parents",
+            "supernets": f"{len(document['supernets']):,}",
+            "outcomes": f"{document['outcomes']:,}",
+        }
+    )
+
+
+@encoder_command.command("train")
+@click.argument("datasets", nargs=-1, required=True, metavar="DATASET...")
+@click.option(
+    "--outcomes",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    required=True,
+    help="File that `measure` appended to.",
+)
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="[default: the registry's own]")
+@seed_option
+@home_option
+@prints(_show_trained)
+def train_command(
+    datasets: tuple[str, ...], outcomes: Path, out: Path | None, seed: int, home: Path | None
+) -> dict[str, Any]:
+    """Train a predictor of accuracy from outcomes on these datasets.
+
+    Queries of the registry use it from then on, in the place of the one that ships. Its intervals need
+    nine datasets or more.
+
+    \b
+    Example:
+      snt-zoo encoder train photos/ icons/ --outcomes outcomes.jsonl
+    """
+    with waiting("opening the registry") as tell:
+        from snt_zoo import Zoo
+        from snt_zoo.registry.predicting import own_predictor
+        from snt_zoo.workflows.train_predictor import read_file, train_predictor
+
+        registry = Zoo.open(home).registry
+        made = train_predictor(
+            registry,
+            datasets,
+            read_file(outcomes),
+            seed=seed,
+            on_dataset=lambda done, total: tell(f"sketched {done} of {total} datasets"),
+        )
+        place = own_predictor(registry.home) if out is None else out
+        made.save(place)
+    return {"out": place, **made.card}
+
+
+def _show_evaluated(document: Mapping[str, Any]) -> None:
+    fields(
+        {
+            "error": f"{document['mae_points']:.1f} points of accuracy, on average",
+            "intervals": f"{percent(document['coverage'])} hold it, {percent(document['level'])} promised",
+            "width": f"{document['width_points']:.0f} points, in the median",
+            "of": f"{document['outcomes']:,} outcomes on {document['datasets']:,} datasets, each left out",
+        }
+    )
+
+
+@encoder_command.command("evaluate")
+@click.option("--predictor", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Of a file.")
+@home_option
+@prints(_show_evaluated)
+def evaluate_command(predictor: Path | None, home: Path | None) -> dict[str, Any]:
+    """How far the predictor is off on the datasets that it learned from, each parent left out.
+
+    \b
+    Example:
+      snt-zoo encoder evaluate
+    """
+    from snt_zoo.workflows.train_predictor import open_predictor
+
+    return open_predictor(home, predictor).evaluate()
+
+
+def _show_card(document: Mapping[str, Any]) -> None:
+    lines = {
+        key.replace("_", " "): value for key, value in document.items() if not isinstance(value, list | dict)
+    }
+    fields(lines | {key: f"{len(document[key]):,}" for key in ("datasets", "supernets")})
+
+
+@encoder_command.command("show")
+@click.option("--predictor", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Of a file.")
+@home_option
+@prints(_show_card)
+def show_command(predictor: Path | None, home: Path | None) -> dict[str, Any]:
+    """Show what the predictor learned from.
+
+    \b
+    Example:
+      snt-zoo encoder show --json
+    """
+    from snt_zoo.workflows.train_predictor import open_predictor
+
+    return dict(open_predictor(home, predictor).card)

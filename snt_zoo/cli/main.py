@@ -43,6 +43,7 @@ _COMMANDS = {
     "push": "snt_zoo.cli.hub",
     "pull": "snt_zoo.cli.hub",
     "sync": "snt_zoo.cli.hub",
+    "outcomes": "snt_zoo.cli.outcomes",
     "encoder": "snt_zoo.cli.encoder",
 }
 """Each command's module, in the order of the help; its function is called `NAME_command`."""

@@ -45,6 +45,7 @@ class Outcome:
         test: likewise.
         code_version: of the snt-zoo that measured.
         date: when, ISO 8601, UTC.
+        expected: what was predicted beforehand, from 0 to 1; None where nothing was.
     """
 
     target: str
@@ -70,6 +71,7 @@ class Outcome:
     test: float | None
     code_version: str
     date: str
+    expected: float | None = None
 
     @property
     def cell(self) -> tuple[str, str, str, str, float]:
@@ -89,6 +91,7 @@ class Outcome:
 
 
 _FIELDS = tuple(field.name for field in fields(Outcome))
+_REQUIRED = set(_FIELDS) - {"expected"}
 
 
 def append_outcomes(path: Path, outcomes: Sequence[Outcome]) -> None:
@@ -114,7 +117,7 @@ def read_outcomes(path: Path) -> Iterator[Outcome]:
                 row = json.loads(line)
             except ValueError:
                 continue
-            if isinstance(row, dict) and set(row) == set(_FIELDS):
+            if isinstance(row, dict) and _REQUIRED <= set(row) <= set(_FIELDS):
                 yield Outcome(**row)
 
 
