@@ -11,15 +11,19 @@ are of a paired bootstrap over parents.
 from __future__ import annotations
 
 import argparse
+import functools
+import hashlib
 import json
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from safetensors.torch import load_file, save_file
 from scipy.stats import weightedtau
 from torch import Tensor
 
@@ -36,6 +40,11 @@ SEEDS = (0, 1, 2)
 BOOTSTRAPS = 2000
 RANDOM = 100
 """Random rankings, whose figures are averaged."""
+
+AGAINST = ("static", "broadest", "class-ot", "gp")
+"""Arms to which every other one is compared, in pairs over parents."""
+ABLATED = ("profile", "sources", "card", "topology", "id", "prior", "contrastive", "rank")
+"""Parts of ours that are left out, with one seed each."""
 
 Array = np.ndarray[Any, Any]
 Scores = list[Tensor]
@@ -85,9 +94,7 @@ def interval(values: Array) -> list[float]:
     return [round(float(low), 3), round(float(high), 3)]
 
 
-def table(
-    truth: Truth, parent: Sequence[str], scores: Mapping[str, Scores], against: Sequence[str]
-) -> dict[str, Any]:
+def table(truth: Truth, parent: Sequence[str], scores: Mapping[str, Scores]) -> dict[str, Any]:
     """A row for each arm: means with intervals, and the paired difference to some of the others."""
     each = {name: by_parent(truth, parent, some) for name, some in scores.items()}
     rows = {}
@@ -95,7 +102,7 @@ def table(
         row: dict[str, Any] = {key: round(float(values.mean()), 3) for key, values in found.items()}
         row["regret@1 interval"] = interval(found["regret@1"])
         row["regret@3 interval"] = interval(found["regret@3"])
-        for other in against:
+        for other in AGAINST:
             if other != name and other in each:
                 for key in ("regret@1", "tau"):
                     row[f"{key} less than {other}"] = interval(found[key] - each[other][key])
@@ -196,82 +203,100 @@ def main() -> None:
     outcomes = list(read(arguments.outcomes))
     world = World.of(outcomes, references(arguments.data), Registry.open(arguments.home), arguments.cache)
     print(f"{len(world.tasks.keys)} tasks, {len(world.networks.keys)} networks", file=sys.stderr, flush=True)
-    scores, predicted = run_arms(world, arguments.arms)
-    truths = {
-        "head": world.truth("head"),
-        "finetune 5 s": world.truth("finetune", 5.0),
-        "finetune 60 s": world.truth("finetune", 60.0),
+    answers = run_arms(world, arguments.arms, arguments.cache)
+    summary: dict[str, Any] = {
+        "datasets": len(world.whole),
+        "parents": len(set(world.parent)),
+        "networks": len(world.own),
+        "ranking": {},
+        "prediction": {},
     }
-    summary: dict[str, Any] = {"parents": len(set(world.parent)), "ranking": {}, "prediction": {}}
-    for name, truth in truths.items():
+    kinds = {"head": ("head", 0.0), "finetune 5 s": ("finetune", 5.0), "finetune 60 s": ("finetune", 60.0)}
+    for kind, (method, budget) in kinds.items():
+        truth = world.truth(method, budget)
         if truth.rows:
-            summary["ranking"][name] = {
+            summary["ranking"][kind] = {
                 "targets": len(truth.rows),
                 "parents": len({world.parent[r] for r in truth.rows}),
-                "arms": table(truth, world.parent, scores, ("static", "broadest", "gp")),
+                "arms": table(truth, world.parent, {name: a.scores for name, a in answers.items()}),
             }
-    for name, mean in predicted.items():
-        summary["prediction"][name] = prediction(world, mean)
-        if mean.shape[1] > len(world.own):
-            summary["prediction"][name] |= closeness(world, mean, scores[name][0])
+    for name, answer in answers.items():
+        if answer.predicted is not None:
+            row = prediction(world, answer.predicted)
+            if answer.predicted.shape[1] > len(world.own):
+                row |= closeness(world, answer.predicted, answer.scores[0])
+            summary["prediction"][name] = row
     command = "python -m benchmarks.learned --data DIR --home HOME --cache DIR"
     write(arguments.out, document(command, [], summary))
     print(json.dumps(summary, indent=1))
 
 
-def run_arms(world: World, only: Sequence[str] | None) -> tuple[dict[str, Scores], dict[str, Tensor]]:
-    """The scores of every arm, and what those predict that predict accuracies."""
-    scores: dict[str, Scores] = {}
-    predicted: dict[str, Tensor] = {}
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """What an arm says.
 
-    def run(name: str, make: Callable[[], Any]) -> None:
-        if only and name not in only:
-            return
-        began = time.process_time()
-        made = make()
-        scores[name] = made if isinstance(made, list) else [made]
-        print(f"{name}: {time.process_time() - began:.1f} s", file=sys.stderr, flush=True)
+    Args:
+        scores: of whole tasks and own networks, one table for each seed, or for each random ranking.
+        predicted: logits, with or without a column for the probe; None of an arm that only ranks.
+    """
 
-    def gp(name: str, **options: Any) -> Tensor:
-        predicted[name] = arms.gaussian_process(world, **options).mean
-        return predicted[name][:, :-1].nan_to_num(-99.0)
+    scores: Scores
+    predicted: Tensor | None = None
 
-    def ours(name: str, **options: Any) -> Scores:
-        made = [arms.learned(world, seed, **options) for seed in SEEDS]
-        predicted[name] = torch.stack([mean for _, mean in made]).mean(0)
-        return [score for score, _ in made]
 
+def all_arms(world: World) -> dict[str, Callable[[], Answer]]:
+    """Every arm by name, in the order of the table."""
     generator = torch.Generator().manual_seed(0)
     shape = len(world.whole), len(world.own)
-    run("random", lambda: [torch.rand(shape, generator=generator) for _ in range(RANDOM)])
-    run("largest", lambda: arms.largest(world))
-    run("static", lambda: arms.static(world))
-    run("broadest", lambda: arms.broadest(world))
-    run("class-ot", lambda: arms.class_ot(world))
-    run("mean-feature", lambda: arms.by_moments(MeanFeature)(world, 0))
-    run("frechet", lambda: arms.by_moments(Frechet)(world, 0))
-    run("ridge: static, class-ot", lambda: arms.ridge("static", "class-ot")(world, 0))
-    run("gp", lambda: gp("gp"))
-    run("gp, vectors", lambda: gp("gp, vectors", vectors=world.moments[world.whole]))
-    for part in ("network", "kind", "fit", "own_fit", "source"):
-        run(f"gp without {part}", lambda part=part: gp(f"gp without {part}", without=(part,)))  # type: ignore[misc]
-    run("tans", lambda: [arms.tans(world, seed) for seed in SEEDS])
-    run("ours", lambda: ours("ours"))
-    for part in (
-        "profile",
-        "sources",
-        "card",
-        "topology",
-        "id",
-        "samples",
-        "attention",
-        "prior",
-        "contrastive",
-        "rank",
-        "regression",
-    ):
-        run(f"ours without {part}", lambda part=part: ours(f"ours without {part}", without=frozenset([part])))  # type: ignore[misc]
-    return scores, predicted
+
+    def gp(**options: Any) -> Answer:
+        mean = arms.gaussian_process(world, **options).mean
+        return Answer([mean[:, :-1]], mean)
+
+    def ours(seeds: Sequence[int] = SEEDS, **options: Any) -> Answer:
+        made = [arms.learned(world, seed, **options) for seed in seeds]
+        return Answer([score for score, _ in made], torch.stack([mean for _, mean in made]).mean(0))
+
+    vectors = world.moments[world.whole]
+    found: dict[str, Callable[[], Answer]] = {
+        "random": lambda: Answer([torch.rand(shape, generator=generator) for _ in range(RANDOM)]),
+        "largest": lambda: Answer([arms.largest(world)]),
+        "static": lambda: Answer([arms.static(world)]),
+        "broadest": lambda: Answer([arms.broadest(world)]),
+        "mean-feature": lambda: Answer([arms.by_moments(MeanFeature)(world, 0)]),
+        "frechet": lambda: Answer([arms.by_moments(Frechet)(world, 0)]),
+        "class-ot": lambda: Answer([arms.class_ot(world)]),
+        "ridge: static, class-ot": lambda: Answer([arms.ridge("static", "class-ot")(world, 0)]),
+        "gp": lambda: gp(vectors=vectors),
+        "gp, class-ot between datasets": lambda: gp(),
+        "tans": lambda: Answer([arms.tans(world, seed) for seed in SEEDS]),
+        "ours": lambda: ours(),
+    }
+    for part in ("network", "kind", "fit", "source"):
+        found[f"gp without {part}"] = functools.partial(gp, vectors=vectors, without=(part,))
+    for part in ABLATED:
+        found[f"ours without {part}"] = functools.partial(ours, SEEDS[:1], without=frozenset([part]))
+    return found
+
+
+def run_arms(world: World, only: Sequence[str] | None, cache: Path) -> dict[str, Answer]:
+    """What the arms say; what was said of the same outcomes before is not computed again."""
+    state = hashlib.sha256(repr([(one.cell, one.view, one.accuracy) for one in world.outcomes]).encode())
+    folder = cache / "answers" / state.hexdigest()[:12]
+    folder.mkdir(parents=True, exist_ok=True)
+    answers = {}
+    for name, make in all_arms(world).items():
+        path = folder / f"{name.replace(': ', ' ').replace(', ', ' ')}.safetensors"
+        if path.is_file():
+            kept = load_file(path)
+            answers[name] = Answer(list(kept["scores"]), kept.get("predicted"))
+        elif not only or name in only:
+            began = time.process_time()
+            answers[name] = made = make()
+            known = {} if made.predicted is None else {"predicted": made.predicted}
+            save_file({"scores": torch.stack(made.scores), **known}, path)
+            print(f"{name}: {time.process_time() - began:.1f} s", file=sys.stderr, flush=True)
+    return answers
 
 
 if __name__ == "__main__":

@@ -181,14 +181,16 @@ def gaussian_process(
             without=without,
             steps=steps,
         )
-        whole = GaussianProcess(fitted.kernel, space, Pairs(task, network), y - centre, noise)
-        parts = [
-            torch.tensor([world.parent[t] == parent for t in task.tolist()]).nonzero().flatten()
-            for parent in sorted(group)
-        ]
-        parts = [part for part in parts if len(part)]
-        for part, mean in zip(parts, whole.left_out(parts), strict=True):
-            found[task[part], network[part]] = mean + centre
+        for parent in sorted(group):
+            own = torch.tensor([each == parent for each in world.parent])
+            rest = (~own[task]).nonzero().flatten()
+            part = GaussianProcess(
+                fitted.kernel, space, Pairs(task[rest], network[rest]), y[rest] - centre, noise[rest]
+            )
+            # Also of networks that saw a relative, in whose place a stand-in may be asked for.
+            grid = torch.cartesian_prod(own.nonzero().flatten(), torch.arange(table.shape[1]))
+            mean, _ = part.predict(Pairs(grid[:, 0], grid[:, 1]))
+            found[grid[:, 0], grid[:, 1]] = mean + centre
     return Prediction(found)
 
 

@@ -143,7 +143,7 @@ class World:
         return torch.tensor(rows)
 
     def truth(self, method: str, budget: float = 0.0) -> Truth:
-        """The outcomes of a method on whole datasets.
+        """The outcomes of a method on whole datasets; for heads what chooses is what is reported.
 
         Stand-ins (`zoo.folds`) are put in the column of the generalist that they stand in for.
         """
@@ -166,7 +166,12 @@ class World:
             stand_in = name != one.name
             if self.related[r, c] and not stand_in:
                 continue
-            val[r, c], test[r, c], may[r, c] = (one.test if one.val is None else one.val), one.test, True
+            accuracy = one.accuracy
+            assert accuracy is not None
+            # A head is chosen by no image: regret is to the best there is, as the design defines it. Of
+            # finetunings validation chooses, as a user would.
+            chooses = one.val if method == "finetune" and one.val is not None else accuracy
+            val[r, c], test[r, c], may[r, c] = chooses, accuracy, True
         kept = [r for r in range(len(self.whole)) if int(may[r].sum()) >= 5]
         return Truth(kept, val, test, may)
 

@@ -37,8 +37,8 @@ class Settings:
         seed: of all that is random.
     """
 
-    steps: int = 300
-    tasks: int = 24
+    steps: int = 200
+    tasks: int = 16
     lr: float = 3e-3
     weight_decay: float = 0.05
     sharpness: float = 3.0
