@@ -27,6 +27,8 @@ def test_query_answers_the_contract(photos: Path, home: Path, pretrained: Any) -
         "score",
         "distance",
         "predicted_accuracy",
+        "predicted_interval",
+        "predicted_budget",
         "head_accuracy",
         "params",
         "macs",

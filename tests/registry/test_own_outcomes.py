@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from snt_zoo.encoders.outcomes import Outcome
+from snt_zoo.registry.catalog.records import Record
 from snt_zoo.registry.own_outcomes import (
     FILE,
     SWITCH,
@@ -14,12 +15,32 @@ from snt_zoo.registry.own_outcomes import (
     own_outcomes,
     read_all,
 )
-from snt_zoo.zoo import Zoo
+
+
+def _record(name: str) -> Record:
+    return Record(
+        id=f"{name}-01234567",
+        name=name,
+        digest="01234567" * 8,
+        space="nas_bench_201",
+        params=5,
+        macs=7,
+        sources=("a",),
+        tags=(),
+        licence="MIT",
+        supernet_params=9,
+        val_accuracy=None,
+        test_accuracy=None,
+        backbone="b",
+        encoder="e",
+        added_at="",
+        path=Path("nowhere"),
+    )
 
 
 @pytest.fixture
-def made(zoo: Zoo) -> list[Outcome]:
-    first, second = zoo.list()[:2]
+def made() -> list[Outcome]:
+    first, second = _record("first"), _record("second")
     race = [
         {"id": first.id, "val_accuracy": 0.5},
         {"id": second.id, "val_accuracy": None},
@@ -38,10 +59,10 @@ def made(zoo: Zoo) -> list[Outcome]:
     )
 
 
-def test_a_run_gives_the_heads_of_its_race_and_its_end(made: list[Outcome], zoo: Zoo) -> None:
+def test_a_run_gives_the_heads_of_its_race_and_its_end(made: list[Outcome]) -> None:
     head, end = made
     assert (head.method, head.val, head.expected, head.budget) == ("head", 0.5, 0.4, 0.0)
-    assert (end.method, end.accuracy, end.budget, end.bundle) == ("finetune", 0.7, 60.0, zoo.list()[0].id)
+    assert (end.method, end.accuracy, end.budget, end.bundle) == ("finetune", 0.7, 60.0, "first-01234567")
     assert head.fingerprint == end.fingerprint
 
 

@@ -54,11 +54,12 @@ def test_a_query_gives_the_documented_json(zoo: Zoo, digits: ImageDataset) -> No
     without = zoo.query(digits, probe=False)
     assert without.probe is None and without.close is None and without[0].head_accuracy is None
     assert len(found["matches"]) == 2
-    expected = "id space sources score distance predicted_accuracy head_accuracy params macs class_matches"
-    expected += " licences"
+    expected = "id space sources score distance predicted_accuracy predicted_interval predicted_budget"
+    expected += " head_accuracy params macs class_matches licences"
     for match in found["matches"]:
         assert list(match) == expected.split()
-        assert match["predicted_accuracy"] is None
+        low, high = match["predicted_interval"]
+        assert 0 <= low < match["predicted_accuracy"] < high <= 1 and match["predicted_budget"] == "0s"
         for pair in match["class_matches"]:
             assert list(pair) == ["target", "source", "source_class", "distance"]
             assert pair["source"] in match["sources"]
