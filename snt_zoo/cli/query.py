@@ -68,7 +68,7 @@ def _show_instead(document: Mapping[str, Any], command: str) -> None:
 
 def show_matches(document: Mapping[str, Any]) -> None:
     """Print the matches of a query for people, however far they are."""
-    numbers = "distance", "accuracy", "gain", "params", "MACs"
+    numbers = "distance", "expected", "accuracy", "gain", "params", "MACs"
     probe = document["probe"]
     under = "trained on", "on the Hub", "yours ~ theirs", "licences"
     columns = [("rank", True), ("id", False), *((title, True) for title in numbers), ("space", False)]
@@ -77,6 +77,7 @@ def show_matches(document: Mapping[str, Any]) -> None:
             str(rank),
             match["id"],
             f"{match['distance']:.3f}",
+            _expected(match),
             "diverged" if match.get("diverged") else percent(match["head_accuracy"]),
             _gain(match, probe),
             format_size(match["params"]),
@@ -94,12 +95,25 @@ def show_matches(document: Mapping[str, Any]) -> None:
     name, level = document["ranked_by"]["distance"], document["ranked_by"]["level"]
     say(f"Ranked by distance ({name if level in name else f'{name}, {level}'}): smaller is nearer.")
     say("Yours ~ theirs: your classes and those nearest to them, with the distance.")
+    if any(match.get("predicted_interval") for match in document["matches"]):
+        say(
+            "Expected: the accuracy with only a new last layer trained, predicted; nine in ten are in brackets."
+        )
     if probe:
         say("Accuracy is on your validation images, with only a new last layer trained.")
         say(
             f"To beat: {percent(probe['val_accuracy'])}, by a linear classifier on the backbone, "
             f"fitted to {probe['images']:,} images. Gain: points of accuracy above it."
         )
+
+
+def _expected(match: Mapping[str, Any]) -> str:
+    """The predicted accuracy, with its interval, in percent."""
+    interval = match.get("predicted_interval")
+    if interval is None:
+        return "-"
+    low, high = (f"{100 * bound:.0f}" for bound in interval)
+    return f"{100 * match['predicted_accuracy']:.0f} % ({low}–{high})"
 
 
 def _gain(match: Mapping[str, Any], probe: Mapping[str, Any] | None) -> str:

@@ -180,3 +180,11 @@ def test_an_answer_of_far_matches_keeps_them_in_json(photos: Path, general: tupl
     far, asked = answer("query", photos, "--home", home), answer("query", photos, "--home", home, "--all")
     assert [match["id"] for match in far["matches"]] == [id]
     assert set(far) == set(asked) and far["matches"] == asked["matches"]
+
+
+def test_a_prediction_stands_with_its_interval(capsys: pytest.CaptureFixture[str]) -> None:
+    found = document(True, 0.85, None)
+    found["matches"][0] |= {"predicted_accuracy": 0.714, "predicted_interval": [0.5, 0.86]}
+    text = "\n".join(shown(capsys, found))
+    assert "71 % (50–86)" in text and "nine in ten" in text
+    assert "nine in ten" not in "\n".join(shown(capsys, document(True, 0.85, None)))
