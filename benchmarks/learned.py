@@ -177,6 +177,7 @@ def closeness(world: World, mean: Tensor, score: Tensor) -> dict[str, Any]:
     return {
         "tasks": len(rows),
         "supernet_wins": int(won.sum()),
+        "told_right": round(float(((np.array(said) >= 0) == won).mean()), 3),
         "auc_of_predicted_gain": auc(np.array(said), won),
         "auc_of_distance": auc(np.array(near), won),
     }

@@ -297,7 +297,7 @@ class Tans(nn.Module):
         return functional.normalize(self.network(x), dim=1)
 
 
-def tans(world: World, seed: int = 0, *, steps: int = 600) -> Tensor:
+def tans(world: World, seed: int = 0, *, steps: int = 300) -> Tensor:
     """Positives are networks that were trained on the dataset, as in TANS; here: on the task's source.
 
     Each batch has one network of each source dataset, and a hinge in both directions pushes apart all others.

@@ -93,12 +93,14 @@ def show_matches(document: Mapping[str, Any]) -> None:
     table([*columns, *((title, False) for title in under)], rows, keep=2, below=len(under))
     click.echo()
     name, level = document["ranked_by"]["distance"], document["ranked_by"]["level"]
-    say(f"Ranked by distance ({name if level in name else f'{name}, {level}'}): smaller is nearer.")
+    measured = f"({name if level in name else f'{name}, {level}'}): smaller is nearer."
+    if document["ranked_by"].get("by") == "accuracy":
+        say(f"Ranked by the predicted accuracy. Distance {measured}")
+    else:
+        say(f"Ranked by distance {measured}")
     say("Yours ~ theirs: your classes and those nearest to them, with the distance.")
     if any(match.get("predicted_interval") for match in document["matches"]):
-        say(
-            "Expected: the accuracy with only a new last layer trained, predicted; nine in ten are in brackets."
-        )
+        say("Expected: predicted accuracy with only a new last layer trained; nine in ten lie in brackets.")
     if probe:
         say("Accuracy is on your validation images, with only a new last layer trained.")
         say(
@@ -140,6 +142,13 @@ def _pairs(match: Mapping[str, Any]) -> Names:
 @licence_option
 @exclude_option
 @hub_option
+@click.option(
+    "--by",
+    type=click.Choice(["distance", "accuracy"]),
+    default="distance",
+    show_default=True,
+    help="What orders the answers: the distance, or the predicted accuracy.",
+)
 @click.option("--distance", help="What ranks: class-ot, otdd, mean-feature, ….  [default: class-ot]")
 @click.option("--backbone", help="Makes the sketch.  [default: the starter zoo's]")
 @bad_image_option
@@ -155,6 +164,7 @@ def query_command(
     licence: str | None,
     exclude: tuple[str, ...],
     hub: bool,
+    by: str,
     distance: str | None,
     backbone: str | None,
     on_bad_image: str,
@@ -191,6 +201,7 @@ def query_command(
             licence=licence,
             exclude=exclude,
             hub=hub,
+            by=by,
             on_stage=tell,
             on_progress=move,
             **chosen,

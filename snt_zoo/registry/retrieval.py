@@ -29,14 +29,16 @@ from snt_zoo.registry.ranking import Nearest, nearest_sources, ranked, shortlist
 from snt_zoo.registry.registry import Registry
 
 DEFAULT_DISTANCE = "class-ot"
+BY_DISTANCE, BY_ACCURACY = "distance", "accuracy"
 SHORTLIST = 32  # supernets that are re-ranked; more where more answers are asked for
 
 
 class RankedBy(NamedTuple):
-    """What ranked the answers: the distance's name, and its level, the same for all of them."""
+    """What ranked the answers: the distance's name and its level, the same for all, and what orders them."""
 
     distance: str
     level: str
+    by: str = BY_DISTANCE
 
 
 class ClassPair(NamedTuple):
@@ -112,7 +114,7 @@ class Match:
 
 @dataclass(frozen=True)
 class QueryResult(Sequence[Match]):
-    """The matches of a query, nearest first.
+    """The matches of a query, nearest first, or in the order that was asked for.
 
     Args:
         matches: at least one.
@@ -122,6 +124,7 @@ class QueryResult(Sequence[Match]):
         ranked_by: the distance that was used.
         probe: what a linear classifier on the backbone's features comes to, for comparison; None where there
             were no images to fit it to.
+        predicted_probe: what such a classifier is predicted to come to; None where nothing is predicted.
     """
 
     matches: tuple[Match, ...]
@@ -129,6 +132,7 @@ class QueryResult(Sequence[Match]):
     seconds: Mapping[str, float]
     ranked_by: RankedBy
     probe: Probe | None = None
+    predicted_probe: float | None = None
 
     @overload
     def __getitem__(self, index: int) -> Match: ...
@@ -150,6 +154,7 @@ class QueryResult(Sequence[Match]):
             "close": self.close,
             "ranked_by": self.ranked_by._asdict(),
             "probe": None if self.probe is None else self.probe.to_json(),
+            "predicted_probe": self.predicted_probe,
             "seconds": dict(self.seconds),
         }
 
@@ -159,6 +164,7 @@ def retrieve(
     target: Target,
     *,
     k: int,
+    by: str = BY_DISTANCE,
     distance: str | DatasetDistance = DEFAULT_DISTANCE,
     where: Filter | None = None,
     hub: HubCache | None = None,
@@ -170,12 +176,13 @@ def retrieve(
             any size only the rows of the shortlist are read.
         target: the user's data.
         k: how many answers, at least 1.
+        by: `BY_DISTANCE`, or `BY_ACCURACY`: the highest predicted accuracy of the shortlist first.
         distance: what re-ranks the shortlist, or its name.
         where: constraints on the candidates.
         hub: where to look as well; a supernet that is also in the registry is taken from there.
 
     Raises:
-        RegistryError: `k` is below 1.
+        RegistryError: `k` is below 1, or accuracies are to rank and none is predicted.
         NoMatchError: the registry is empty, or nothing meets the constraint.
         IndexMismatchError: the registry was made with another backbone.
         UnknownComponentError: no distance of that name.
@@ -196,10 +203,19 @@ def retrieve(
         )
     if not ranking:
         _explain(registry.count() + (0 if hub is None else len(hub.list())))
-    said = [None] * len(ranking) if predicted is None else predicted[0]
+    said: list[Predicted | None] = [None] * len(ranking) if predicted is None else [*predicted[0]]
+    if by == BY_ACCURACY:
+        if predicted is None:
+            raise RegistryError(
+                f"no accuracy is predicted with this distance, or for this backbone: rank by {BY_DISTANCE}"
+            )
+        accuracies = [each.accuracy for each in predicted[0]]
+        order = sorted(range(len(ranking)), key=lambda place: -accuracies[place])
+        ranking, said = [ranking[place] for place in order], [said[place] for place in order]
     matches = tuple(_match(one, target.sketch, each) for one, each in zip(ranking[:k], said[:k], strict=True))
     seconds = {"shortlist": listed - start, "rerank": time.perf_counter() - listed}
-    return QueryResult(matches, None, seconds, RankedBy(measure.name, ranking[0].level))
+    probe = None if predicted is None else predicted[1].accuracy
+    return QueryResult(matches, None, seconds, RankedBy(measure.name, ranking[0].level, by), None, probe)
 
 
 def _explain(count: int) -> NoReturn:

@@ -37,6 +37,7 @@ def query(
     licence: str | None = None,
     exclude: Collection[str] = (),
     hub: bool = False,
+    by: str = "distance",
     distance: str | DatasetDistance = DEFAULT_DISTANCE,
     backbone: str = DEFAULT_BACKBONE,
     probe: bool = True,
@@ -55,6 +56,7 @@ def query(
         licence: only those of this licence, in any case of letters; `*` and `?` stand for any signs.
         exclude: ids (or their beginnings), names or tags of supernets to leave out.
         hub: rank those on the Hugging Face Hub as well, as the last `sync` saw them; needs no network.
+        by: `distance`, or `accuracy` for the highest `predicted_accuracy` first.
         distance: what ranks, or its name; see `snt_zoo.encoders.distances`. The answer's `ranked_by` says
             which it was, and at which level.
         backbone: makes the sketch; the registry's supernets must have been sketched by the same.
@@ -81,7 +83,7 @@ def query(
     target = Target.of(data, backbone, on_progress=on_progress)
     sketched = {} if target.data is None else {"sketch": time.perf_counter() - start}
     on_stage("search")
-    found = retrieve(zoo.registry, target, k=k, distance=distance, where=where, hub=shelf)
+    found = retrieve(zoo.registry, target, k=k, by=by, distance=distance, where=where, hub=shelf)
     found = replace(found, seconds=sketched | dict(found.seconds))
     if not probe or target.data is None:
         return found

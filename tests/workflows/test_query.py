@@ -42,11 +42,11 @@ def test_a_sketch_finds_itself_at_no_distance(zoo: Zoo) -> None:
 
 def test_a_query_gives_the_documented_json(zoo: Zoo, digits: ImageDataset) -> None:
     found = json.loads(json.dumps(zoo.query(digits, k=2).to_json(), allow_nan=False))
-    assert set(found) == {"matches", "close", "ranked_by", "seconds", "probe"}
+    assert set(found) == {"matches", "close", "ranked_by", "seconds", "probe", "predicted_probe"}
     assert found["close"] is (
         max(match["head_accuracy"] for match in found["matches"]) > found["probe"]["val_accuracy"] - 0.05
     )
-    assert found["ranked_by"] == {"distance": "class-ot", "level": "class"}
+    assert found["ranked_by"] == {"distance": "class-ot", "level": "class", "by": "distance"}
     assert set(found["seconds"]) == {"sketch", "shortlist", "rerank", "probe", "heads"}
     assert found["probe"]["images"] <= 512 and 0.8 < found["probe"]["val_accuracy"] <= 1
     assert found["probe"]["seconds"] == found["seconds"]["probe"]
@@ -128,3 +128,17 @@ def test_a_second_query_computes_neither_features_nor_probe_nor_heads(
         again.probe.bias, first.probe.bias
     )
     assert again.probe.strength == first.probe.strength
+
+
+def test_the_highest_predicted_accuracy_comes_first_where_it_is_asked_for(
+    zoo: Zoo, digits: ImageDataset
+) -> None:
+    sketch = zoo.sketch(digits)
+    found = zoo.query(sketch, k=100, by="accuracy")
+    said = [match.predicted_accuracy for match in found]
+    assert said == sorted(said, reverse=True) and found.ranked_by.by == "accuracy"
+    nearest = {match.id: match.predicted_accuracy for match in zoo.query(sketch, k=100)}
+    assert nearest == {match.id: match.predicted_accuracy for match in found}
+    assert found.predicted_probe is not None and 0 < found.predicted_probe < 1
+    with pytest.raises(RegistryError, match="no accuracy is predicted"):
+        zoo.query(sketch, by="accuracy", distance="frechet")
