@@ -145,7 +145,8 @@ class GaussianProcess:
         """The log marginal likelihood, a scalar, without its constant."""
         root = torch.linalg.cholesky(self.covariance())
         solved = torch.cholesky_solve(self.y[:, None], root)[:, 0]
-        return -0.5 * (self.y @ solved) - root.diagonal().log().sum()
+        found: Tensor = -0.5 * (self.y @ solved) - root.diagonal().log().sum()
+        return found
 
     def predict(self, pairs: Pairs) -> tuple[Tensor, Tensor]:
         """Mean and variance (without noise) of some pairs, ``m`` each."""

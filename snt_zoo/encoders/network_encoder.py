@@ -97,7 +97,7 @@ class NetworkEncoder(nn.Module):
         """
         sizes = [batch.profile.shape[1], batch.card.shape[1], batch.topology.shape[1]]
         inputs = (batch.profile, batch.card, batch.topology)
-        pairs = zip(self.centre.split(sizes), self.scale.split(sizes), strict=True)
+        pairs = zip(torch.split(self.centre, sizes), torch.split(self.scale, sizes), strict=True)
         profile, card, topology = (
             ((x - centre) / scale).clamp(-5, 5) for x, (centre, scale) in zip(inputs, pairs, strict=True)
         )

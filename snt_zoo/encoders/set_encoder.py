@@ -113,7 +113,7 @@ class SetEncoder(nn.Module):
     def scaled(self, batch: SketchBatch) -> tuple[Tensor, Tensor, Tensor]:
         """Classes, samples and facts as the network takes them."""
         sizes = [CLASS_DIM, DIM, len(FACTS)]
-        pairs = zip(self.centre.split(sizes), self.scale.split(sizes), strict=True)
+        pairs = zip(torch.split(self.centre, sizes), torch.split(self.scale, sizes), strict=True)
         inputs = (batch.classes, batch.samples, batch.facts)
         classes, samples, known = (
             ((x - centre) / scale).clamp(-5, 5) for x, (centre, scale) in zip(inputs, pairs, strict=True)

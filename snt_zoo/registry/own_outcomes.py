@@ -83,21 +83,28 @@ def outcomes_of_run(
         "code_version": __version__,
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
     }
+    head: dict[str, Any] = {
+        "method": "head",
+        "budget": 0.0,
+        "genotype": "",
+        "val_images": images[1],
+        "test_images": 0,
+        "test": None,
+    }
     found = []
     for row in race:
         if row["val_accuracy"] is not None and (record := records.get(row["id"])) is not None:
-            measured = {"val": row["val_accuracy"], "test": None, "val_images": images[1], "test_images": 0}
-            said = {"method": "head", "budget": 0.0, "genotype": "", "expected": expected.get(record.id)}
             size = {"params": record.params, "macs": record.macs}
-            found.append(Outcome(**common, **_named(record), **measured, **said, **size))
+            own = {"val": row["val_accuracy"], "expected": expected.get(record.id)}
+            found.append(Outcome(**common, **head, **_named(record), **size, **own))
     if (record := records.get(finished["source"])) is not None:
-        measured = {"val_images": images[1], "test_images": images[2]}
-        own = {key: finished[key] for key in ("genotype", "params", "macs", "budget", "val", "test")}
-        found.append(Outcome(**common, **_named(record), **measured, **own, method="finetune"))
+        asked = {"val_images": images[1], "test_images": images[2]}
+        end = {key: finished[key] for key in ("genotype", "params", "macs", "budget", "val", "test")}
+        found.append(Outcome(**common, **_named(record), **asked, **end, method="finetune"))
     return found
 
 
-def _named(record: Record) -> dict[str, str]:
+def _named(record: Record) -> dict[str, Any]:
     return {"name": record.name, "bundle": record.id, "digest": record.digest[:16]}
 
 

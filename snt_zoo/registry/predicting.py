@@ -86,7 +86,7 @@ def levels(outcomes: Iterable[Outcome]) -> dict[str, float]:
     ]
     if not rows:
         return {}
-    tasks, digests = (sorted({row[place] for row in rows}) for place in (0, 1))
+    tasks, digests = sorted({row[0] for row in rows}), sorted({row[1] for row in rows})
     shrunk = shrunken_means(
         torch.tensor([tasks.index(row[0]) for row in rows]),
         torch.tensor([digests.index(row[1]) for row in rows]),
