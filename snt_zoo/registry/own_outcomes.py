@@ -94,11 +94,11 @@ def outcomes_of_run(
     found = []
     for row in race:
         if row["val_accuracy"] is not None and (record := records.get(row["id"])) is not None:
-            size = {"params": record.params, "macs": record.macs}
+            size: dict[str, Any] = {"params": record.params, "macs": record.macs}
             own = {"val": row["val_accuracy"], "expected": expected.get(record.id)}
             found.append(Outcome(**common, **head, **_named(record), **size, **own))
     if (record := records.get(finished["source"])) is not None:
-        asked = {"val_images": images[1], "test_images": images[2]}
+        asked: dict[str, Any] = {"val_images": images[1], "test_images": images[2]}
         end = {key: finished[key] for key in ("genotype", "params", "macs", "budget", "val", "test")}
         found.append(Outcome(**common, **_named(record), **asked, **end, method="finetune"))
     return found
