@@ -13,6 +13,11 @@ from tests.encoders.test_outcomes import ONE
 from .conftest import answer, invoke
 
 
+@pytest.fixture(autouse=True)
+def _switched_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(SWITCH, "1")
+
+
 def test_outcomes_are_shown_and_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert answer("outcomes", "--home", tmp_path) == {"outcomes": [], "used": True, "removed": None}
     keep_outcomes(tmp_path, [replace(ONE, expected=0.4), replace(ONE, method="finetune", budget=60.0)])

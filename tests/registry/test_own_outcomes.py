@@ -17,6 +17,11 @@ from snt_zoo.registry.own_outcomes import (
 )
 
 
+@pytest.fixture(autouse=True)
+def _switched_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(SWITCH, "1")
+
+
 def _record(name: str) -> Record:
     return Record(
         id=f"{name}-01234567",

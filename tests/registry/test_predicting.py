@@ -6,10 +6,15 @@ from pathlib import Path
 import pytest
 
 from snt_zoo.data import ImageDataset
-from snt_zoo.registry.own_outcomes import keep_outcomes
+from snt_zoo.registry.own_outcomes import SWITCH, keep_outcomes
 from snt_zoo.registry.predicting import levels, own_predictor, predictor_of
 from snt_zoo.zoo import Zoo
 from tests.encoders.test_outcomes import ONE
+
+
+@pytest.fixture(autouse=True)
+def _switched_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(SWITCH, "1")
 
 
 def test_what_did_better_than_expected_is_moved_and_few_outcomes_move_little() -> None:
