@@ -14,15 +14,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from benchmarks.learned_space.cards import from_cards
+from benchmarks.learned_space.contrastive import LearnedSpace, Settings, Table, train_space
+from benchmarks.learned_space.network_encoder import NetworkBatch
+from benchmarks.learned_space.set_encoder import SketchBatch
 from benchmarks.learned_world import World, logit
-from snt_zoo.encoders.contrastive import LearnedSpace, Settings, Table, train_space
 from snt_zoo.encoders.distances.base import Source
 from snt_zoo.encoders.distances.moments import Frechet, MeanFeature
 from snt_zoo.encoders.gaussian_process import GaussianProcess, Geometry, Pairs, fit
-from snt_zoo.encoders.network_encoder import NetworkBatch
 from snt_zoo.encoders.network_facts import Cards, between
-from snt_zoo.encoders.prior import from_cards, shrunken_means
-from snt_zoo.encoders.set_encoder import SketchBatch
+from snt_zoo.encoders.prior import shrunken_means
 from snt_zoo.encoders.target import Target
 
 GROUPS = 5

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from snt_zoo.encoders.prior import from_cards, shrunken_means
+from snt_zoo.encoders.prior import shrunken_means
 
 
 def _table(levels: torch.Tensor, tasks: int, *, keep: float, seed: int = 0) -> tuple[torch.Tensor, ...]:
@@ -32,11 +32,3 @@ def test_one_outcome_moves_a_network_less_than_many() -> None:
     few = shrunken_means(task[:3], network[:3], y[:3], networks=3)
     many = shrunken_means(task, network, y, networks=3)
     assert 0 < float(few[2] - few[0]) < float(many[2] - many[0]) < 2.0
-
-
-def test_cards_tell_of_networks_that_nobody_tried() -> None:
-    cards = torch.randn(60, 3, generator=torch.Generator().manual_seed(0)).double()
-    levels = cards @ torch.tensor([1.0, -0.5, 0.0]).double()
-    tried = torch.arange(60) < 40
-    found = from_cards(cards, levels, tried)
-    assert torch.corrcoef(torch.stack([found[~tried], levels[~tried]]))[0, 1] > 0.95

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from benchmarks.learned_space.network_encoder import ID_DROPOUT, NetworkBatch, NetworkEncoder
+from benchmarks.learned_space.set_encoder import SetEncoder, SketchBatch
 from snt_zoo.encoders.facts import FACTS
-from snt_zoo.encoders.network_encoder import ID_DROPOUT, NetworkBatch, NetworkEncoder
-from snt_zoo.encoders.set_encoder import SetEncoder, SketchBatch
 
 TERMS = ("contrastive", "rank", "regression")
 

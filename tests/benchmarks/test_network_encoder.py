@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from snt_zoo.encoders.network_encoder import BLOCKS, NetworkBatch, NetworkEncoder
+from benchmarks.learned_space.network_encoder import BLOCKS, NetworkBatch, NetworkEncoder
 
 
 def _batch(n: int = 6) -> NetworkBatch:

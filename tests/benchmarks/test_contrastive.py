@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import torch
 
-from snt_zoo.encoders.contrastive import Settings, Table, train_space
-from snt_zoo.encoders.network_encoder import NetworkBatch
-from snt_zoo.encoders.set_encoder import SketchBatch
+from benchmarks.learned_space.cards import from_cards
+from benchmarks.learned_space.contrastive import Settings, Table, train_space
+from benchmarks.learned_space.network_encoder import NetworkBatch
+from benchmarks.learned_space.set_encoder import SketchBatch
 from snt_zoo.encoders.sketch import Sketch
 from tests.encoders.making import random_sketch
 
@@ -44,3 +45,11 @@ def test_a_space_finds_the_networks_of_a_datasets_kind_and_repeats() -> None:
             found.append(space.score(space.of_data(new), vectors, torch.zeros(6)))
     assert torch.equal(found[0], found[1])
     assert (found[0].argmax(1) % kinds).tolist() == [0, 1, 2]
+
+
+def test_cards_tell_of_networks_that_nobody_tried() -> None:
+    cards = torch.randn(60, 3, generator=torch.Generator().manual_seed(0)).double()
+    levels = cards @ torch.tensor([1.0, -0.5, 0.0]).double()
+    tried = torch.arange(60) < 40
+    found = from_cards(cards, levels, tried)
+    assert torch.corrcoef(torch.stack([found[~tried], levels[~tried]]))[0, 1] > 0.95

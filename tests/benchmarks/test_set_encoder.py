@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import torch
 
+from benchmarks.learned_space.set_encoder import SetEncoder, SketchBatch
 from snt_zoo.data import ImageDataset
-from snt_zoo.encoders.set_encoder import SetEncoder, SketchBatch
 from snt_zoo.encoders.sketch import sketch
 from tests.encoders.making import cheap_backbone, random_sketch
 
