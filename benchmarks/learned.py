@@ -34,7 +34,9 @@ from benchmarks.outcomes import TABLE, references
 from snt_zoo.encoders.distances.moments import Frechet, MeanFeature
 from snt_zoo.encoders.intervals import grouped_quantile
 from snt_zoo.encoders.outcomes import read_outcomes, read_table
+from snt_zoo.encoders.predictor import shipped_predictor
 from snt_zoo.registry.registry import Registry
+from zoo.parents import may_ship
 
 SEEDS = (0, 1, 2)
 BOOTSTRAPS = 2000
@@ -166,7 +168,7 @@ def closeness(world: World, mean: Tensor, score: Tensor) -> dict[str, Any]:
     nearest = arms.class_ot(world)
     for r in range(len(world.whole)):
         may = (~world.heads[r, :-1].isnan()).nonzero().flatten()
-        if not len(may) or world.heads[r, -1].isnan():
+        if not len(may) or world.heads[r, -1].isnan() or mean[r, -1].isnan():
             continue
         best = may[score[r, may].argsort(descending=True)[:3]]
         rows.append(r)
@@ -180,6 +182,47 @@ def closeness(world: World, mean: Tensor, score: Tensor) -> dict[str, Any]:
         "told_right": round(float(((np.array(said) >= 0) == won).mean()), 3),
         "auc_of_predicted_gain": auc(np.array(said), won),
         "auc_of_distance": auc(np.array(near), won),
+    }
+
+
+def shipped(world: World, *, beside_probe: bool) -> dict[str, Any]:
+    """How the predictor that ships does on the datasets that it must not learn from, as a user would meet it.
+
+    Args:
+        world: whose heads are predicted.
+        beside_probe: whether the probe's accuracy on the dataset is known.
+    """
+    predictor = shipped_predictor()
+    assert predictor is not None
+    networks = [world.networks.facts[n] for n in world.own]
+    near = world.nearest(world.to_sources)
+    mean = torch.full_like(world.heads, torch.nan)
+    covered, errors, widths, used = [], [], [], []
+    for r, t in enumerate(world.whole):
+        there = (~world.heads[r, :-1].isnan()).nonzero().flatten().tolist()
+        if may_ship(world.tasks.keys[t][0]) or not there:
+            continue
+        true = world.heads[r].sigmoid().tolist()
+        probe = (true[-1], int(world.asked[r])) if beside_probe else None
+        said = predictor.predict(world.tasks.sketches[t], networks, near[r].tolist(), probe=probe)
+        assert said is not None
+        mean[r] = torch.tensor([one.accuracy for one in said]).double().logit()
+        covered.append(float(np.mean([said[c].low <= true[c] <= said[c].high for c in there])))
+        errors.append(float(np.mean([abs(said[c].accuracy - true[c]) for c in there])))
+        widths.append(float(np.mean([said[c].high - said[c].low for c in there])))
+        used.append(world.parent[r])
+    names = sorted(set(used))
+    by_name = [[c for c, own in zip(covered, used, strict=True) if own == name] for name in names]
+    means = np.array([float(np.mean(each)) for each in by_name])
+    told = {} if beside_probe else closeness(world, mean, mean[:, :-1].nan_to_num(-99.0))
+    return {
+        "datasets": len(used),
+        "parents": len(names),
+        "mae_points": round(100 * float(np.mean(errors)), 2),
+        "coverage": round(float(means.mean()), 3),
+        "coverage_interval": interval(means),
+        "median_width_points": round(100 * float(np.median(widths)), 1),
+        **told,
     }
 
 
@@ -227,6 +270,10 @@ def main() -> None:
             if answer.predicted.shape[1] > len(world.own):
                 row |= closeness(world, answer.predicted, answer.scores[0])
             summary["prediction"][name] = row
+    summary["shipped, on datasets that it must not learn from"] = {
+        "from the sketch": shipped(world, beside_probe=False),
+        "the probe known": shipped(world, beside_probe=True),
+    }
     command = "python -m benchmarks.learned --data DIR --home HOME --cache DIR"
     write(arguments.out, document(command, [], summary))
     print(json.dumps(summary, indent=1))

@@ -133,6 +133,8 @@ def _show_evaluated(document: Mapping[str, Any]) -> None:
             "error": f"{document['mae_points']:.1f} points of accuracy, on average",
             "intervals": f"{percent(document['coverage'])} hold it, {percent(document['level'])} promised",
             "width": f"{document['width_points']:.0f} points, in the median",
+            "where the probe is known": f"{document['beside_probe']['mae_points']:.1f} points, "
+            f"a width of {document['beside_probe']['width_points']:.0f}",
             "of": f"{document['outcomes']:,} outcomes on {document['datasets']:,} datasets, each left out",
         }
     )
@@ -151,7 +153,8 @@ def evaluate_command(predictor: Path | None, home: Path | None) -> dict[str, Any
     """
     from snt_zoo.workflows.train_predictor import open_predictor
 
-    return open_predictor(home, predictor).evaluate()
+    found = open_predictor(home, predictor)
+    return {**found.evaluate(), "beside_probe": found.evaluate(beside_probe=True)}
 
 
 def _show_card(document: Mapping[str, Any]) -> None:

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -135,10 +136,15 @@ class GaussianProcess:
         own = self.kernel.matrix(self.geometry, self.pairs, self.pairs)
         return own + torch.diag(self.noise + self.kernel.values["noise"])
 
+    @cached_property
+    def root(self) -> Tensor:
+        """The Cholesky factor of the covariance, ``n x n``; computed once."""
+        found: Tensor = torch.linalg.cholesky(self.covariance())
+        return found
+
     def solved(self) -> Tensor:
         """What covariances with a new pair are multiplied with for its mean: ``K⁻¹ y``, ``n``."""
-        root = torch.linalg.cholesky(self.covariance())
-        found: Tensor = torch.cholesky_solve(self.y[:, None], root)[:, 0]
+        found: Tensor = torch.cholesky_solve(self.y[:, None], self.root)[:, 0]
         return found
 
     def evidence(self) -> Tensor:

@@ -70,6 +70,7 @@ class Predictor:
         networks: that were seen, without the probe, which is the last of the process.
         near: mean and deviation of the distances to sources.
         bound: of residuals, as logits, for intervals.
+        bound_beside_probe: the same where the accuracy of a linear probe on the dataset is known.
         card: what it is, as plain data: backbone, outcomes, datasets, parents, and figures.
     """
 
@@ -82,6 +83,7 @@ class Predictor:
     networks: tuple[NetworkFacts, ...]
     near: tuple[float, float]
     bound: float
+    bound_beside_probe: float
     card: Mapping[str, Any]
 
     @property
@@ -138,23 +140,41 @@ class Predictor:
             geometry, Pairs(task[some], network[some]), y[some] - mean, noise[some], steps=steps
         ).kernel
         process = GaussianProcess(kernel, geometry, Pairs(task, network), y - mean, noise)
-        bound = grouped_quantile([(y - said).abs() for y, said in _left_out(process, parents, len(networks))])
+        bound, beside = (
+            grouped_quantile(
+                [(y - said).abs() for y, said in _left_out(process, parents, len(networks), keep)]
+            )
+            for keep in (False, True)
+        )
         stated = {**card, "backbone": sketches[0].backbone, "profiles": VERSION, "level": LEVEL}
         weights = process.solved()
         return cls(
-            process, weights, mean, vectors, known, tuple(parents), tuple(networks), near, bound, stated
+            process,
+            weights,
+            mean,
+            vectors,
+            known,
+            tuple(parents),
+            tuple(networks),
+            near,
+            bound,
+            beside,
+            stated,
         )
 
-    def evaluate(self) -> dict[str, Any]:
+    def evaluate(self, *, beside_probe: bool = False) -> dict[str, Any]:
         """How far it is off, and how true its intervals are, on what it learned from, each parent left out.
 
         The values of the kernel are those that were fitted to some of all datasets.
+
+        Args:
+            beside_probe: where the probe's accuracy on the dataset is known.
 
         Returns:
             Mean absolute error and median width in points of accuracy; the share of outcomes within their
             intervals, whose bound is of the other parents.
         """
-        parts = _left_out(self.process, self.parents, len(self.networks))
+        parts = _left_out(self.process, self.parents, len(self.networks), beside_probe)
         residuals = [(y - said).abs() for y, said in parts]
         errors, covered, widths = [], [], []
         for number, (y, said) in enumerate(parts):
@@ -174,7 +194,12 @@ class Predictor:
         }
 
     def predict(
-        self, sketch: Sketch, networks: Sequence[NetworkFacts], distances: Sequence[float]
+        self,
+        sketch: Sketch,
+        networks: Sequence[NetworkFacts],
+        distances: Sequence[float],
+        *,
+        probe: tuple[float, int] | None = None,
     ) -> list[Predicted] | None:
         """What some networks will come to on a dataset, and the probe last; None for another backbone.
 
@@ -182,6 +207,8 @@ class Predictor:
             sketch: of the dataset.
             networks: any, seen or not.
             distances: of the dataset to the nearest source of each.
+            probe: the accuracy of a linear probe on the dataset, and on how many images that was measured, if
+                it is known: most of what is not known of a dataset is how hard it is.
         """
         if sketch.backbone != self.backbone:
             return None
@@ -204,7 +231,18 @@ class Predictor:
         pairs = Pairs(torch.full((len(asked),), len(self.known)), asked)
         cross = self.process.kernel.matrix(geometry, pairs, Pairs(seen.task, shift))
         logits = self.mean + cross @ self.weights
-        low, high = ((logits + sign * self.bound).sigmoid().tolist() for sign in (-1, 1))
+        bound = self.bound
+        if probe is not None:
+            bound = self.bound_beside_probe
+            own = Pairs(pairs.task[-1:], pairs.network[-1:])
+            back = torch.cholesky_solve(cross[-1][:, None], self.process.root)[:, 0]
+            # Covariances with the probe, given what was seen.
+            both = self.process.kernel.matrix(geometry, pairs, own)[:, 0] - cross @ back
+            share = torch.tensor((probe[0] * probe[1] + 0.5) / (probe[1] + 1), dtype=torch.float64)
+            noise = binomial_noise(share.logit(), torch.tensor(float(probe[1])))
+            gain = both / (both[-1] + noise + self.process.kernel.values["noise"])
+            logits = logits + gain * (share.logit() - logits[-1])
+        low, high = ((logits + sign * bound).sigmoid().tolist() for sign in (-1, 1))
         return [Predicted(*each) for each in zip(logits.sigmoid().tolist(), low, high, strict=True)]
 
     def save(self, path: Path) -> None:
@@ -228,7 +266,7 @@ class Predictor:
             "format": FORMAT,
             "mean": self.mean,
             "near": list(self.near),
-            "bound": self.bound if self.bound < float("inf") else None,
+            "bounds": [one if one < float("inf") else None for one in (self.bound, self.bound_beside_probe)],
             "networks": networks,
             "parents": list(self.parents),
             "card": dict(self.card),
@@ -281,7 +319,7 @@ class Predictor:
         pairs = Pairs(tensors["task"], tensors["network"])
         geometry.to_source[pairs.task, pairs.network] = values["near"]
         process = GaussianProcess(Kernel(values["logs"]), geometry, pairs, values["y"], values["noise"])
-        bound = float("inf") if meta["bound"] is None else float(meta["bound"])
+        bound, beside = (float("inf") if one is None else float(one) for one in meta["bounds"])
         if not len(pairs.task) == len(pairs.network) == len(values["weights"]) == len(values["y"]):
             raise ValueError("as many pairs as weights")
         return cls(
@@ -294,6 +332,7 @@ class Predictor:
             networks,
             near,
             bound,
+            beside,
             dict(meta["card"]),
         )
 
@@ -304,19 +343,21 @@ def shipped_predictor() -> Predictor | None:
     return Predictor.load(ASSET) if ASSET.is_file() else None
 
 
-def _left_out(process: GaussianProcess, parents: Sequence[str], networks: int) -> list[tuple[Tensor, Tensor]]:
-    """Of each parent what its supernets came to, and what is said of them without it; the probe left out."""
-    task = process.pairs.task.tolist()
+def _left_out(
+    process: GaussianProcess, parents: Sequence[str], networks: int, beside_probe: bool
+) -> list[tuple[Tensor, Tensor]]:
+    """Of each parent what its supernets came to, and what is said of them without it, or by its probe
+    alone."""
+    task, own = process.pairs.task.tolist(), process.pairs.network < networks
     groups = [
-        torch.tensor([parents[t] == parent for t in task]).nonzero().flatten()
+        (torch.tensor([parents[t] == parent for t in task]) & (own | (not beside_probe))).nonzero().flatten()
         for parent in sorted({parents[t] for t in task})
     ]
-    found = []
-    for group, said in zip(groups, process.left_out(groups), strict=True):
-        own = process.pairs.network[group] < networks
-        if bool(own.any()):
-            found.append((process.y[group][own], said[own]))
-    return found
+    groups = [group for group in groups if bool(own[group].any())]
+    return [
+        (process.y[group][own[group]], said[own[group]])
+        for group, said in zip(groups, process.left_out(groups), strict=True)
+    ]
 
 
 def binomial_noise(y: Tensor, asked: Tensor) -> Tensor:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -47,30 +49,94 @@ def _loaded(path: Path, stamp: int) -> Predictor:
     return Predictor.load(path)
 
 
-def predict_matches(
-    predictor: Predictor, sketch: Sketch, ranking: Sequence[Nearest], outcomes: Iterable[Outcome] = ()
-) -> tuple[list[Predicted], Predicted] | None:
-    """What each match, and a linear probe on the backbone, will come to; None for another backbone.
-
-    A supernet that the predictor never saw is known by its card and its sources alone, wherever it is.
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """What is predicted of the matches of a query.
 
     Args:
-        predictor: that is asked.
+        predictor: that says it.
         sketch: of the target.
-        ranking: with distances by class-ot.
-        outcomes: of this registry; see `levels`.
+        networks: of the matches, in their order.
+        distances: by class-ot.
+        moved: by how much outcomes of the registry move a supernet; see `levels`.
+        matches: one for each network.
+        probe: of a linear probe on the backbone.
     """
-    seen = {each.digest: each for each in predictor.networks}
-    networks = [seen.get(one.candidate.record.digest[:16]) or _facts(one) for one in ranking]
-    distances = [one.distance for one in ranking]
-    found = predictor.predict(sketch, networks, distances)
-    if found is None:
-        return None
-    moved = levels(outcomes)
-    return [
-        one if (by := moved.get(network.digest)) is None else _moved(one, by)
-        for network, one in zip(networks, found, strict=False)
-    ], found[-1]
+
+    predictor: Predictor
+    sketch: Sketch
+    networks: tuple[NetworkFacts, ...]
+    distances: tuple[float, ...]
+    moved: Mapping[str, float]
+    matches: tuple[Predicted, ...]
+    probe: Predicted
+
+    @classmethod
+    def of(
+        cls,
+        predictor: Predictor,
+        sketch: Sketch,
+        ranking: Sequence[Nearest],
+        outcomes: Iterable[Outcome] = (),
+    ) -> Predictions | None:
+        """From the sketch alone; None for another backbone.
+
+        A supernet that the predictor never saw is known by its card and its sources, wherever it is.
+
+        Args:
+            predictor: that is asked.
+            sketch: of the target.
+            ranking: with distances by class-ot.
+            outcomes: of this registry.
+        """
+        if sketch.backbone != predictor.backbone:
+            return None
+        seen = {each.digest: each for each in predictor.networks}
+        networks = tuple(seen.get(one.candidate.record.digest[:16]) or _facts(one) for one in ranking)
+        distances = tuple(one.distance for one in ranking)
+        return cls._asked(predictor, sketch, networks, distances, levels(outcomes), None)
+
+    @classmethod
+    def _asked(
+        cls,
+        predictor: Predictor,
+        sketch: Sketch,
+        networks: tuple[NetworkFacts, ...],
+        distances: tuple[float, ...],
+        moved: Mapping[str, float],
+        probe: tuple[float, int] | None,
+    ) -> Predictions:
+        found = predictor.predict(sketch, networks, distances, probe=probe)
+        assert found is not None
+        matches = tuple(
+            _moved(one, moved.get(network.digest, 0.0)) for network, one in zip(networks, found, strict=False)
+        )
+        return cls(predictor, sketch, networks, distances, moved, matches, found[-1])
+
+    @property
+    def close(self) -> bool:
+        """Whether the best of the matches is predicted to be at least as good as the probe."""
+        return max(one.accuracy for one in self.matches) >= self.probe.accuracy
+
+    def ordered(self, places: Sequence[int]) -> Predictions:
+        """Some of the matches, in another order."""
+        return replace(
+            self,
+            networks=tuple(self.networks[place] for place in places),
+            distances=tuple(self.distances[place] for place in places),
+            matches=tuple(self.matches[place] for place in places),
+        )
+
+    def beside(self, probe: float, images: int) -> Predictions:
+        """The same where the accuracy of a probe is known: most of what was open is how hard the dataset is.
+
+        Args:
+            probe: accuracy on validation.
+            images: on which that was measured.
+        """
+        return self._asked(
+            self.predictor, self.sketch, self.networks, self.distances, self.moved, (probe, images)
+        )
 
 
 def levels(outcomes: Iterable[Outcome]) -> dict[str, float]:
@@ -97,6 +163,8 @@ def levels(outcomes: Iterable[Outcome]) -> dict[str, float]:
 
 
 def _moved(one: Predicted, by: float) -> Predicted:
+    if not by:
+        return one
     shifted = (1 / (1 + math.exp(-(_logit(value, math.inf) + by))) for value in one)
     return Predicted(*shifted)
 
@@ -108,12 +176,15 @@ def _logit(share: float, count: float) -> float:
 
 
 def _facts(one: Nearest) -> NetworkFacts:
-    record = one.candidate.record
+    record, size = one.candidate.record, 32
+    if isinstance(record, Record):
+        with contextlib.suppress(BundleError):  # removed meanwhile
+            size = record.config.network.input_size
     return NetworkFacts(
         digest=record.digest[:16],
         params=record.params,
         macs=record.macs,
         accuracy=record.val_accuracy if isinstance(record, Record) else None,
         sources=len(record.sources),
-        input_size=record.config.network.input_size if isinstance(record, Record) else 32,
+        input_size=size,
     )

@@ -9,11 +9,10 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, NoReturn, overload
 
 from snt_zoo.encoders.distances import DatasetDistance, get_distance
-from snt_zoo.encoders.predictor import Predicted
 from snt_zoo.encoders.probe import Probe
 from snt_zoo.encoders.sketch import Sketch
 from snt_zoo.encoders.target import Target
@@ -24,7 +23,7 @@ from snt_zoo.registry.hub.cache import HubCache
 from snt_zoo.registry.hub.seen import RemoteRecord
 from snt_zoo.registry.kept_ranking import kept_nearest
 from snt_zoo.registry.own_outcomes import own_outcomes
-from snt_zoo.registry.predicting import BUDGET, predict_matches, predictor_of
+from snt_zoo.registry.predicting import BUDGET, Predictions, predictor_of
 from snt_zoo.registry.ranking import Nearest, nearest_sources, ranked, shortlist
 from snt_zoo.registry.registry import Registry
 
@@ -119,12 +118,15 @@ class QueryResult(Sequence[Match]):
     Args:
         matches: at least one.
         close: whether anything is close at all: with a new head one of the nearest is no worse than the probe
-            (`snt_zoo.registry.closeness`); None where that was not measured.
+            (`snt_zoo.registry.closeness`); where that was not asked for, what is predicted of the shortlist,
+            which is right nine times in ten (docs/predictor.md); None where neither can be said.
         seconds: time of each stage.
         ranked_by: the distance that was used.
         probe: what a linear classifier on the backbone's features comes to, for comparison; None where there
             were no images to fit it to.
-        predicted_probe: what such a classifier is predicted to come to; None where nothing is predicted.
+        predicted_probe: what such a classifier is predicted to come to, from the sketch alone; None where
+            nothing is predicted.
+        predictions: how the matches' predictions came about.
     """
 
     matches: tuple[Match, ...]
@@ -133,6 +135,21 @@ class QueryResult(Sequence[Match]):
     ranked_by: RankedBy
     probe: Probe | None = None
     predicted_probe: float | None = None
+    predictions: Predictions | None = None
+
+    def saying(self, predictions: Predictions) -> QueryResult:
+        """The matches with what is predicted of them, in their order."""
+        matches = tuple(
+            replace(
+                match,
+                predicted_accuracy=one.accuracy,
+                predicted_interval=(one.low, one.high),
+                predicted_budget=BUDGET,
+            )
+            for match, one in zip(self.matches, predictions.matches, strict=True)
+        )
+        expected = self.predicted_probe or predictions.probe.accuracy
+        return replace(self, matches=matches, predictions=predictions, predicted_probe=expected)
 
     @overload
     def __getitem__(self, index: int) -> Match: ...
@@ -203,19 +220,20 @@ def retrieve(
         )
     if not ranking:
         _explain(registry.count() + (0 if hub is None else len(hub.list())))
-    said: list[Predicted | None] = [None] * len(ranking) if predicted is None else [*predicted[0]]
     if by == BY_ACCURACY:
         if predicted is None:
             raise RegistryError(
                 f"no accuracy is predicted with this distance, or for this backbone: rank by {BY_DISTANCE}"
             )
-        accuracies = [each.accuracy for each in predicted[0]]
+        accuracies = [each.accuracy for each in predicted.matches]
         order = sorted(range(len(ranking)), key=lambda place: -accuracies[place])
-        ranking, said = [ranking[place] for place in order], [said[place] for place in order]
-    matches = tuple(_match(one, target.sketch, each) for one, each in zip(ranking[:k], said[:k], strict=True))
+        ranking, predicted = [ranking[place] for place in order], predicted.ordered(order)
+    ranking = ranking[:k]
+    matches = tuple(_match(one, target.sketch) for one in ranking)
     seconds = {"shortlist": listed - start, "rerank": time.perf_counter() - listed}
-    probe = None if predicted is None else predicted[1].accuracy
-    return QueryResult(matches, None, seconds, RankedBy(measure.name, ranking[0].level, by), None, probe)
+    close = None if predicted is None else predicted.close
+    made = QueryResult(matches, close, seconds, RankedBy(measure.name, ranking[0].level, by))
+    return made if predicted is None else made.saying(predicted.ordered(range(len(ranking))))
 
 
 def _explain(count: int) -> NoReturn:
@@ -227,17 +245,15 @@ def _explain(count: int) -> NoReturn:
     )
 
 
-def _predicted(
-    registry: Registry, target: Sketch, ranking: Sequence[Nearest]
-) -> tuple[list[Predicted], Predicted] | None:
+def _predicted(registry: Registry, target: Sketch, ranking: Sequence[Nearest]) -> Predictions | None:
     """What is predicted of each, and of the probe; None where no predictor fits."""
     predictor = predictor_of(registry.home)
     if predictor is None or not ranking:
         return None
-    return predict_matches(predictor, target, ranking, own_outcomes(registry.home))
+    return Predictions.of(predictor, target, ranking, own_outcomes(registry.home))
 
 
-def _match(nearest: Nearest, target: Sketch, predicted: Predicted | None) -> Match:
+def _match(nearest: Nearest, target: Sketch) -> Match:
     record, matches = nearest.candidate.record, nearest.matches
     if matches is None:  # such a distance ranks; which class lies near which is still told by transport
         sketches = nearest.candidate.sketches()[nearest.number :]
@@ -248,9 +264,9 @@ def _match(nearest: Nearest, target: Sketch, predicted: Predicted | None) -> Mat
         sources=record.sources,
         score=1.0 / (1.0 + nearest.distance),
         distance=nearest.distance,
-        predicted_accuracy=None if predicted is None else predicted.accuracy,
-        predicted_interval=None if predicted is None else (predicted.low, predicted.high),
-        predicted_budget=None if predicted is None else BUDGET,
+        predicted_accuracy=None,
+        predicted_interval=None,
+        predicted_budget=None,
         head_accuracy=None,
         params=record.params,
         macs=record.macs,

@@ -102,6 +102,9 @@ def _compared(
     assert data is not None and sample is not None
     on_stage("probe")
     probe = _probe(data, _looked_at(data, sample, on_progress), on_progress)
+    asked = min(len(data.val), PROBE_VAL)
+    if found.predictions is not None:
+        found = found.saying(found.predictions.beside(probe.val_accuracy, asked))
     on_stage("heads")
     start = time.perf_counter()
     matches = with_heads(found.matches, zoo.registry, target, max_val=PROBE_VAL, on_progress=on_progress)
@@ -109,7 +112,7 @@ def _compared(
     return replace(
         found,
         matches=matches,
-        close=any_close(matches, probe, images=min(len(data.val), PROBE_VAL)),
+        close=any_close(matches, probe, images=asked),
         probe=probe,
         seconds={**found.seconds, "probe": probe.seconds, "heads": heads},
     )

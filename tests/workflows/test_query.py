@@ -52,7 +52,8 @@ def test_a_query_gives_the_documented_json(zoo: Zoo, digits: ImageDataset) -> No
     assert found["probe"]["seconds"] == found["seconds"]["probe"]
     assert zoo.query(zoo.sketch(digits)).to_json()["probe"] is None  # a sketch has no images
     without = zoo.query(digits, probe=False)
-    assert without.probe is None and without.close is None and without[0].head_accuracy is None
+    assert without.probe is None and without[0].head_accuracy is None
+    assert without.close is True  # predicted: digits are no photographs
     assert len(found["matches"]) == 2
     expected = "id space sources score distance predicted_accuracy predicted_interval predicted_budget"
     expected += " head_accuracy params macs class_matches licences"
