@@ -48,9 +48,9 @@ def _show_measured(document: Mapping[str, Any]) -> None:
 def measure_command(
     datasets: tuple[str, ...], out: Path, networks: int, budget: float, workers: int, home: Path | None
 ) -> dict[str, Any]:
-    """Fit heads of every supernet to datasets, and append what they come to.
+    """Fit heads of every supernet to datasets.
 
-    What stands in the file is not measured again, so the command can be stopped and started again.
+    What they come to is appended to a file. What stands in the file is not measured again, so the command can be stopped and started again.
 
     \b
     Example:
@@ -145,7 +145,9 @@ def _show_evaluated(document: Mapping[str, Any]) -> None:
 @home_option
 @prints(_show_evaluated)
 def evaluate_command(predictor: Path | None, home: Path | None) -> dict[str, Any]:
-    """How far the predictor is off on the datasets that it learned from, each parent left out.
+    """Say how far the predictor is off.
+
+    It is asked about the datasets that it learned from, each left out with its relatives.
 
     \b
     Example:

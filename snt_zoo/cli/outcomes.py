@@ -39,10 +39,10 @@ def _show(document: Mapping[str, Any]) -> None:
 @home_option
 @prints(_show)
 def outcomes_command(forget: bool, home: Path | None) -> dict[str, Any]:
-    """Show what finetunings on this machine came to, from which predictions learn.
+    """Show what finetunings on this machine came to.
 
-    Each finetuning adds its own, and the heads of its race. The file stays on this machine; with
-    SNT_ZOO_OUTCOMES=0 nothing is written, and nothing that was written is used.
+    Predictions learn from it. Each finetuning adds its own, and the heads of its race. The file stays on
+    this machine; with SNT_ZOO_OUTCOMES=0 nothing is written, and nothing that was written is used.
 
     \b
     Example:
