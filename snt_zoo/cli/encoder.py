@@ -50,7 +50,8 @@ def measure_command(
 ) -> dict[str, Any]:
     """Fit heads of every supernet to datasets.
 
-    What they come to is appended to a file. What stands in the file is not measured again, so the command can be stopped and started again.
+    What they come to is appended to a file. What stands there is not measured again, so the command can be
+    stopped and started again.
 
     \b
     Example:

@@ -118,8 +118,8 @@ class QueryResult(Sequence[Match]):
     Args:
         matches: at least one.
         close: whether anything is close at all: with a new head one of the nearest is no worse than the probe
-            (`snt_zoo.registry.closeness`); where that was not asked for, what is predicted of the shortlist,
-            which is right nine times in ten (docs/predictor.md); None where neither can be said.
+            (`snt_zoo.registry.closeness`); where that was not asked for, what is predicted of the shortlist
+            (docs/predictor.md says how often that is right); None where neither can be said.
         seconds: time of each stage.
         ranked_by: the distance that was used.
         probe: what a linear classifier on the backbone's features comes to, for comparison; None where there
