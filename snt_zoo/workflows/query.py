@@ -103,7 +103,8 @@ def _compared(
     on_stage("probe")
     probe = _probe(data, _looked_at(data, sample, on_progress), on_progress)
     asked = min(len(data.val), PROBE_VAL)
-    if found.predictions is not None:
+    # The predictor knows the probe on the sketch's backbone; another look says something else of a dataset.
+    if found.predictions is not None and probe.backbone == sample.backbone.id:
         found = found.saying(found.predictions.beside(probe.val_accuracy, asked))
     on_stage("heads")
     start = time.perf_counter()

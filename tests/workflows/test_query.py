@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -143,3 +144,15 @@ def test_the_highest_predicted_accuracy_comes_first_where_it_is_asked_for(
     assert found.predicted_probe is not None and 0 < found.predicted_probe < 1
     with pytest.raises(RegistryError, match="no accuracy is predicted"):
         zoo.query(sketch, by="accuracy", distance="frechet")
+
+
+def test_the_probe_that_the_predictor_knows_moves_predictions_and_no_other_does(
+    zoo: Zoo, few_digits: ImageDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone = [match.predicted_accuracy for match in zoo.query(few_digits, probe=False)]
+    found = zoo.query(few_digits)
+    assert [match.predicted_accuracy for match in found] != alone
+    assert found.probe is not None
+    other = replace(found.probe, backbone="another look")
+    monkeypatch.setattr("snt_zoo.workflows.query._probe", lambda *_: other)
+    assert [match.predicted_accuracy for match in zoo.query(few_digits)] == alone
