@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 SAMPLES = Path(__file__).parent / "samples"
 
 os.environ["SNT_ZOO_CACHE"] = "0"  # what a test computes was not computed by another
+os.environ["SNT_ZOO_OUTCOMES"] = "0"  # nor does what one run came to move what another is told
 torch.set_num_threads(1)  # repeats to the bit whatever the machine, and never fights another test run
 
 

@@ -20,7 +20,13 @@ def help_of_commands() -> str:
 
     assert isinstance(main, click.Group)
     parts = []
-    for name in ("", *main.list_commands(click.Context(main))):
+    names = ["", *main.list_commands(click.Context(main))]
+    for name in list(names):
+        command = main.get_command(click.Context(main), name) if name else None
+        if isinstance(command, click.Group):  # its commands follow it
+            below = [f"{name} {each}" for each in command.list_commands(click.Context(command))]
+            names[names.index(name) + 1 : names.index(name) + 1] = below
+    for name in names:
         result = CliRunner().invoke(main, [*name.split(), "--help"], prog_name="snt-zoo")
         assert result.exit_code == 0, result.output
         parts += [f"## {name or 'snt-zoo'}", f"```text\n{result.output.rstrip()}\n```"]

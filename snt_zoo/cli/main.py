@@ -48,6 +48,8 @@ _COMMANDS = {
     "sync": "snt_zoo.cli.hub",
     "serve": "snt_zoo.cli.serve",
     "backup": "snt_zoo.cli.household",
+    "outcomes": "snt_zoo.cli.outcomes",
+    "encoder": "snt_zoo.cli.encoder",
 }
 """Each command's module, in the order of the help; its function is called `NAME_command`."""
 

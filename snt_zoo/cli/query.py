@@ -71,7 +71,7 @@ def _show_instead(document: Mapping[str, Any], command: str) -> None:
 
 def show_matches(document: Mapping[str, Any]) -> None:
     """Print the matches of a query for people, however far they are."""
-    numbers = "distance", "accuracy", "gain", "params", "MACs"
+    numbers = "distance", "expected", "accuracy", "gain", "params", "MACs"
     probe = document["probe"]
     under = "trained on", "on the Hub", "yours ~ theirs", "licences"
     columns = [("rank", True), ("id", False), *((title, True) for title in numbers), ("space", False)]
@@ -80,6 +80,7 @@ def show_matches(document: Mapping[str, Any]) -> None:
             str(rank),
             match["id"],
             f"{match['distance']:.3f}",
+            _expected(match),
             "diverged" if match.get("diverged") else percent(match["head_accuracy"]),
             _gain(match, probe),
             format_size(match["params"]),
@@ -95,14 +96,29 @@ def show_matches(document: Mapping[str, Any]) -> None:
     table([*columns, *((title, False) for title in under)], rows, keep=2, below=len(under))
     click.echo()
     name, level = document["ranked_by"]["distance"], document["ranked_by"]["level"]
-    say(f"Ranked by distance ({name if level in name else f'{name}, {level}'}): smaller is nearer.")
+    measured = f"({name if level in name else f'{name}, {level}'}): smaller is nearer."
+    if document["ranked_by"].get("by") == "accuracy":
+        say(f"Ranked by the predicted accuracy. Distance {measured}")
+    else:
+        say(f"Ranked by distance {measured}")
     say("Yours ~ theirs: your classes and those nearest to them, with the distance.")
+    if any(match.get("predicted_interval") for match in document["matches"]):
+        say("Expected: predicted accuracy with only a new last layer trained; nine in ten lie in brackets.")
     if probe:
         say("Accuracy is on your validation images, with only a new last layer trained.")
         say(
             f"To beat: {percent(probe['val_accuracy'])}, by a linear classifier on the backbone, "
             f"fitted to {probe['images']:,} images. Gain: points of accuracy above it."
         )
+
+
+def _expected(match: Mapping[str, Any]) -> str:
+    """The predicted accuracy, with its interval, in percent."""
+    interval = match.get("predicted_interval")
+    if interval is None:
+        return "-"
+    low, high = (f"{100 * bound:.0f}" for bound in interval)
+    return f"{100 * match['predicted_accuracy']:.0f} % ({low}–{high})"
 
 
 def _gain(match: Mapping[str, Any], probe: Mapping[str, Any] | None) -> str:
@@ -130,6 +146,13 @@ def _pairs(match: Mapping[str, Any]) -> Names:
 @licence_option
 @exclude_option
 @hub_option
+@click.option(
+    "--by",
+    type=click.Choice(["distance", "accuracy"]),
+    default="distance",
+    show_default=True,
+    help="What orders the answers: the distance, or the predicted accuracy.",
+)
 @click.option("--distance", help="What ranks: class-ot, otdd, mean-feature, ….  [default: class-ot]")
 @click.option("--backbone", help="Makes the sketch.  [default: the starter zoo's]")
 @bad_image_option
@@ -147,6 +170,7 @@ def query_command(
     licence: str | None,
     exclude: tuple[str, ...],
     hub: bool,
+    by: str,
     distance: str | None,
     backbone: str | None,
     on_bad_image: str,
@@ -185,6 +209,7 @@ def query_command(
             licence=licence,
             exclude=exclude,
             hub=hub,
+            by=by,
             on_stage=tell,
             on_progress=move,
             **chosen,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, NoReturn, overload
 
 from snt_zoo.encoders.distances import DatasetDistance, get_distance
@@ -22,18 +22,22 @@ from snt_zoo.registry.catalog.filters import Filter
 from snt_zoo.registry.hub.cache import HubCache
 from snt_zoo.registry.hub.seen import RemoteRecord
 from snt_zoo.registry.kept_ranking import kept_nearest
+from snt_zoo.registry.own_outcomes import own_outcomes
+from snt_zoo.registry.predicting import BUDGET, Predictions, predictor_of
 from snt_zoo.registry.ranking import Nearest, nearest_sources, ranked, shortlist
 from snt_zoo.registry.registry import Registry
 
 DEFAULT_DISTANCE = "class-ot"
+BY_DISTANCE, BY_ACCURACY = "distance", "accuracy"
 SHORTLIST = 32  # supernets that are re-ranked; more where more answers are asked for
 
 
 class RankedBy(NamedTuple):
-    """What ranked the answers: the distance's name, and its level, the same for all of them."""
+    """What ranked the answers: the distance's name and its level, the same for all, and what orders them."""
 
     distance: str
     level: str
+    by: str = BY_DISTANCE
 
 
 class ClassPair(NamedTuple):
@@ -55,7 +59,11 @@ class Match:
         sources: names of the datasets it was trained on.
         score: what ranks the matches, from 0 to 1, larger is nearer: 1 / (1 + distance).
         distance: between the target and the nearest of the sources; by default Optimal Transport of classes.
-        predicted_accuracy: None until a predictor is there.
+        predicted_accuracy: on images of the target, from 0 to 1, with a new head and `predicted_budget` of
+            training, as it is predicted from the sketch alone; None where the predictor knows another
+            backbone, or another distance was asked for.
+        predicted_interval: that holds it nine times in ten, over datasets.
+        predicted_budget: of training, that it is for.
         head_accuracy: on validation images of the target, from 0 to 1, with a new head and not trained any
             further (`snt_zoo.registry.closeness`); None where none was fitted.
         params: weights of the network that the supernet's genotype derives to.
@@ -74,6 +82,8 @@ class Match:
     score: float
     distance: float
     predicted_accuracy: float | None
+    predicted_interval: tuple[float, float] | None
+    predicted_budget: str | None
     head_accuracy: float | None
     params: int
     macs: int
@@ -93,6 +103,7 @@ class Match:
         data = vars(self) | {
             "sources": list(self.sources),
             "licences": list(self.licences),
+            "predicted_interval": None if self.predicted_interval is None else list(self.predicted_interval),
             "class_matches": [pair._asdict() for pair in self.class_matches],
         }
         place = {"repo": data.pop("repo"), "commit": data.pop("commit")}
@@ -102,16 +113,20 @@ class Match:
 
 @dataclass(frozen=True)
 class QueryResult(Sequence[Match]):
-    """The matches of a query, nearest first.
+    """The matches of a query, nearest first, or in the order that was asked for.
 
     Args:
         matches: at least one.
         close: whether anything is close at all: with a new head one of the nearest is no worse than the probe
-            (`snt_zoo.registry.closeness`); None where that was not measured.
+            (`snt_zoo.registry.closeness`); where that was not asked for, what is predicted of the shortlist
+            (docs/predictor.md says how often that is right); None where neither can be said.
         seconds: time of each stage.
         ranked_by: the distance that was used.
         probe: what a linear classifier on the backbone's features comes to, for comparison; None where there
             were no images to fit it to.
+        predicted_probe: what such a classifier is predicted to come to, from the sketch alone; None where
+            nothing is predicted.
+        predictions: how the matches' predictions came about.
     """
 
     matches: tuple[Match, ...]
@@ -119,6 +134,22 @@ class QueryResult(Sequence[Match]):
     seconds: Mapping[str, float]
     ranked_by: RankedBy
     probe: Probe | None = None
+    predicted_probe: float | None = None
+    predictions: Predictions | None = None
+
+    def saying(self, predictions: Predictions) -> QueryResult:
+        """The matches with what is predicted of them, in their order."""
+        matches = tuple(
+            replace(
+                match,
+                predicted_accuracy=one.accuracy,
+                predicted_interval=(one.low, one.high),
+                predicted_budget=BUDGET,
+            )
+            for match, one in zip(self.matches, predictions.matches, strict=True)
+        )
+        expected = self.predicted_probe or predictions.probe.accuracy
+        return replace(self, matches=matches, predictions=predictions, predicted_probe=expected)
 
     @overload
     def __getitem__(self, index: int) -> Match: ...
@@ -140,6 +171,7 @@ class QueryResult(Sequence[Match]):
             "close": self.close,
             "ranked_by": self.ranked_by._asdict(),
             "probe": None if self.probe is None else self.probe.to_json(),
+            "predicted_probe": self.predicted_probe,
             "seconds": dict(self.seconds),
         }
 
@@ -149,6 +181,7 @@ def retrieve(
     target: Target,
     *,
     k: int,
+    by: str = BY_DISTANCE,
     distance: str | DatasetDistance = DEFAULT_DISTANCE,
     where: Filter | None = None,
     hub: HubCache | None = None,
@@ -160,12 +193,13 @@ def retrieve(
             any size only the rows of the shortlist are read.
         target: the user's data.
         k: how many answers, at least 1.
+        by: `BY_DISTANCE`, or `BY_ACCURACY`: the highest predicted accuracy of the shortlist first.
         distance: what re-ranks the shortlist, or its name.
         where: constraints on the candidates.
         hub: where to look as well; a supernet that is also in the registry is taken from there.
 
     Raises:
-        RegistryError: `k` is below 1.
+        RegistryError: `k` is below 1, or accuracies are to rank and none is predicted.
         NoMatchError: the registry is empty, or nothing meets the constraint.
         IndexMismatchError: the registry was made with another backbone.
         UnknownComponentError: no distance of that name.
@@ -178,16 +212,28 @@ def retrieve(
     found = shortlist(registry, target, max(k, SHORTLIST), where=where or Filter(), hub=hub)
     listed = time.perf_counter()
     ask = kept_nearest if distance == DEFAULT_DISTANCE else nearest_sources
-    ranking = ranked(ask(target, found, measure), rounding=measure.rounding)[:k]
+    ranking = ranked(ask(target, found, measure), rounding=measure.rounding)
+    predicted = _predicted(registry, target.sketch, ranking) if measure.name == DEFAULT_DISTANCE else None
     if found and not ranking:
         raise NoMatchError(
             f"none of the {len(found)} nearest supernets can be read: run `snt-zoo verify --repair`"
         )
     if not ranking:
         _explain(registry.count() + (0 if hub is None else len(hub.list())))
+    if by == BY_ACCURACY:
+        if predicted is None:
+            raise RegistryError(
+                f"no accuracy is predicted with this distance, or for this backbone: rank by {BY_DISTANCE}"
+            )
+        accuracies = [each.accuracy for each in predicted.matches]
+        order = sorted(range(len(ranking)), key=lambda place: -accuracies[place])
+        ranking, predicted = [ranking[place] for place in order], predicted.ordered(order)
+    ranking = ranking[:k]
     matches = tuple(_match(one, target.sketch) for one in ranking)
     seconds = {"shortlist": listed - start, "rerank": time.perf_counter() - listed}
-    return QueryResult(matches, None, seconds, RankedBy(measure.name, ranking[0].level))
+    close = None if predicted is None else predicted.close
+    made = QueryResult(matches, close, seconds, RankedBy(measure.name, ranking[0].level, by))
+    return made if predicted is None else made.saying(predicted.ordered(range(len(ranking))))
 
 
 def _explain(count: int) -> NoReturn:
@@ -197,6 +243,14 @@ def _explain(count: int) -> NoReturn:
         f"none of the {count} supernets in the registry meets the constraints: raise "
         "--max-params or --max-macs, or drop --space or --exclude"
     )
+
+
+def _predicted(registry: Registry, target: Sketch, ranking: Sequence[Nearest]) -> Predictions | None:
+    """What is predicted of each, and of the probe; None where no predictor fits."""
+    predictor = predictor_of(registry.home)
+    if predictor is None or not ranking:
+        return None
+    return Predictions.of(predictor, target, ranking, own_outcomes(registry.home))
 
 
 def _match(nearest: Nearest, target: Sketch) -> Match:
@@ -211,6 +265,8 @@ def _match(nearest: Nearest, target: Sketch) -> Match:
         score=1.0 / (1.0 + nearest.distance),
         distance=nearest.distance,
         predicted_accuracy=None,
+        predicted_interval=None,
+        predicted_budget=None,
         head_accuracy=None,
         params=record.params,
         macs=record.macs,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
@@ -15,6 +16,7 @@ from snt_zoo.encoders.looking import LOOK_SHARE, choose_looks
 from snt_zoo.encoders.sketch import Sample
 from snt_zoo.encoders.target import Target
 from snt_zoo.errors import ModelFolderError, NoMatchError, leaving_out
+from snt_zoo.formats.tensor_file import dump_tensors
 from snt_zoo.networks.device import resolve_device
 from snt_zoo.networks.distributed import Team
 from snt_zoo.networks.model_folder import check_writable
@@ -22,6 +24,7 @@ from snt_zoo.registry.bundle.bundle import Bundle
 from snt_zoo.registry.catalog.filters import Filter
 from snt_zoo.registry.catalog.records import Record
 from snt_zoo.registry.hub.cache import HubCache
+from snt_zoo.registry.own_outcomes import keep_outcomes, outcomes_of_run
 from snt_zoo.registry.remote.asking import retrieve
 from snt_zoo.registry.retrieval import Match
 from snt_zoo.search.adapting.candidates import SCRATCH, Candidate
@@ -140,9 +143,11 @@ def finetune(
     )
     resolve_device(device)  # what is wrong is said before the probe takes its time
     target = Target.of(data, timer=timer) if source == AUTO or floor else None
+    expected: dict[str, float] = {}
     if source == AUTO:
         assert target is not None
-        chosen = _nearest(zoo, target, Filter(licence=licence, exclude=tuple(exclude)), hub=hub)
+        where = Filter(licence=licence, exclude=tuple(exclude))
+        chosen = _nearest(zoo, target, where, hub=hub, expected=expected)
     else:
         chosen = [SCRATCH if source == SCRATCH else id_of(zoo, source, hub=hub)]
     candidates = _candidates(zoo, chosen, recipe or {})
@@ -163,16 +168,54 @@ def finetune(
         except ModelFolderError as error:
             raise ModelFolderError(f"{error}; the run is kept, and --resume ends it") from error
         remove_checkpoint(options.folder)
+    if target is not None and Team.current().first:
+        _keep_outcomes(zoo, target, result, expected, options)
     return result
 
 
-def _nearest(zoo: Shelves, target: Target, where: Filter, *, hub: bool) -> list[str]:
-    """Ids of those that race: the best matches, and the nearest generalists."""
+def _keep_outcomes(
+    zoo: Shelves, target: Target, result: FinetuneResult, expected: Mapping[str, float], options: RunOptions
+) -> None:
+    """Add what the run came to to the registry's outcomes, from which predictions learn."""
+    data, alone = target.data, result.derived or result
+    assert data is not None
+    ids = [str(row["id"]) for row in result.race] + [result.source]
+    found = outcomes_of_run(
+        zoo.registry.records(ids),
+        expected,
+        target=data.name,
+        sketch=dump_tensors(target.sketch.to_tensors(), {"sketch": target.sketch.to_meta()}),
+        classes=data.num_classes,
+        images=(len(data.train), len(data.val), len(data.test)),
+        race=result.race,
+        finished={
+            "source": result.source,
+            "genotype": json.dumps(alone.genotype.to_json(), separators=(",", ":")),
+            "params": alone.params,
+            "macs": alone.macs,
+            "val": alone.accuracy["val"],
+            "test": alone.accuracy["test"],
+            "budget": options.budget.seconds or 0.0,
+            "seed": options.seed,
+        },
+    )
+    keep_outcomes(zoo.registry.home, found)
+
+
+def _nearest(
+    zoo: Shelves, target: Target, where: Filter, *, hub: bool, expected: dict[str, float]
+) -> list[str]:
+    """Ids of those that race: the best matches, and the nearest generalists.
+
+    Args:
+        expected: gets what is predicted of each, by id.
+    """
     shelf = seen_on_hub(zoo) if hub else None
     check_excluded(zoo, where.exclude, shelf)
     ranking = retrieve(zoo.registry, target, k=RANKED, where=where, hub=shelf)
     generalists = _generalists(zoo, target, ranking, where, shelf)
     found = {(match.id, match.repo): match for match in (*ranking[:CANDIDATES], *generalists)}
+    expected |= {m.id: m.predicted_accuracy for m in found.values() if m.predicted_accuracy is not None}
     ids: list[str] = []
     for match in found.values():
         with leaving_out(match.repo or match.id):  # as one that is gone from the Hub since the last sync

@@ -42,6 +42,7 @@ def query(
     licence: str | None = None,
     exclude: Collection[str] = (),
     hub: bool = False,
+    by: str = "distance",
     distance: str | DatasetDistance = DEFAULT_DISTANCE,
     backbone: str = DEFAULT_BACKBONE,
     probe: bool = True,
@@ -63,6 +64,7 @@ def query(
         licence: only those of this licence, in any case of letters; `*` and `?` stand for any signs.
         exclude: ids (or their beginnings), names or tags of supernets to leave out.
         hub: rank those on the Hugging Face Hub as well, as the last `sync` saw them; needs no network.
+        by: `distance`, or `accuracy` for the highest `predicted_accuracy` first.
         distance: what ranks, or its name; see `snt_zoo.encoders.distances`. The answer's `ranked_by` says
             which it was, and at which level.
         backbone: makes the sketch; the registry's supernets must have been sketched by the same.
@@ -91,7 +93,7 @@ def query(
     target = Target.of(data, backbone, on_progress=on_progress)
     sketched = {} if target.data is None else {"sketch": time.perf_counter() - start}
     on_stage("search")
-    found = retrieve(zoo.registry, target, k=k, distance=distance, where=where, hub=shelf)
+    found = retrieve(zoo.registry, target, k=k, by=by, distance=distance, where=where, hub=shelf)
     found = replace(found, seconds=sketched | dict(found.seconds))
     if not probe or target.data is None:
         return found
@@ -110,6 +112,10 @@ def _compared(
     assert data is not None and sample is not None
     on_stage("probe")
     probe = _probe(data, _looked_at(data, sample, on_progress), on_progress)
+    asked = min(len(data.val), PROBE_VAL)
+    # The predictor knows the probe on the sketch's backbone; another look says something else of a dataset.
+    if found.predictions is not None and probe.backbone == sample.backbone.id:
+        found = found.saying(found.predictions.beside(probe.val_accuracy, asked))
     on_stage("heads")
     start = time.perf_counter()
     matches = with_heads(found.matches, zoo.registry, target, max_val=PROBE_VAL, on_progress=on_progress)
@@ -117,7 +123,7 @@ def _compared(
     return replace(
         found,
         matches=matches,
-        close=any_close(matches, probe, images=min(len(data.val), PROBE_VAL)),
+        close=any_close(matches, probe, images=asked),
         probe=probe,
         seconds={**found.seconds, "probe": probe.seconds, "heads": heads},
     )

@@ -17,6 +17,21 @@ from snt_zoo.cli.main import main
 from .conftest import invoke, reason
 
 COMMANDS = main.list_commands(click.Context(main))
+GROUPS = ["encoder"]
+"""Those that have commands of their own."""
+
+
+def below(group: str) -> list[str]:
+    """The commands of a group."""
+    found = main.get_command(click.Context(main), group)
+    assert isinstance(found, click.Group)
+    return [f"{group} {name}" for name in found.list_commands(click.Context(found))]
+
+
+EVERY = [
+    *(name for name in COMMANDS if name not in GROUPS),
+    *(name for group in GROUPS for name in below(group)),
+]
 HEAVY = ("torch", "numpy", "rich", "sqlalchemy", "pydantic", "jinja2")
 
 
@@ -48,21 +63,25 @@ def test_no_command_of_the_contract_is_missing() -> None:
     }
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", EVERY)
 def test_help_has_a_sentence_an_example_and_the_shared_options(command: str) -> None:
-    result = invoke(command, "--help")
+    *group, name = command.split()
+    result = invoke(*group, name, "--help")
     assert result.exit_code == 0
     assert f"Example:\n    snt-zoo {command}" in result.stdout
     assert "--json" in result.stdout
     assert "--debug" in result.stdout
-    sentence = invoke("--help").stdout.split(f"  {command} ")[1].splitlines()[0]
+    sentence = invoke(*group, "--help").stdout.split(f"  {name} ")[1].splitlines()[0]
     assert sentence.strip().endswith(".")
     assert "..." not in sentence
 
 
-@pytest.mark.parametrize("command", ["", *COMMANDS])
+@pytest.mark.parametrize("command", ["", *COMMANDS, *EVERY])
 def test_every_option_is_explained(command: str) -> None:
-    found = main.get_command(click.Context(main), command) if command else main
+    found: click.Command | None = main
+    for word in command.split():
+        assert isinstance(found, click.Group)
+        found = found.get_command(click.Context(found), word)
     assert found is not None
     options = [p for p in found.params if isinstance(p, click.Option)]
     assert [option.name for option in options if not option.help] == []

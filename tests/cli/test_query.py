@@ -16,7 +16,8 @@ from .conftest import answer, invoke, reason
 
 def test_query_answers_the_contract(photos: Path, home: Path, pretrained: Any) -> None:
     found = answer("query", photos, "--home", home)
-    assert set(found) == {"matches", "close", "seconds", "ranked_by", "probe", "passed_over", "links_out"}
+    keys = "matches close seconds ranked_by probe predicted_probe passed_over links_out"
+    assert set(found) == set(keys.split())
     assert set(found["seconds"]) == {"read", "sketch", "shortlist", "rerank", "probe", "heads"}
     assert set(found["probe"]) == {"backbone", "val_accuracy", "images", "seconds"}
     (match,) = found["matches"]
@@ -27,6 +28,8 @@ def test_query_answers_the_contract(photos: Path, home: Path, pretrained: Any) -
         "score",
         "distance",
         "predicted_accuracy",
+        "predicted_interval",
+        "predicted_budget",
         "head_accuracy",
         "params",
         "macs",
@@ -66,7 +69,7 @@ def test_a_query_that_nothing_meets_says_so(constraint: tuple[str, object], phot
 def test_a_query_tells_what_ranked(photos: Path, home: Path) -> None:
     for name, level in (("otdd", "exact"), ("mean-feature", "mean-feature"), ("logme", "logme")):
         found = answer("query", photos, "--distance", name, "--home", home)
-        assert found["ranked_by"] == {"distance": name, "level": level}
+        assert found["ranked_by"] == {"distance": name, "level": level, "by": "distance"}
         assert found["matches"][0]["class_matches"]
         shown = invoke("query", photos, "--distance", name, "--home", home, "--all").stdout
         assert f"({name})" in shown or f"({name}, {level})" in shown
@@ -178,3 +181,11 @@ def test_an_answer_of_far_matches_keeps_them_in_json(photos: Path, general: tupl
     far, asked = answer("query", photos, "--home", home), answer("query", photos, "--home", home, "--all")
     assert [match["id"] for match in far["matches"]] == [id]
     assert set(far) == set(asked) and far["matches"] == asked["matches"]
+
+
+def test_a_prediction_stands_with_its_interval(capsys: pytest.CaptureFixture[str]) -> None:
+    found = document(True, 0.85, None)
+    found["matches"][0] |= {"predicted_accuracy": 0.714, "predicted_interval": [0.5, 0.86]}
+    text = "\n".join(shown(capsys, found))
+    assert "71 % (50–86)" in text and "nine in ten" in text
+    assert "nine in ten" not in "\n".join(shown(capsys, document(True, 0.85, None)))

@@ -28,6 +28,7 @@ from snt_zoo.networks.head import fit_head
 from snt_zoo.networks.supernet import Supernet
 from snt_zoo.registry import Registry
 from snt_zoo.registry.bundle.bundle import Bundle
+from snt_zoo.registry.own_outcomes import SWITCH, forget_outcomes, own_outcomes
 from snt_zoo.search.adapting.candidates import Candidate
 from snt_zoo.search.adapting.result import FinetuneResult
 from snt_zoo.search.checkpoint import CHECKPOINT
@@ -187,3 +188,19 @@ def test_a_candidate_brings_the_licences_of_what_it_was_made_from(
     }
     with pytest.raises(NoMatchError, match="constraints"):
         zoo.finetune("auto", few_digits, epochs=1, licence="nobody's", floor=False)
+
+
+def test_a_run_adds_what_it_came_to_and_what_was_expected(
+    zoo: Zoo, few_digits: ImageDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(SWITCH, "1")
+    try:
+        result = zoo.finetune("auto", few_digits, epochs=1, device="cpu", floor=False)
+        *heads, end = own_outcomes(zoo.registry.home)
+    finally:
+        forget_outcomes(zoo.registry.home)
+    assert [head.bundle for head in heads] == [
+        row["id"] for row in result.race if row["val_accuracy"] is not None
+    ]
+    assert all(head.method == "head" and head.expected is not None for head in heads)
+    assert (end.method, end.bundle, end.test) == ("finetune", result.source, result.accuracy["test"])

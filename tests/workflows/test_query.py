@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -42,23 +43,25 @@ def test_a_sketch_finds_itself_at_no_distance(zoo: Zoo) -> None:
 
 def test_a_query_gives_the_documented_json(zoo: Zoo, digits: ImageDataset) -> None:
     found = json.loads(json.dumps(zoo.query(digits, k=2).to_json(), allow_nan=False))
-    assert set(found) == {"matches", "close", "ranked_by", "seconds", "probe"}
+    assert set(found) == {"matches", "close", "ranked_by", "seconds", "probe", "predicted_probe"}
     assert found["close"] is (
         max(match["head_accuracy"] for match in found["matches"]) > found["probe"]["val_accuracy"] - 0.05
     )
-    assert found["ranked_by"] == {"distance": "class-ot", "level": "class"}
+    assert found["ranked_by"] == {"distance": "class-ot", "level": "class", "by": "distance"}
     assert set(found["seconds"]) == {"sketch", "shortlist", "rerank", "probe", "heads"}
     assert found["probe"]["images"] <= 512 and 0.8 < found["probe"]["val_accuracy"] <= 1
     assert found["probe"]["seconds"] == found["seconds"]["probe"]
     assert zoo.query(zoo.sketch(digits)).to_json()["probe"] is None  # a sketch has no images
     without = zoo.query(digits, probe=False)
-    assert without.probe is None and without.close is None and without[0].head_accuracy is None
+    assert without.probe is None and without[0].head_accuracy is None
+    assert without.close is True  # predicted: digits are no photographs
     assert len(found["matches"]) == 2
-    expected = "id space sources score distance predicted_accuracy head_accuracy params macs class_matches"
-    expected += " licences"
+    expected = "id space sources score distance predicted_accuracy predicted_interval predicted_budget"
+    expected += " head_accuracy params macs class_matches licences"
     for match in found["matches"]:
         assert list(match) == expected.split()
-        assert match["predicted_accuracy"] is None
+        low, high = match["predicted_interval"]
+        assert 0 <= low < match["predicted_accuracy"] < high <= 1 and match["predicted_budget"] == "0s"
         for pair in match["class_matches"]:
             assert list(pair) == ["target", "source", "source_class", "distance"]
             assert pair["source"] in match["sources"]
@@ -127,3 +130,29 @@ def test_a_second_query_computes_neither_features_nor_probe_nor_heads(
         again.probe.bias, first.probe.bias
     )
     assert again.probe.strength == first.probe.strength
+
+
+def test_the_highest_predicted_accuracy_comes_first_where_it_is_asked_for(
+    zoo: Zoo, digits: ImageDataset
+) -> None:
+    sketch = zoo.sketch(digits)
+    found = zoo.query(sketch, k=100, by="accuracy")
+    said = [match.predicted_accuracy for match in found]
+    assert said == sorted(said, reverse=True) and found.ranked_by.by == "accuracy"
+    nearest = {match.id: match.predicted_accuracy for match in zoo.query(sketch, k=100)}
+    assert nearest == {match.id: match.predicted_accuracy for match in found}
+    assert found.predicted_probe is not None and 0 < found.predicted_probe < 1
+    with pytest.raises(RegistryError, match="no accuracy is predicted"):
+        zoo.query(sketch, by="accuracy", distance="frechet")
+
+
+def test_the_probe_that_the_predictor_knows_moves_predictions_and_no_other_does(
+    zoo: Zoo, few_digits: ImageDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone = [match.predicted_accuracy for match in zoo.query(few_digits, probe=False)]
+    found = zoo.query(few_digits)
+    assert [match.predicted_accuracy for match in found] != alone
+    assert found.probe is not None
+    other = replace(found.probe, backbone="another look")
+    monkeypatch.setattr("snt_zoo.workflows.query._probe", lambda *_: other)
+    assert [match.predicted_accuracy for match in zoo.query(few_digits)] == alone

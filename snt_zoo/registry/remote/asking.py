@@ -14,6 +14,7 @@ from snt_zoo.registry.registry import Registry
 from snt_zoo.registry.remote.documents import Match as MatchDocument
 from snt_zoo.registry.remote.registry import RemoteRegistry
 from snt_zoo.registry.retrieval import (
+    BY_DISTANCE,
     DEFAULT_DISTANCE,
     ClassPair,
     Match,
@@ -28,24 +29,27 @@ def retrieve(
     target: Target,
     *,
     k: int,
+    by: str = BY_DISTANCE,
     distance: str | DatasetDistance = DEFAULT_DISTANCE,
     where: Filter | None = None,
     hub: HubCache | None = None,
 ) -> QueryResult:
     """The k nearest supernets of a registry, wherever it is; see `retrieval.retrieve`."""
     if not isinstance(registry, RemoteRegistry):
-        return retrieve_here(registry, target, k=k, distance=distance, where=where, hub=hub)
+        return retrieve_here(registry, target, k=k, by=by, distance=distance, where=where, hub=hub)
     if hub is not None or not isinstance(distance, str):
         raise RegistryError(
             "a service ranks its own supernets by a distance that it has by name: leave out --hub, and give "
             "the name"
         )
-    found = registry.ask(dump_sketches([target.sketch]), k=k, distance=distance, where=where or Filter())
+    sketch = dump_sketches([target.sketch])
+    found = registry.ask(sketch, k=k, by=by, distance=distance, where=where or Filter())
     return QueryResult(
         tuple(map(_match, found.matches)),
         found.close,
         found.seconds,
-        RankedBy(found.ranked_by.distance, found.ranked_by.level),
+        RankedBy(**found.ranked_by.model_dump()),
+        predicted_probe=found.predicted_probe,
     )
 
 

@@ -105,6 +105,8 @@ class Match(BaseModel):
     score: float
     distance: float | None
     predicted_accuracy: float | None
+    predicted_interval: tuple[float, float] | None
+    predicted_budget: str | None
     head_accuracy: float | None
     params: int
     macs: int
@@ -114,10 +116,11 @@ class Match(BaseModel):
 
 
 class RankedBy(BaseModel):
-    """Which distance ranked, and at which level."""
+    """Which distance ranked, at which level, and what orders the answers."""
 
     distance: str
     level: str
+    by: str
 
 
 class Matches(BaseModel):
@@ -127,6 +130,7 @@ class Matches(BaseModel):
     close: bool | None
     ranked_by: RankedBy
     probe: dict[str, Any] | None
+    predicted_probe: float | None
     seconds: dict[str, float]
 
 

@@ -148,9 +148,9 @@ class RemoteRegistry(Registry):
         """See `Registry.count`."""
         return self._page([("limit", 1)]).total
 
-    def ask(self, sketch: bytes, *, k: int, distance: str, where: Filter) -> Matches:
+    def ask(self, sketch: bytes, *, k: int, by: str, distance: str, where: Filter) -> Matches:
         """The answer to a sketch's file, as the service gives it; see `asking`."""
-        query = [*conditions(where), ("k", k), ("distance", distance)]
+        query = [*conditions(where), ("k", k), ("by", by), ("distance", distance)]
         headers = {"Content-Type": "application/octet-stream"}
         raw = self.client.request("POST", "query", query=query, body=sketch, headers=headers)
         return Matches.model_validate_json(raw)

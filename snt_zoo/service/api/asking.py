@@ -15,7 +15,7 @@ from snt_zoo.errors import DatasetError
 from snt_zoo.registry.bundle.sketch_file import load_sketch
 from snt_zoo.registry.catalog.filters import Filter
 from snt_zoo.registry.remote.documents import Distance, Matches
-from snt_zoo.registry.retrieval import DEFAULT_DISTANCE, QueryResult, retrieve
+from snt_zoo.registry.retrieval import BY_ACCURACY, BY_DISTANCE, DEFAULT_DISTANCE, QueryResult, retrieve
 from snt_zoo.service.api.failing import FAILURES
 from snt_zoo.service.api.parameters import Where
 from snt_zoo.service.guards import allow
@@ -28,6 +28,7 @@ from snt_zoo.zoo import Zoo
 router = APIRouter(prefix="/v1", tags=["asking"], responses=FAILURES)
 
 _Count = Annotated[int, Query(ge=1, le=100)]
+_By = Annotated[str, Query(pattern=f"^({BY_DISTANCE}|{BY_ACCURACY})$")]
 _SKETCH = {
     "requestBody": {
         "required": True,
@@ -56,6 +57,7 @@ async def query_by_sketch(
     request: Request,
     where: Where,
     k: _Count = 5,
+    by: _By = BY_DISTANCE,
     distance: Annotated[str, Query(max_length=40)] = DEFAULT_DISTANCE,
 ) -> JSONResponse:
     """The supernets that were trained on the most similar data, by a sketch of yours.
@@ -65,7 +67,8 @@ async def query_by_sketch(
     """
     raw = await request.body()
     zoo: Zoo = request.app.state.zoo
-    return JSONResponse(await request.app.state.workers.run(ask, zoo, raw, where, k=k, distance=distance))
+    workers = request.app.state.workers
+    return JSONResponse(await workers.run(ask, zoo, raw, where, k=k, by=by, distance=distance))
 
 
 @router.post("/query/images", response_model=Matches, openapi_extra=_IMAGES)
@@ -94,7 +97,15 @@ async def distance(
     return JSONResponse(finite(found.to_json()))
 
 
-def ask(zoo: Zoo, raw: bytes, where: Filter, *, k: int, distance: str = DEFAULT_DISTANCE) -> dict[str, Any]:
+def ask(
+    zoo: Zoo,
+    raw: bytes,
+    where: Filter,
+    *,
+    k: int,
+    by: str = BY_DISTANCE,
+    distance: str = DEFAULT_DISTANCE,
+) -> dict[str, Any]:
     """The answer to a sketch.
 
     Args:
@@ -102,6 +113,7 @@ def ask(zoo: Zoo, raw: bytes, where: Filter, *, k: int, distance: str = DEFAULT_
         raw: the sketch's file.
         where: conditions on the answers.
         k: how many.
+        by: as of `retrieve`.
         distance: what ranks.
     """
     sketch = load_sketch(raw)
@@ -110,7 +122,7 @@ def ask(zoo: Zoo, raw: bytes, where: Filter, *, k: int, distance: str = DEFAULT_
         raise DatasetError(f"the distance {distance!r} looks at images, and a sketch has none: take another")
     check_excluded(zoo, where.exclude, None)
     # The distance itself and not its name: nothing is kept on the disk of what is asked once.
-    return answer(retrieve(zoo.registry, Target(sketch), k=k, distance=measure, where=where))
+    return answer(retrieve(zoo.registry, Target(sketch), k=k, by=by, distance=measure, where=where))
 
 
 def ask_images(

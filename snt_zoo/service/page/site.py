@@ -178,7 +178,7 @@ class Site:
                 target, k=k, space=asked.space, max_params=asked.max_params, max_macs=asked.max_macs
             )
         drawn, _ = self.atlas.current()
-        name, level = result.ranked_by
+        name, level, _ = result.ranked_by
         spot = None
         if drawn.dots:
             spot = spot_of(drawn, drawn.place(self.zoo.registry.embed(target.sketch)), result.matches)

@@ -1,0 +1,348 @@
+"""The ways of ranking networks that `benchmarks.learned` compares; each gives scores, higher is better.
+
+An arm is given the world and a seed, and answers with a table of whole tasks and own networks (`World.own`);
+what it says of a task is learned from other parents alone. Those that predict logits of accuracies say so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
+from functools import cache
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from benchmarks.learned_space.cards import from_cards
+from benchmarks.learned_space.contrastive import LearnedSpace, Settings, Table, train_space
+from benchmarks.learned_space.network_encoder import NetworkBatch
+from benchmarks.learned_space.set_encoder import SketchBatch
+from benchmarks.learned_world import World, logit
+from snt_zoo.encoders.distances.base import Source
+from snt_zoo.encoders.distances.moments import Frechet, MeanFeature
+from snt_zoo.encoders.gaussian_process import GaussianProcess, Geometry, Pairs, fit
+from snt_zoo.encoders.network_facts import Cards, between
+from snt_zoo.encoders.prior import shrunken_means
+from snt_zoo.encoders.target import Target
+
+GROUPS = 5
+"""Into which parents are parted for what takes long to train; a group is left out together."""
+FIT_TASKS = 24
+"""Tasks on which the values of the kernel are fitted."""
+
+
+def each_parent(world: World, learn: Callable[[Tensor], Tensor]) -> Tensor:
+    """For each parent what is learned from the rows of the others, put together."""
+    out = torch.zeros(len(world.whole), len(world.own)).double()
+    for parent in sorted(set(world.parent)):
+        own = torch.tensor([each == parent for each in world.parent])
+        out[own] = learn(~own)[own]
+    return out
+
+
+def observed(world: World, rows: Tensor, table: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Task, network and outcome of what a table has in some rows."""
+    task, network = (~table.isnan() & rows[:, None]).nonzero(as_tuple=True)
+    return task, network, table[task, network]
+
+
+def static(world: World, seed: int = 0) -> Tensor:
+    """The shrunken mean of each network over other parents' datasets."""
+    table = world.heads[:, :-1]
+
+    def learn(rows: Tensor) -> Tensor:
+        levels = shrunken_means(*observed(world, rows, table), networks=table.shape[1])
+        return levels.expand(len(rows), -1)
+
+    return each_parent(world, learn)
+
+
+def broadest(world: World, seed: int = 0) -> Tensor:
+    """The network that was trained on the most datasets; of equally broad ones the better on average."""
+    breadth = torch.tensor([float(len(world.networks.sources[n])) for n in world.own]).double()
+    return breadth + 1e-3 * static(world)
+
+
+def largest(world: World, seed: int = 0) -> Tensor:
+    """The most parameters."""
+    return world.networks.card[world.own, 0].double().expand(len(world.whole), -1)
+
+
+def class_ot(world: World, seed: int = 0) -> Tensor:
+    """Optimal Transport between classes, the product's ranking."""
+    return -world.nearest(world.to_sources)
+
+
+def by_moments(kind: type[MeanFeature] | type[Frechet]) -> Callable[[World, int], Tensor]:
+    """A simple distance between whole datasets."""
+
+    def arm(world: World, seed: int = 0) -> Tensor:
+        sources = [Source("", sketch) for sketch in world.networks.sketches]
+        rows = [
+            [one.distance for one in kind()(Target(world.tasks.sketches[t]), sources)] for t in world.whole
+        ]
+        table = torch.tensor(rows).double().masked_fill(world.to_sources.isinf(), torch.inf)
+        return -world.nearest(table)
+
+    return arm
+
+
+def ridge(*columns: str) -> Callable[[World, int], Tensor]:
+    """Ridge regression, within a task, on the static mean and distances."""
+
+    def arm(world: World, seed: int = 0) -> Tensor:
+        table = world.heads[:, :-1]
+        near = class_ot(world)
+        near = near.masked_fill(near.isinf(), torch.nan)
+
+        def inputs(levels: Tensor) -> Tensor:
+            parts = {"static": levels.expand(len(near), -1), "class-ot": near}
+            parts["static x class-ot"] = parts["static"] * near
+            z = torch.stack([parts[name] for name in columns], 2)
+            z = z.masked_fill(table.isnan()[..., None], torch.nan)
+            return (z - z.nanmean(1, keepdim=True)).nan_to_num()
+
+        def learn(rows: Tensor) -> Tensor:
+            x, y = [], []
+            for parent in sorted({p for p, kept in zip(world.parent, rows.tolist(), strict=True) if kept}):
+                # The static mean of a row must not know the row.
+                own = torch.tensor([p == parent for p in world.parent])
+                levels = shrunken_means(*observed(world, rows & ~own, table), networks=table.shape[1])
+                x.append(inputs(levels)[own])
+                y.append((table - table.nanmean(1, keepdim=True)).nan_to_num()[own])
+            z, target = torch.cat(x).flatten(0, 1), torch.cat(y).flatten()
+            weight = torch.linalg.solve(z.T @ z + torch.eye(z.shape[1]), z.T @ target)
+            levels = shrunken_means(*observed(world, rows, table), networks=table.shape[1])
+            raw = {"static": levels.expand(len(near), -1), "class-ot": near.nan_to_num()}
+            raw["static x class-ot"] = raw["static"] * raw["class-ot"]
+            found: Tensor = torch.stack([raw[name] for name in columns], 2) @ weight
+            return found
+
+        return each_parent(world, learn)
+
+    return arm
+
+
+# --- the Gaussian process ---
+
+
+def geometry(world: World, vectors: Tensor | None = None) -> Geometry:
+    """How whole tasks and own networks lie to each other, the probe last.
+
+    Args:
+        vectors: of the whole tasks, in whose place class-ot stands where they are not given.
+    """
+    known = world.facts[world.whole]
+    known = (known - known.mean(0)) / known.std(0)
+    networks = [world.networks.facts[n] for n in world.own]
+    apart = torch.full((len(networks) + 1,) * 2, 2.0).double()
+    apart[:-1, :-1] = between(networks, Cards.measured_on(networks).scaled(networks))
+    apart[-1, -1] = 0.0
+    near = class_ot(world)
+    there = near.isfinite()
+    near = ((near - near[there].mean()) / near[there].std()).masked_fill(~there, 0)
+    near = torch.cat([near, torch.zeros(len(near), 1).double()], 1)
+    datasets = world.between if vectors is None else torch.cdist(vectors, vectors)
+    return Geometry(known, datasets, apart, near)
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """What a predictor says of the head of each whole task and network, the probe last.
+
+    Args:
+        mean: logits, float64 ``W x (N + 1)``.
+    """
+
+    mean: Tensor
+
+
+def gaussian_process(
+    world: World, *, without: Collection[str] = (), vectors: Tensor | None = None, steps: int = 40
+) -> Prediction:
+    """Each parent left out; values of the kernel are fitted without the group of parents that it is in."""
+    table, space = world.heads, geometry(world, vectors)
+    task, network = (~table.isnan()).nonzero(as_tuple=True)
+    y = table[task, network]
+    noise = 1 / (world.asked[task] * y.sigmoid() * (1 - y.sigmoid())).clamp_min(1)
+    centre = y.mean()
+    found = torch.full_like(table, torch.nan)
+    for number, group in enumerate(world.groups(GROUPS)):
+        inside = torch.tensor([parent in group for parent in world.parent])
+        free = (~inside).nonzero().flatten()
+        generator = torch.Generator().manual_seed(number)
+        some = free[torch.randperm(len(free), generator=generator)[:FIT_TASKS]]
+        rows = torch.isin(task, some).nonzero().flatten()
+        fitted = fit(
+            space,
+            Pairs(task[rows], network[rows]),
+            y[rows] - centre,
+            noise[rows],
+            without=without,
+            steps=steps,
+        )
+        for parent in sorted(group):
+            own = torch.tensor([each == parent for each in world.parent])
+            rest = (~own[task]).nonzero().flatten()
+            part = GaussianProcess(
+                fitted.kernel, space, Pairs(task[rest], network[rest]), y[rest] - centre, noise[rest]
+            )
+            # Also of networks that saw a relative, in whose place a stand-in may be asked for.
+            grid = torch.cartesian_prod(own.nonzero().flatten(), torch.arange(table.shape[1]))
+            mean, _ = part.predict(Pairs(grid[:, 0], grid[:, 1]))
+            found[grid[:, 0], grid[:, 1]] = mean + centre
+    return Prediction(found)
+
+
+# --- the learned space ---
+
+
+@cache
+def inputs_of(world: World) -> tuple[SketchBatch, SketchBatch, NetworkBatch]:
+    """Tasks, sources and networks as the encoders take them."""
+    tasks = SketchBatch.of(world.tasks.sketches)
+    sources = SketchBatch.of(world.networks.sketches)
+    bundles = sorted({key[0] for key in world.networks.keys})
+    shares = torch.zeros(len(world.networks.keys), len(world.networks.sketches))
+    for n, numbers in enumerate(world.networks.sources):
+        shares[n, numbers] = 1 / len(numbers)
+    ids = torch.tensor([bundles.index(key[0]) for key in world.networks.keys])
+    batch = NetworkBatch(world.networks.profiles, world.networks.card, world.networks.topology, shares, ids)
+    return tasks, sources, batch
+
+
+@cache
+def table_of(world: World) -> Table:
+    """All heads in closed form: every view and every network; not those of networks that saw a relative."""
+    task_of, network_of = world.tasks.number, {key: n for n, key in enumerate(world.networks.keys)}
+    kin = [{world.source_parent[s] for s in numbers} for numbers in world.networks.sources]
+    rows = []
+    for one in world.outcomes:
+        key = one.target, one.change, one.view
+        network = network_of.get((one.bundle, one.kind))
+        if one.method != "ridge" or key not in task_of or network is None or one.accuracy is None:
+            continue
+        task = task_of[key]
+        if world.tasks.parent[task] not in kin[network]:
+            rows.append((task, network, logit(one.accuracy, one.val_images + one.test_images)))
+    tasks, networks, y = zip(*rows, strict=True)
+    return Table(torch.tensor(tasks), torch.tensor(networks), torch.tensor(y))
+
+
+def train_without(world: World, group: Collection[str], settings: Settings) -> tuple[LearnedSpace, Tensor]:
+    """A space, and the prior of every network, from the outcomes of other parents."""
+    tasks, sources, networks = inputs_of(world)
+    table = table_of(world)
+    outside = torch.tensor([parent not in group for parent in world.tasks.parent])[table.task]
+    kept = Table(table.task[outside], table.network[outside], table.y[outside])
+    prior = prior_of(world, kept)
+    return train_space(kept, tasks, sources, networks, prior, settings), prior
+
+
+def prior_of(world: World, table: Table) -> Tensor:
+    """Of each network, from its card where it was hardly tried."""
+    count = len(world.networks.keys)
+    y = table.y.double()
+    first = shrunken_means(table.task, table.network, y, networks=count, strength=8.0)
+    tried = torch.bincount(table.network, minlength=count) > 0
+    cards = torch.cat([world.networks.card, world.networks.topology], 1).double()
+    expected = from_cards(cards, first, tried)
+    return shrunken_means(
+        table.task, table.network, y, networks=count, expected=expected, strength=8.0
+    ).float()
+
+
+def learned(world: World, seed: int = 0, **changes: object) -> tuple[Tensor, Tensor]:
+    """Scores, and predicted logits, of the learned space: groups of parents left out."""
+    tasks, sources, networks = inputs_of(world)
+    settings = replace(Settings(seed=seed), **changes)  # type: ignore[arg-type]
+    scores = torch.zeros(len(world.whole), len(world.own))
+    levels = torch.zeros(len(world.whole))
+    for group in world.groups(GROUPS):
+        space, prior = train_without(world, group, settings)
+        rows = torch.tensor([r for r, parent in enumerate(world.parent) if parent in group])
+        batch = tasks.subset(torch.tensor(world.whole)[rows])
+        own = torch.tensor(world.own)
+        with torch.no_grad():
+            vectors = space.of_network(networks.subset(own), space.of_data(sources))
+            scores[rows] = space.score(space.of_data(batch), vectors, prior[own])
+            levels[rows] = space.levels(batch)
+    return scores.double(), (scores + levels[:, None]).double()
+
+
+# --- TANS ---
+
+
+class Tans(nn.Module):
+    """As the released code does it (arXiv 2103.01495), on sketches; see the issue's note for what that is.
+
+    A dataset is the mean of its sampled features after one linear layer; a network its topology and its
+    response after one linear layer; a linear layer on both predicts accuracy.
+    """
+
+    def __init__(self, network_dim: int) -> None:
+        super().__init__()
+        self.data, self.network = nn.Linear(64, 128), nn.Linear(network_dim, 128)
+        self.predict = nn.Linear(256, 1)
+
+    def of_data(self, batch: SketchBatch) -> Tensor:
+        """``b x 128``, of unit length."""
+        there = batch.drawn.float()[..., None]
+        mean = (self.data(batch.samples) * there).sum(1) / there.sum(1).clamp_min(1)
+        return functional.normalize(mean, dim=1)
+
+    def of_network(self, batch: NetworkBatch) -> Tensor:
+        """``n x 128``, of unit length."""
+        x = functional.normalize(torch.cat([batch.topology, batch.profile], 1), dim=1)
+        return functional.normalize(self.network(x), dim=1)
+
+
+def tans(world: World, seed: int = 0, *, steps: int = 300) -> Tensor:
+    """Positives are networks that were trained on the dataset, as in TANS; here: on the task's source.
+
+    Each batch has one network of each source dataset, and a hinge in both directions pushes apart all others.
+    """
+    tasks, sources, networks = inputs_of(world)
+    table = table_of(world)
+    scores = torch.zeros(len(world.whole), len(world.own))
+    single = [n for n, numbers in enumerate(world.networks.sources) if len(numbers) == 1]
+    of_source: dict[int, list[int]] = {}
+    for n in single:
+        of_source.setdefault(world.networks.sources[n][0], []).append(n)
+    for group in world.groups(GROUPS):
+        generator = torch.Generator().manual_seed(seed)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            model = Tans(networks.topology.shape[1] + networks.profile.shape[1])
+        free = [s for s in of_source if world.source_parent[s] not in group]
+        outside = torch.tensor([parent not in group for parent in world.tasks.parent])[table.task]
+        known = outside.nonzero().flatten()
+        optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+        for _ in range(steps):
+            chosen = [
+                of_source[s][int(torch.randint(len(of_source[s]), (), generator=generator))] for s in free
+            ]
+            q = model.of_data(sources.subset(torch.tensor(free)))
+            m = model.of_network(networks.subset(torch.tensor(chosen)))
+            near = q @ m.T
+            own = near.diagonal()
+            wrong = ~torch.eye(len(free), dtype=torch.bool)
+            hinge = (0.2 - own[:, None] + near).clamp_min(0)[wrong].mean()
+            hinge = hinge + (0.2 - own[None, :] + near).clamp_min(0)[wrong].mean()
+            rows = known[torch.randint(len(known), (32,), generator=generator)]
+            both = [
+                model.of_data(tasks.subset(table.task[rows])),
+                model.of_network(networks.subset(table.network[rows])),
+            ]
+            said = model.predict(torch.cat(both, 1))[:, 0].sigmoid()
+            loss = hinge + (said - table.y[rows].sigmoid()).square().mean()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        rows = torch.tensor([r for r, parent in enumerate(world.parent) if parent in group])
+        with torch.no_grad():
+            data = model.of_data(tasks.subset(torch.tensor(world.whole)[rows]))
+            own_networks = model.of_network(networks.subset(torch.tensor(world.own)))
+            scores[rows] = data @ own_networks.T
+    return scores.double()

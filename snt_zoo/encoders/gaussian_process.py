@@ -1,0 +1,211 @@
+"""A Gaussian process over pairs of a dataset and a network: exact, in closed form.
+
+The kernel is a sum of what can make a network do well on a dataset (Bonilla et al. 2007, multi-task Gaussian
+processes, for the product of a kernel of tasks and one of networks):
+
+| part | what it says |
+|---|---|
+| `level` | linear in the facts of a dataset: how hard it is |
+| `alike` | datasets that are near each other are about as hard |
+| `task` | each dataset has a level of its own |
+| `network` | each network has a level of its own: the static ranking |
+| `kind` | networks that do alike, or cost alike, are about as good |
+| `fit` | networks that are alike do alike on datasets that are near |
+| `own_fit` | a network does alike on datasets that are near |
+| `source` | linear in how near the dataset is to what the network was trained on |
+
+Mean and variance of a new pair follow by solving one linear system; residuals with a part left out follow
+from the inverse of the same matrix, so leaving out every parent costs as much as one fit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+PARTS = ("level", "alike", "task", "network", "kind", "fit", "own_fit", "source")
+
+START = {
+    "level": 0.3, "alike": 0.5, "task": 0.5, "network": 0.3, "kind": 0.3, "fit": 0.3, "own_fit": 0.3,
+    "source": 0.1, "noise": 0.05, "constant": 1.0, "far": 0.3, "unlike": 0.5,
+}  # fmt: skip
+"""Variances before they are fitted, and the length scales of distances between datasets (`far`) and networks
+(`unlike`)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """Pairs of a dataset and a network, by number.
+
+    Args:
+        task: int64 ``n``.
+        network: int64 ``n``.
+    """
+
+    task: Tensor
+    network: Tensor
+
+    def __len__(self) -> int:
+        return len(self.task)
+
+    def subset(self, rows: Tensor) -> Pairs:
+        """Some of them."""
+        return Pairs(self.task[rows], self.network[rows])
+
+
+@dataclass(frozen=True, eq=False)
+class Geometry:
+    """How datasets and networks lie to each other; all float64.
+
+    Args:
+        facts: of datasets, standardised, ``T x p``.
+        between_tasks: distances of datasets, ``T x T``.
+        between_networks: distances of networks, ``N x N``.
+        to_source: how near each dataset is to the nearest source of each network, standardised, ``T x N``.
+    """
+
+    facts: Tensor
+    between_tasks: Tensor
+    between_networks: Tensor
+    to_source: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Kernel:
+    """The sum of the parts; see the module's docstring.
+
+    Args:
+        logs: logarithm of each value of `START`, in its order.
+        without: parts that are left out.
+    """
+
+    logs: Tensor = field(
+        default_factory=lambda: torch.tensor(list(START.values()), dtype=torch.float64).log()
+    )
+    without: Collection[str] = ()
+
+    @property
+    def values(self) -> dict[str, Tensor]:
+        """By name."""
+        return dict(zip(START, self.logs.exp(), strict=True))
+
+    def matrix(self, geometry: Geometry, left: Pairs, right: Pairs) -> Tensor:
+        """Covariances without noise, ``n x m``."""
+        v = self.values
+        on = {name: 0.0 if name in self.without else v[name] for name in PARTS}
+        rows, columns = left.task[:, None], right.task[None, :]
+        first, second = left.network[:, None], right.network[None, :]
+        near = (-geometry.between_tasks / v["far"]).exp()[rows, columns]
+        like = (-(geometry.between_networks / v["unlike"]).square()).exp()[first, second]
+        same_task, same_network = (rows == columns).double(), (first == second).double()
+        facts = (geometry.facts @ geometry.facts.T)[rows, columns]
+        sources = (
+            geometry.to_source[left.task, left.network][:, None]
+            * geometry.to_source[right.task, right.network]
+        )
+        found = v["constant"] + on["level"] * facts + on["alike"] * near + on["task"] * same_task
+        found = found + on["network"] * same_network + on["kind"] * like
+        found = found + on["fit"] * near * like + on["own_fit"] * near * same_network
+        return found + on["source"] * sources
+
+
+@dataclass(frozen=True, eq=False)
+class GaussianProcess:
+    """One that was fitted.
+
+    Args:
+        kernel: with its values.
+        geometry: of all datasets and networks.
+        pairs: that were seen.
+        y: float64 ``n``, what was seen.
+        noise: variance of each besides the kernel's own noise, float64 ``n``.
+    """
+
+    kernel: Kernel
+    geometry: Geometry
+    pairs: Pairs
+    y: Tensor
+    noise: Tensor
+
+    def covariance(self) -> Tensor:
+        """Of what was seen, noise included, ``n x n``."""
+        own = self.kernel.matrix(self.geometry, self.pairs, self.pairs)
+        return own + torch.diag(self.noise + self.kernel.values["noise"])
+
+    @cached_property
+    def root(self) -> Tensor:
+        """The Cholesky factor of the covariance, ``n x n``; computed once."""
+        found: Tensor = torch.linalg.cholesky(self.covariance())
+        return found
+
+    def solved(self) -> Tensor:
+        """What covariances with a new pair are multiplied with for its mean: ``K⁻¹ y``, ``n``."""
+        found: Tensor = torch.cholesky_solve(self.y[:, None], self.root)[:, 0]
+        return found
+
+    def evidence(self) -> Tensor:
+        """The log marginal likelihood, a scalar, without its constant."""
+        root = torch.linalg.cholesky(self.covariance())
+        solved = torch.cholesky_solve(self.y[:, None], root)[:, 0]
+        found: Tensor = -0.5 * (self.y @ solved) - root.diagonal().log().sum()
+        return found
+
+    def predict(self, pairs: Pairs) -> tuple[Tensor, Tensor]:
+        """Mean and variance (without noise) of some pairs, ``m`` each."""
+        root = torch.linalg.cholesky(self.covariance())
+        cross = self.kernel.matrix(self.geometry, pairs, self.pairs)
+        half = torch.linalg.solve_triangular(root, cross.T, upper=False)
+        mean = cross @ torch.cholesky_solve(self.y[:, None], root)[:, 0]
+        own = self.kernel.matrix(self.geometry, pairs, pairs).diagonal()
+        return mean, (own - half.square().sum(0)).clamp_min(1e-9)
+
+    def left_out(self, parts: Sequence[Tensor]) -> list[Tensor]:
+        """What would be predicted of some rows if they had not been seen.
+
+        Args:
+            parts: rows that are left out together, int64.
+
+        Returns:
+            Means, one tensor for each part: ``y_B − (K⁻¹)_BB⁻¹ (K⁻¹ y)_B``.
+        """
+        inverse = torch.linalg.inv(self.covariance())
+        weights = inverse @ self.y
+        return [self.y[rows] - torch.linalg.solve(inverse[rows][:, rows], weights[rows]) for rows in parts]
+
+
+def fit(
+    geometry: Geometry,
+    pairs: Pairs,
+    y: Tensor,
+    noise: Tensor,
+    *,
+    without: Collection[str] = (),
+    steps: int = 60,
+    start: Mapping[str, float] | None = None,
+) -> GaussianProcess:
+    """Find the values of the kernel by gradient ascent on the evidence.
+
+    Args:
+        geometry: of all datasets and networks.
+        pairs: that were seen.
+        y: what was seen, float64 ``n``.
+        noise: variances that are known, float64 ``n``.
+        without: parts of the kernel that are left out.
+        steps: of Adam; none keeps the start.
+        start: values in the place of `START`.
+    """
+    values = torch.tensor(list({**START, **(start or {})}.values()), dtype=torch.float64)
+    logs = values.log().requires_grad_()
+    optimizer = torch.optim.Adam([logs], lr=0.1)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        made = GaussianProcess(Kernel(logs, without), geometry, pairs, y, noise)
+        # A broad log-normal prior around the start keeps what the data do not speak of where it is.
+        loss = -made.evidence() + 0.125 * (logs - values.log()).square().sum()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+    return GaussianProcess(Kernel(logs.detach(), without), geometry, pairs, y, noise)

@@ -1,0 +1,396 @@
+"""The predictor: how accurate a network will be on a dataset, before anything is fitted to that.
+
+A Gaussian process (`gaussian_process`) over outcomes of networks on datasets, kept as one safetensors file:
+what it was fitted to by number, what is known of those datasets and networks, and weights. A dataset is known
+by the facts and the embedding of its sketch, so that a query without images has a prediction as well; a
+network by its profile, its card and how near its sources are. `python -m zoo.predictor` makes the one that
+ships, and `snt-zoo encoder train` one from a registry's own outcomes.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from snt_zoo.encoders.embedding import embed
+from snt_zoo.encoders.facts import FACTS, facts
+from snt_zoo.encoders.gaussian_process import START, GaussianProcess, Geometry, Kernel, Pairs, fit
+from snt_zoo.encoders.intervals import LEVEL, grouped_quantile
+from snt_zoo.encoders.network_facts import Cards, NetworkFacts, between
+from snt_zoo.encoders.profile import VERSION
+from snt_zoo.encoders.sketch import Sketch
+from snt_zoo.errors import ConfigError, TensorError
+from snt_zoo.formats.durable import write_files
+from snt_zoo.formats.strict_json import parse_json
+from snt_zoo.formats.tensor_file import dump_tensors, load_tensors
+
+FORMAT = 1
+ASSET = Path(__file__).parent / "assets" / "predictor.safetensors"
+"""The one that ships."""
+FILE_LIMIT = 64 * 2**20
+_HEADER_LIMIT = 2**20
+
+FIT_TASKS = 24
+"""Datasets on which the values of the kernel are fitted, drawn at random: more took longer and changed
+little."""
+
+
+class Predicted(NamedTuple):
+    """What a network comes to on a dataset, with a new head and not trained any further.
+
+    Args:
+        accuracy: from 0 to 1.
+        low: of the interval that holds the accuracy with the predictor's `level`.
+        high: likewise.
+    """
+
+    accuracy: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, eq=False)
+class Predictor:
+    """A fitted predictor; get one with `Predictor.fit` or `Predictor.load`.
+
+    Args:
+        process: that was fitted, to logits of accuracies less their `mean`.
+        weights: solved: covariances with what was seen times these are predictions, float64 ``n``.
+        mean: of what was seen.
+        vectors: of the datasets, float64 ``T x EMBEDDING_DIM``.
+        known: facts of the datasets as they are, float64 ``T x len(FACTS)``.
+        parents: of the datasets, by name: the unit of intervals.
+        networks: that were seen, without the probe, which is the last of the process.
+        near: mean and deviation of the distances to sources.
+        bound: of residuals, as logits, for intervals.
+        bound_beside_probe: the same where the accuracy of a linear probe on the dataset is known.
+        card: what it is, as plain data: backbone, outcomes, datasets, parents, and figures.
+    """
+
+    process: GaussianProcess
+    weights: Tensor
+    mean: float
+    vectors: Tensor
+    known: Tensor
+    parents: tuple[str, ...]
+    networks: tuple[NetworkFacts, ...]
+    near: tuple[float, float]
+    bound: float
+    bound_beside_probe: float
+    card: Mapping[str, Any]
+
+    @property
+    def backbone(self) -> str:
+        """That made the sketches; others cannot be asked about."""
+        return str(self.card["backbone"])
+
+    @classmethod
+    def fit(
+        cls,
+        sketches: Sequence[Sketch],
+        parents: Sequence[str],
+        networks: Sequence[NetworkFacts],
+        table: Tensor,
+        asked: Tensor,
+        distances: Tensor,
+        *,
+        card: Mapping[str, Any],
+        steps: int = 40,
+        seed: int = 0,
+    ) -> Predictor:
+        """Fit a predictor.
+
+        Args:
+            sketches: of T datasets.
+            parents: of each; the unit of the intervals.
+            networks: N of them.
+            table: logits of the accuracies of new heads, float64 ``T x (N + 1)``, the probe's last; NaN where
+                there is none.
+            asked: images on which they were measured, float64 ``T``.
+            distances: of each dataset to the nearest source of each network, float64 ``T x N``.
+            card: what is to be said of it.
+            steps: of the fit of the kernel.
+            seed: of the datasets on which that is fitted.
+
+        Raises:
+            ConfigError: fewer than two datasets have outcomes.
+        """
+        task, network = (~table.isnan()).nonzero(as_tuple=True)
+        if len(torch.unique(task)) < 2:
+            raise ConfigError("a predictor needs outcomes on at least two datasets: measure more of them")
+        known = torch.stack([facts(sketch) for sketch in sketches])
+        vectors = torch.stack([embed(sketch) for sketch in sketches]).double()
+        finite = distances[distances.isfinite()]
+        near = float(finite.mean()), float(finite.std().clamp_min(1e-6))
+        geometry = _geometry(known, known, vectors, networks, networks, distances, near)
+        y = table[task, network]
+        mean = float(y.mean())
+        noise = binomial_noise(y, asked[task])
+        rows = torch.unique(task)
+        order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))
+        some = torch.isin(task, rows[order[:FIT_TASKS]]).nonzero().flatten()
+        kernel = fit(
+            geometry, Pairs(task[some], network[some]), y[some] - mean, noise[some], steps=steps
+        ).kernel
+        process = GaussianProcess(kernel, geometry, Pairs(task, network), y - mean, noise)
+        bound, beside = (
+            grouped_quantile(
+                [(y - said).abs() for y, said in _left_out(process, parents, len(networks), keep)]
+            )
+            for keep in (False, True)
+        )
+        stated = {**card, "backbone": sketches[0].backbone, "profiles": VERSION, "level": LEVEL}
+        weights = process.solved()
+        return cls(
+            process,
+            weights,
+            mean,
+            vectors,
+            known,
+            tuple(parents),
+            tuple(networks),
+            near,
+            bound,
+            beside,
+            stated,
+        )
+
+    def evaluate(self, *, beside_probe: bool = False) -> dict[str, Any]:
+        """How far it is off, and how true its intervals are, on what it learned from, each parent left out.
+
+        The values of the kernel are those that were fitted to some of all datasets.
+
+        Args:
+            beside_probe: where the probe's accuracy on the dataset is known.
+
+        Returns:
+            Mean absolute error and median width in points of accuracy; the share of outcomes within their
+            intervals, whose bound is of the other parents.
+        """
+        parts = _left_out(self.process, self.parents, len(self.networks), beside_probe)
+        residuals = [(y - said).abs() for y, said in parts]
+        errors, covered, widths = [], [], []
+        for number, (y, said) in enumerate(parts):
+            bound = grouped_quantile(residuals[:number] + residuals[number + 1 :])
+            low, middle, high = ((said + self.mean + by).sigmoid() for by in (-bound, 0.0, bound))
+            errors.append(float(((y + self.mean).sigmoid() - middle).abs().mean()))
+            covered.append(float((residuals[number] <= bound).double().mean()))
+            widths.append(float((high - low).mean()))
+        return {
+            "datasets": len(torch.unique(self.process.pairs.task)),
+            "parents": len(parts),
+            "outcomes": sum(len(y) for y, _ in parts),
+            "mae_points": 100 * sum(errors) / len(errors),
+            "coverage": sum(covered) / len(covered),
+            "level": LEVEL,
+            "width_points": 100 * sorted(widths)[len(widths) // 2],
+        }
+
+    def predict(
+        self,
+        sketch: Sketch,
+        networks: Sequence[NetworkFacts],
+        distances: Sequence[float],
+        *,
+        probe: tuple[float, int] | None = None,
+    ) -> list[Predicted] | None:
+        """What some networks will come to on a dataset, and the probe last; None for another backbone.
+
+        Args:
+            sketch: of the dataset.
+            networks: any, seen or not.
+            distances: of the dataset to the nearest source of each.
+            probe: the accuracy of a linear probe on the dataset, and on how many images that was measured, if
+                it is known: most of what is not known of a dataset is how hard it is.
+        """
+        if sketch.backbone != self.backbone:
+            return None
+        known = torch.cat([self.known, facts(sketch)[None]])
+        vectors = torch.cat([self.vectors, embed(sketch).double()[None]])
+        digests = [each.digest for each in self.networks]
+        new = [each for each in networks if each.digest not in digests]
+        everybody = [*self.networks, *new]
+        number = {each.digest: n for n, each in enumerate(everybody)}
+        near = torch.zeros(len(known), len(everybody), dtype=torch.float64)
+        near[:] = torch.nan
+        for each, distance in zip(networks, distances, strict=True):
+            near[-1, number[each.digest]] = distance
+        geometry = _geometry(known, self.known, vectors, everybody, self.networks, near, self.near)
+        # What was seen keeps its own distances to sources, and the probe its place at the end.
+        seen = self.process.pairs
+        shift = torch.where(seen.network == len(self.networks), len(everybody), seen.network)
+        geometry.to_source[seen.task, shift] = self.process.geometry.to_source[seen.task, seen.network]
+        asked = torch.tensor([*(number[each.digest] for each in networks), len(everybody)])
+        pairs = Pairs(torch.full((len(asked),), len(self.known)), asked)
+        cross = self.process.kernel.matrix(geometry, pairs, Pairs(seen.task, shift))
+        logits = self.mean + cross @ self.weights
+        bound = self.bound
+        if probe is not None:
+            bound = self.bound_beside_probe
+            own = Pairs(pairs.task[-1:], pairs.network[-1:])
+            back = torch.cholesky_solve(cross[-1][:, None], self.process.root)[:, 0]
+            # Covariances with the probe, given what was seen.
+            both = self.process.kernel.matrix(geometry, pairs, own)[:, 0] - cross @ back
+            share = torch.tensor((probe[0] * probe[1] + 0.5) / (probe[1] + 1), dtype=torch.float64)
+            noise = binomial_noise(share.logit(), torch.tensor(float(probe[1])))
+            gain = both / (both[-1] + noise + self.process.kernel.values["noise"])
+            logits = logits + gain * (share.logit() - logits[-1])
+        low, high = ((logits + sign * bound).sigmoid().tolist() for sign in (-1, 1))
+        return [Predicted(*each) for each in zip(logits.sigmoid().tolist(), low, high, strict=True)]
+
+    def save(self, path: Path) -> None:
+        """Write the file, whole or not at all."""
+        pairs, geometry = self.process.pairs, self.process.geometry
+        tensors = {
+            "logs": self.process.kernel.logs,
+            "known": self.known,
+            "vectors": self.vectors,
+            "profiles": torch.stack([each.profile for each in self.networks if each.profile is not None]),
+            "near": geometry.to_source[pairs.task, pairs.network],
+            "y": self.process.y,
+            "noise": self.process.noise,
+            "weights": self.weights,
+        }
+        numbers = {"task": pairs.task, "network": pairs.network}
+        networks = [
+            {key: value for key, value in vars(each).items() if key != "profile"} for each in self.networks
+        ]
+        meta = {
+            "format": FORMAT,
+            "mean": self.mean,
+            "near": list(self.near),
+            "bounds": [one if one < float("inf") else None for one in (self.bound, self.bound_beside_probe)],
+            "networks": networks,
+            "parents": list(self.parents),
+            "card": dict(self.card),
+        }
+        floats = {key: tensor.float() for key, tensor in tensors.items()}
+        raw = dump_tensors({**floats, **numbers}, {"predictor": json.dumps(meta, allow_nan=False)})
+        write_files(path.parent, {path.name: raw})
+
+    @classmethod
+    def load(cls, path: Path) -> Predictor:
+        """Read a file, trusting nothing in it.
+
+        Raises:
+            TensorError, ConfigError: it is none, or of a newer release.
+        """
+        try:
+            raw = path.read_bytes()[: FILE_LIMIT + 1]
+        except OSError as error:
+            raise ConfigError(f"{path} cannot be read: {error}") from error
+        if len(raw) > FILE_LIMIT:
+            raise TensorError(f"{path} must have at most {FILE_LIMIT:,} bytes")
+        tensors, texts = load_tensors(raw, what=path.name, limit=_HEADER_LIMIT)
+        meta = parse_json(texts.get("predictor", "").encode(), what=path.name, limit=_HEADER_LIMIT)
+        if meta.get("format") != FORMAT:
+            raise ConfigError(
+                f"{path.name} is of format {meta.get('format')!r}, this release reads {FORMAT}: "
+                "train it again"
+            )
+        try:
+            return cls._of(tensors, meta)
+        except (KeyError, TypeError, ValueError, IndexError, RuntimeError) as error:
+            raise TensorError(f"{path.name} does not agree with itself ({error}): train it again") from error
+
+    @classmethod
+    def _of(cls, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> Predictor:
+        values = {key: tensor.double() for key, tensor in tensors.items() if tensor.is_floating_point()}
+        if not all(bool(tensor.isfinite().all()) for tensor in values.values()):
+            raise ValueError("a number is not finite")
+        networks = tuple(
+            NetworkFacts(**each, profile=profile.float())
+            for each, profile in zip(meta["networks"], values["profiles"], strict=True)
+        )
+        if tensors["logs"].shape != (len(START),) or values["known"].shape[1] != len(FACTS):
+            raise ValueError("other parts of the kernel, or other facts")
+        near = float(meta["near"][0]), float(meta["near"][1])
+        distances = torch.full((len(values["known"]), len(networks)), torch.nan, dtype=torch.float64)
+        geometry = _geometry(
+            values["known"], values["known"], values["vectors"], networks, networks, distances, near
+        )
+        pairs = Pairs(tensors["task"], tensors["network"])
+        geometry.to_source[pairs.task, pairs.network] = values["near"]
+        process = GaussianProcess(Kernel(values["logs"]), geometry, pairs, values["y"], values["noise"])
+        bound, beside = (float("inf") if one is None else float(one) for one in meta["bounds"])
+        if not len(pairs.task) == len(pairs.network) == len(values["weights"]) == len(values["y"]):
+            raise ValueError("as many pairs as weights")
+        return cls(
+            process,
+            values["weights"],
+            float(meta["mean"]),
+            values["vectors"],
+            values["known"],
+            tuple(map(str, meta["parents"])),
+            networks,
+            near,
+            bound,
+            beside,
+            dict(meta["card"]),
+        )
+
+
+@functools.cache
+def shipped_predictor() -> Predictor | None:
+    """The predictor that ships; None in a package without one."""
+    return Predictor.load(ASSET) if ASSET.is_file() else None
+
+
+def _left_out(
+    process: GaussianProcess, parents: Sequence[str], networks: int, beside_probe: bool
+) -> list[tuple[Tensor, Tensor]]:
+    """Of each parent what its supernets came to, and what is said of them without it, or by its probe
+    alone."""
+    task, own = process.pairs.task.tolist(), process.pairs.network < networks
+    groups = [
+        (torch.tensor([parents[t] == parent for t in task]) & (own | (not beside_probe))).nonzero().flatten()
+        for parent in sorted({parents[t] for t in task})
+    ]
+    groups = [group for group in groups if bool(own[group].any())]
+    return [
+        (process.y[group][own[group]], said[own[group]])
+        for group, said in zip(groups, process.left_out(groups), strict=True)
+    ]
+
+
+def binomial_noise(y: Tensor, asked: Tensor) -> Tensor:
+    """Variances of logits ``n`` that were measured on so many images each."""
+    p = y.sigmoid()
+    return 1 / (asked * p * (1 - p)).clamp_min(1.0)
+
+
+def _geometry(
+    known: Tensor,
+    measured: Tensor,
+    vectors: Tensor,
+    networks: Sequence[NetworkFacts],
+    tried: Sequence[NetworkFacts],
+    distances: Tensor,
+    near: tuple[float, float],
+) -> Geometry:
+    """How datasets and networks lie to each other; the probe is the last network, unlike all others.
+
+    Args:
+        known: facts of all datasets.
+        measured: of those by which they are standardised.
+        vectors: of all datasets.
+        networks: all but the probe.
+        tried: those by which cards are standardised.
+        distances: ``T x N``; not finite where there is none, which then says nothing.
+        near: mean and deviation of the distances.
+    """
+    scaled = ((known - measured.mean(0)) / measured.std(0).clamp_min(1e-3)).clamp(-4, 4)
+    apart = torch.full((len(networks) + 1,) * 2, 2.0, dtype=torch.float64)
+    apart[:-1, :-1] = between(networks, Cards.measured_on(tried).scaled(networks))
+    apart.fill_diagonal_(0.0)
+    to_source = ((near[0] - distances) / near[1]).clamp(-4, 4)
+    to_source = torch.where(distances.isfinite(), to_source, 0.0)
+    probe = torch.zeros(len(to_source), 1, dtype=torch.float64)
+    return Geometry(scaled, torch.cdist(vectors, vectors), apart, torch.cat([to_source, probe], 1))
