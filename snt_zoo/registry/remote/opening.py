@@ -6,7 +6,6 @@ from pathlib import Path
 
 from snt_zoo.registry.registry import Registry
 from snt_zoo.registry.remote.client import is_url
-from snt_zoo.registry.remote.registry import RemoteRegistry
 from snt_zoo.registry.starter import open_registry as open_folder
 
 
@@ -18,5 +17,8 @@ def open_registry(home: str | Path | None = None, *, starter: bool = True) -> Re
         starter: as there; what a service holds is its own.
     """
     if isinstance(home, str) and is_url(home):
+        # It reads bundles, and loads torch; a command that reads the catalog of a folder does not.
+        from snt_zoo.registry.remote.registry import RemoteRegistry
+
         return RemoteRegistry.at(home)
     return open_folder(home, starter=starter)

@@ -39,6 +39,7 @@ from snt_zoo.registry.catalog.limits import Usage
 from snt_zoo.registry.catalog.lineage import Lineage
 from snt_zoo.registry.catalog.pages import Page, Place
 from snt_zoo.registry.catalog.records import Record
+from snt_zoo.registry.catalog.vectors import Vectors
 from snt_zoo.registry.hub.states import copy_hashed
 from snt_zoo.registry.registry import Answers, Records, Registry
 from snt_zoo.registry.remote.aliases import RemoteAliases
@@ -281,6 +282,14 @@ class RemoteRegistry(Registry):
     ) -> Page:
         """Not by a service: it gives its own cursors."""
         self._elsewhere("page")
+
+    def vectors(self, ids: Sequence[str]) -> dict[str, Vectors]:
+        """Not by a service."""
+        self._elsewhere("a map")
+
+    def revision(self) -> int:
+        """Not by a service."""
+        self._elsewhere("a map")
 
     def seed(self, folders: Iterable[str | os.PathLike[str]]) -> int:
         """Not by a service."""

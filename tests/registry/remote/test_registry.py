@@ -21,7 +21,7 @@ from snt_zoo.registry.remote.registry import RemoteRegistry
 from tests.registry.making import make_bundle
 from tests.service.making import READ
 
-HERE = {"open", "place", "rescue", "keep_sketches", "home", "maker", "get", "checkout", "held"}
+HERE = {"open", "place", "rescue", "keep_sketches", "home", "maker", "get", "checkout", "held", "embed"}
 """What `RemoteRegistry` takes over: it says nothing of the service, or reads what was fetched."""
 
 

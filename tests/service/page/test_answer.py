@@ -20,6 +20,8 @@ def match(id: str = "a-1", head: float | None = None, **changes: object) -> Matc
         "score": 0.5,
         "distance": 1.0,
         "predicted_accuracy": None,
+        "predicted_interval": None,
+        "predicted_budget": None,
         "head_accuracy": head,
         "params": 10,
         "macs": 20,
