@@ -14,6 +14,7 @@ import concurrent.futures
 import contextlib
 import math
 import multiprocessing
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
@@ -191,6 +192,8 @@ def _connect(on: str, cores: int) -> Any:
 
     From 2.59 on Ray makes a token for it, without which nobody may give it work.
     """
+    if on == RAY:  # read when Ray is imported; on Linux too a cluster of one machine then keeps to loopback
+        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
     try:
         import ray
     except ImportError as error:
@@ -204,7 +207,6 @@ def _connect(on: str, cores: int) -> Any:
             num_cpus=cores,
             include_dashboard=False,
             log_to_driver=False,
-            _node_ip_address="127.0.0.1",
         )
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise ExecutorError(f"the Ray cluster {on} cannot be reached: {error}") from error

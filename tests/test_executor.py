@@ -45,6 +45,27 @@ def never_twice(folder: Path, number: int) -> int:
     return write(folder, number)
 
 
+def listening(_: int) -> set[str]:
+    """Addresses beyond loopback at which something on this machine listens."""
+    loopback = ("0100007F:", "00000000000000000000000001000000:", "0000000000000000FFFF00000100007F:")
+    found = set()
+    for name in ("tcp", "tcp6"):
+        for line in Path("/proc/net", name).read_text(encoding="ascii").splitlines()[1:]:
+            address, state = line.split()[1], line.split()[3]
+            if state == "0A" and not address.startswith(loopback):
+                found.add(address)
+    return found
+
+
+@needs_ray
+@pytest.mark.skipif(not Path("/proc/net/tcp6").is_file(), reason="reads Linux's table of sockets")
+def test_a_cluster_of_this_machine_listens_on_loopback_alone() -> None:
+    before = listening(0)
+    (ended,) = run_tasks(listening, [0], on=RAY)
+    assert ended.result is not None
+    assert ended.result <= before
+
+
 @pytest.mark.parametrize("on", EXECUTORS)
 def test_each_task_ends_once_and_a_failure_ends_no_other(on: str) -> None:
     ended = list(run_tasks(inverse, [1.0, 0.0, 4.0, 8.0], on=on, workers=2))
