@@ -71,21 +71,21 @@ def _show_instead(document: Mapping[str, Any], command: str) -> None:
 
 def show_matches(document: Mapping[str, Any]) -> None:
     """Print the matches of a query for people, however far they are."""
-    numbers = "distance", "expected", "accuracy", "gain", "params", "MACs"
+    numbers = "distance", "accuracy", "gain", "params", "MACs"
     probe = document["probe"]
-    under = "trained on", "on the Hub", "yours ~ theirs", "licences"
+    under = "expected", "trained on", "on the Hub", "yours ~ theirs", "licences"
     columns = [("rank", True), ("id", False), *((title, True) for title in numbers), ("space", False)]
     rows = [
         (
             str(rank),
             match["id"],
             f"{match['distance']:.3f}",
-            _expected(match),
             "diverged" if match.get("diverged") else percent(match["head_accuracy"]),
             _gain(match, probe),
             format_size(match["params"]),
             format_size(match["macs"]),
             match["space"],
+            _expected(match),
             Names(match["sources"], "sources"),
             match.get("repo", ""),
             _pairs(match),
@@ -116,7 +116,7 @@ def _expected(match: Mapping[str, Any]) -> str:
     """The predicted accuracy, with its interval, in percent."""
     interval = match.get("predicted_interval")
     if interval is None:
-        return "-"
+        return ""
     low, high = (f"{100 * bound:.0f}" for bound in interval)
     return f"{100 * match['predicted_accuracy']:.0f} % ({low}–{high})"
 

@@ -83,10 +83,12 @@ def test_a_query_fits_the_terminal(columns: int, photos: Path, general: tuple[Pa
     lines = invoke("query", photos, "--home", home, columns=columns).stdout.splitlines()
     assert max(map(len, lines)) <= columns
     assert lines[1].split()[:2] == ["1", id]
-    assert lines[2].startswith("      trained on      30 sources: font_latin_upper, ")
-    assert re.match(r"      yours ~ theirs  \w+: \w+ ~ \S+ \(\d\.\d\d\)", lines[3])
-    assert lines[4].startswith("      licences        weights: Apache-2.0; trained on")
-    assert lines[5] == ""  # all there is of one match
+    assert "gain" in lines[0]
+    assert re.fullmatch(r"      expected        \d+ % \(\d+–\d+\)", lines[2])
+    assert lines[3].startswith("      trained on      30 sources: font_latin_upper, ")
+    assert re.match(r"      yours ~ theirs  \w+: \w+ ~ \S+ \(\d\.\d\d\)", lines[4])
+    assert lines[5].startswith("      licences        weights: Apache-2.0; trained on")
+    assert lines[6] == ""  # all there is of one match
 
 
 def test_a_query_in_a_pipe_has_a_line_for_each_match(photos: Path, general: tuple[Path, str]) -> None:
