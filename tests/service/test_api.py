@@ -20,8 +20,9 @@ from snt_zoo.zoo import Zoo
 from tests.registry.making import copy_home
 from tests.service.making import GUARDED, METRICS, READ, WRITE, shown
 
-EXAMPLES = int(os.environ.get("SNT_ZOO_API_EXAMPLES", "4"))
-"""Calls of each route, and as many that it must refuse."""
+_ASKED = os.environ.get("SNT_ZOO_API_EXAMPLES")
+EXAMPLES = int(_ASKED or "4")
+"""Calls of each route, and as many that it must refuse; the same in every run unless a number is given."""
 
 CHECKED = (
     "not_a_server_error",
@@ -39,7 +40,13 @@ def called(operation: schemathesis.schemas.APIOperation, mode: GenerationMode) -
     checks = CHECKS.get_by_names(list(CHECKED))
     calls = 0
 
-    @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+    @settings(
+        max_examples=EXAMPLES,
+        derandomize=_ASKED is None,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+        database=None,
+    )
     @given(case=operation.as_strategy(generation_mode=mode))
     def call(case: schemathesis.Case) -> None:
         nonlocal calls
