@@ -53,8 +53,9 @@ class Service:
 
     def _drain(self) -> None:
         assert self.process.stderr is not None
-        for _ in self.process.stderr:
-            pass
+        with self.process.stderr as log:
+            for _ in log:
+                pass
 
     def kill(self) -> None:
         """End it as `kill -9` does."""

@@ -64,4 +64,7 @@ def test_an_installed_pack_is_offered_too(tmp_path: Path, monkeypatch: pytest.Mo
     (tmp_path / "snt_zoo_pictures/__init__.py").touch()
     (bundle / "manifest.json").touch()
     monkeypatch.syspath_prepend(tmp_path)
-    assert sorted(starter.starter_bundles()) == sorted([*first, bundle])
+    try:
+        assert sorted(starter.starter_bundles()) == sorted([*first, bundle])
+    finally:  # else other tests of this process have the package too
+        sys.modules.pop("snt_zoo_pictures", None)
