@@ -21,7 +21,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from snt_zoo.executor import LOCAL, Need, run_tasks
+from snt_zoo.executor import LOCAL, RAY, Need, run_tasks
 from zoo.folds import FOLDS, fold_recipes
 from zoo.recipe import ZooRecipe, read_recipes
 
@@ -154,6 +154,8 @@ def main() -> None:
     parser.add_argument("--folds", nargs="+", choices=FOLDS, help="a benchmark's generalists; with --out")
     parser.add_argument("--epochs", type=int, help="train no longer than that: for a trial, with --out")
     arguments = parser.parse_args()
+    if arguments.on not in (LOCAL, RAY) and not arguments.on.startswith(f"{RAY}://"):
+        parser.error(f"no executor {arguments.on!r}: choose {LOCAL}, {RAY} or {RAY}://HOST:PORT")
     if arguments.epochs is not None and arguments.out is None:
         parser.error("--epochs makes supernets that are not the zoo's: give --out too")
     if arguments.folds and arguments.out is None:

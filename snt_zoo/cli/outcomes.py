@@ -29,7 +29,10 @@ def _show(document: Mapping[str, Any]) -> None:
         )
         for row in document["outcomes"]
     ]
-    table(columns, rows, keep=3)
+    if rows:
+        table(columns, rows, keep=3)
+    else:
+        say("There are none yet: each `snt-zoo finetune` adds its own.")
     if not document["used"]:
         say("SNT_ZOO_OUTCOMES=0 is set: none is used, and none is written.")
 

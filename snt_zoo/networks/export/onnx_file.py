@@ -154,7 +154,7 @@ class OnnxNetwork:
         try:
             self.session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # its errors have no common base
-            raise ExportError(f"onnxruntime cannot load the network: {error}") from error
+            raise ExportError(f"onnxruntime cannot load the network, name another file: {error}") from error
         self.inputs = [each.name for each in self.session.get_inputs()]
 
     @property

@@ -44,8 +44,15 @@ _THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
 
 
 def is_url(text: object) -> bool:
-    """Whether a place is a service's, and not a folder."""
-    return isinstance(text, str) and text.lower().startswith(("http://", "https://"))
+    """Whether a place is a service's, and not a folder.
+
+    Raises:
+        ServiceError: it is an address of another kind, and would become a folder of that name.
+    """
+    scheme, found, _ = text.partition("://") if isinstance(text, str) else ("", "", "")
+    if found and scheme.lower() not in ("http", "https"):
+        raise ServiceError(f"{text!a} is no address of a service: write http://HOST:PORT, or a folder")
+    return bool(found)
 
 
 class Client:

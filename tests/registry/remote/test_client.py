@@ -152,4 +152,6 @@ def test_a_token_in_plain_text_is_warned_of() -> None:
 
 def test_which_places_are_services() -> None:
     assert is_url("http://127.0.0.1:8765") and is_url("HTTPS://zoo.example")
-    assert not any(map(is_url, ("zoo", "", None, Path("http://x"), "ftp://x", "http")))
+    assert not any(map(is_url, ("zoo", "", None, Path("http://x"), "http")))
+    with pytest.raises(ServiceError, match="is no address of a service"):
+        is_url("ftp://x")
