@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from snt_zoo.errors import ExecutorError
@@ -160,9 +161,11 @@ def _pool(function: Callable[[Task], Result], tasks: Iterator[Task], workers: in
 def _ray(function: Callable[[Task], Result], tasks: Sequence[Task], on: str, workers: int, need: Need) -> Any:
     """By a Ray cluster; a task is tried again by Ray where its machine is lost, not where it raises."""
     ray = _connect(on, math.ceil(workers * need.cpus))
+    here = Path.cwd()
     try:
 
         def call(task: Task) -> Result:  # Ray takes no `partial`
+            os.chdir(here)  # so that paths mean what they mean here
             return function(task)
 
         remote = ray.remote(num_cpus=need.cpus, num_gpus=need.gpus, max_retries=2)(call)
