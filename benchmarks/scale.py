@@ -1,7 +1,7 @@
 """What the executors cost, and whether they lose anything: `python -m benchmarks.scale --json [--data DIR]`
 
-- `tasks`: tasks that sleep, through processes and through Ray: wall clock against the ideal, all seconds of
-  sleep over the number of workers. Starting is in it.
+- `tasks`: tasks that sleep, by processes (a fifth of them) and by Ray: wall clock against the ideal, which is
+  all seconds of sleep over the number of workers. Starting is in it: `start_seconds`, until a task has ended.
 - `kills`: a driver that writes one file a task is killed at random and started again: files in the end, and
   tasks that were run more than once (those that ran at a kill may be).
 - `bits`: with `--data`, three recipes of the zoo for an epoch, in turn and by Ray: whether all bundles have
@@ -46,14 +46,18 @@ def note(folder: Path, number: int) -> None:
 def overhead(on: str, count: int, workers: int) -> dict[str, Any]:
     """Many short tasks."""
     start = time.perf_counter()
-    ended = list(run_tasks(sleep, [SLEEP] * count, on=on, workers=workers))
+    ends, failed = [], 0
+    for ended in run_tasks(sleep, [SLEEP] * count, on=on, workers=workers):
+        ends.append(time.perf_counter() - start)
+        failed += ended.error is not None
     seconds = time.perf_counter() - start
     ideal = SLEEP * count / workers
     return {
         "part": "tasks",
         "on": on,
-        "tasks": len(ended),
-        "failed": sum(each.error is not None for each in ended),
+        "tasks": len(ends),
+        "failed": failed,
+        "start_seconds": round(ends[0], 2),
         "seconds": round(seconds, 2),
         "ideal_seconds": round(ideal, 2),
         "overhead": round(seconds / ideal - 1, 4),
@@ -140,7 +144,8 @@ def main() -> None:
         return
     rows = []
     for on in (LOCAL, RAY):
-        rows.append(overhead(on, arguments.tasks, arguments.workers))
+        count = arguments.tasks if on == RAY else max(1, arguments.tasks // 5)
+        rows.append(overhead(on, count, arguments.workers))
         tell(rows[-1])
         rows.append(kills(on, arguments.kill_tasks, arguments.workers, arguments.kills, arguments.seed))
         tell(rows[-1])

@@ -75,6 +75,19 @@ def test_each_task_ends_once_and_a_failure_ends_no_other(on: str) -> None:
     assert ended[-1].left == 0 < ended[0].left
 
 
+def resolved(path: Path) -> Path:
+    return path.absolute()
+
+
+@pytest.mark.parametrize("on", EXECUTORS)
+def test_a_relative_path_means_the_same_to_a_worker(
+    on: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (ended,) = run_tasks(resolved, [Path("photos")], on=on)
+    assert ended.result == tmp_path / "photos"
+
+
 def test_no_task_is_no_work() -> None:
     assert list(run_tasks(inverse, [])) == []
 
