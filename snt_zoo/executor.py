@@ -197,6 +197,8 @@ def _connect(on: str, cores: int) -> Any:
     """
     if on == RAY:  # read when Ray is imported; on Linux too a cluster of one machine then keeps to loopback
         os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+        # Ray's own is 15: on a machine that is busy its workers would wait for everybody.
+        os.environ.setdefault("RAY_worker_niceness", "0")
     try:
         import ray
     except ImportError as error:

@@ -57,6 +57,16 @@ def listening(_: int) -> set[str]:
     return found
 
 
+def niceness(_: int) -> int:
+    return os.nice(0)
+
+
+@needs_ray
+def test_a_worker_of_ray_waits_no_longer_than_others() -> None:
+    (ended,) = run_tasks(niceness, [0], on=RAY)
+    assert ended.result == os.nice(0)
+
+
 @needs_ray
 @pytest.mark.skipif(not Path("/proc/net/tcp6").is_file(), reason="reads Linux's table of sockets")
 def test_a_cluster_of_this_machine_listens_on_loopback_alone() -> None:
