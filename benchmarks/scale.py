@@ -4,8 +4,8 @@
   all seconds of sleep over the number of workers. Starting is in it: `start_seconds`, until a task has ended.
 - `kills`: a driver that writes one file a task is killed at random and started again: files in the end, and
   tasks that were run more than once (those that ran at a kill may be).
-- `bits`: with `--data`, three recipes of the zoo for an epoch, in turn and by Ray: whether all bundles have
-  the same digests.
+- `bits`: with `--data`, three recipes of the zoo for an epoch, one by one and by Ray: how many have the same
+  weights.
 """
 
 from __future__ import annotations
@@ -100,24 +100,21 @@ def kills(on: str, count: int, workers: int, times: int, seed: int) -> dict[str,
     }
 
 
-def bits(data: list[Path]) -> dict[str, Any]:
-    """The same bundles in turn and by Ray."""
-    digests = {}
+def bits(data: list[Path], workers: int) -> dict[str, Any]:
+    """The same bundles one by one and by Ray; each by as many threads."""
+    digests: dict[str, list[str]] = {name: [] for name in RECIPES}
     with tempfile.TemporaryDirectory() as place:
-        for on in (LOCAL, RAY):
-            command = [sys.executable, "-m", "zoo.build", "--epochs", "1", "--out", f"{place}/{on}"]
-            command += ["--on", on, "--workers", "1" if on == LOCAL else "2", "--data", *map(str, data)]
-            subprocess.run(
-                command + [word for name in RECIPES for word in ("--only", name)],
-                check=True,
-                stdout=subprocess.DEVNULL,
-                env=os.environ | {"OMP_NUM_THREADS": "1"},
-            )
-            digests[on] = {
-                name: (Path(place) / on / name / "manifest.json").read_text("utf-8") for name in RECIPES
-            }
-    same = {name: _weights(digests[LOCAL][name]) == _weights(digests[RAY][name]) for name in RECIPES}
-    return {"part": "bits", "recipes": list(RECIPES), "equal": sum(same.values())}
+        for on, parts in ((LOCAL, [[name] for name in RECIPES]), (RAY, [list(RECIPES)])):
+            for part in parts:
+                command = [sys.executable, "-m", "zoo.build", "--epochs", "1", "--out", f"{place}/{on}"]
+                command += ["--on", on, "--workers", str(workers), "--data", *map(str, data)]
+                command += [word for name in part for word in ("--only", name)]
+                subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+            for name in RECIPES:
+                manifest = (Path(place) / on / name / "manifest.json").read_text(encoding="utf-8")
+                digests[name].append(_weights(manifest))
+    equal = sum(one == other for one, other in digests.values())
+    return {"part": "bits", "recipes": list(RECIPES), "equal": equal}
 
 
 def _weights(manifest: str) -> str:
@@ -150,7 +147,7 @@ def main() -> None:
         rows.append(kills(on, arguments.kill_tasks, arguments.workers, arguments.kills, arguments.seed))
         tell(rows[-1])
     if arguments.data:
-        rows.append(bits(arguments.data))
+        rows.append(bits(arguments.data, arguments.workers))
         tell(rows[-1])
     made = document(COMMAND, rows, {f"overhead_{r['on']}": r["overhead"] for r in rows if "overhead" in r})
     write(arguments.out, made)

@@ -1,9 +1,9 @@
 """How fast a stream of small images is looked at by `ray.data`: `python -m benchmarks.sketch_stream --json`
 
 Images of 32 pixels, made from their numbers, are enlarged and go through the backbone, which is nearly all
-of the work of a sketch. First by one process and one thread, then by as many of Ray as there are cores: images
-a second and core, from the first batch on, and Ray's share of what the one process does. Starting is told
-apart.
+of the work of a sketch. First by one process and one thread, then by as many of Ray as there are cores:
+images a second and core, from the first batch on, and the share that Ray has of what the one process does.
+Starting is told apart.
 """
 
 from __future__ import annotations
