@@ -1,11 +1,11 @@
 """What the executors cost, and whether they lose anything: `python -m benchmarks.scale --json [--data DIR]`
 
-- `tasks`: tasks that sleep, through processes and through Ray: wall clock against the ideal, all seconds of
-  sleep over the number of workers. Starting is in it.
+- `tasks`: tasks that sleep, by processes (a fifth of them) and by Ray: wall clock against the ideal, which is
+  all seconds of sleep over the number of workers. Starting is in it: `start_seconds`, until a task has ended.
 - `kills`: a driver that writes one file a task is killed at random and started again: files in the end, and
   tasks that were run more than once (those that ran at a kill may be).
-- `bits`: with `--data`, three recipes of the zoo for an epoch, in turn and by Ray: whether all bundles have
-  the same digests.
+- `bits`: with `--data`, three recipes of the zoo for an epoch, one by one and by Ray: how many have the same
+  weights.
 """
 
 from __future__ import annotations
@@ -46,14 +46,18 @@ def note(folder: Path, number: int) -> None:
 def overhead(on: str, count: int, workers: int) -> dict[str, Any]:
     """Many short tasks."""
     start = time.perf_counter()
-    ended = list(run_tasks(sleep, [SLEEP] * count, on=on, workers=workers))
+    ends, failed = [], 0
+    for ended in run_tasks(sleep, [SLEEP] * count, on=on, workers=workers):
+        ends.append(time.perf_counter() - start)
+        failed += ended.error is not None
     seconds = time.perf_counter() - start
     ideal = SLEEP * count / workers
     return {
         "part": "tasks",
         "on": on,
-        "tasks": len(ended),
-        "failed": sum(each.error is not None for each in ended),
+        "tasks": len(ends),
+        "failed": failed,
+        "start_seconds": round(ends[0], 2),
         "seconds": round(seconds, 2),
         "ideal_seconds": round(ideal, 2),
         "overhead": round(seconds / ideal - 1, 4),
@@ -96,24 +100,21 @@ def kills(on: str, count: int, workers: int, times: int, seed: int) -> dict[str,
     }
 
 
-def bits(data: list[Path]) -> dict[str, Any]:
-    """The same bundles in turn and by Ray."""
-    digests = {}
+def bits(data: list[Path], workers: int) -> dict[str, Any]:
+    """The same bundles one by one and by Ray; each by as many threads."""
+    digests: dict[str, list[str]] = {name: [] for name in RECIPES}
     with tempfile.TemporaryDirectory() as place:
-        for on in (LOCAL, RAY):
-            command = [sys.executable, "-m", "zoo.build", "--epochs", "1", "--out", f"{place}/{on}"]
-            command += ["--on", on, "--workers", "1" if on == LOCAL else "2", "--data", *map(str, data)]
-            subprocess.run(
-                command + [word for name in RECIPES for word in ("--only", name)],
-                check=True,
-                stdout=subprocess.DEVNULL,
-                env=os.environ | {"OMP_NUM_THREADS": "1"},
-            )
-            digests[on] = {
-                name: (Path(place) / on / name / "manifest.json").read_text("utf-8") for name in RECIPES
-            }
-    same = {name: _weights(digests[LOCAL][name]) == _weights(digests[RAY][name]) for name in RECIPES}
-    return {"part": "bits", "recipes": list(RECIPES), "equal": sum(same.values())}
+        for on, parts in ((LOCAL, [[name] for name in RECIPES]), (RAY, [list(RECIPES)])):
+            for part in parts:
+                command = [sys.executable, "-m", "zoo.build", "--epochs", "1", "--out", f"{place}/{on}"]
+                command += ["--on", on, "--workers", str(workers), "--data", *map(str, data)]
+                command += [word for name in part for word in ("--only", name)]
+                subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+            for name in RECIPES:
+                manifest = (Path(place) / on / name / "manifest.json").read_text(encoding="utf-8")
+                digests[name].append(_weights(manifest))
+    equal = sum(one == other for one, other in digests.values())
+    return {"part": "bits", "recipes": list(RECIPES), "equal": equal}
 
 
 def _weights(manifest: str) -> str:
@@ -140,12 +141,13 @@ def main() -> None:
         return
     rows = []
     for on in (LOCAL, RAY):
-        rows.append(overhead(on, arguments.tasks, arguments.workers))
+        count = arguments.tasks if on == RAY else max(1, arguments.tasks // 5)
+        rows.append(overhead(on, count, arguments.workers))
         tell(rows[-1])
         rows.append(kills(on, arguments.kill_tasks, arguments.workers, arguments.kills, arguments.seed))
         tell(rows[-1])
     if arguments.data:
-        rows.append(bits(arguments.data))
+        rows.append(bits(arguments.data, arguments.workers))
         tell(rows[-1])
     made = document(COMMAND, rows, {f"overhead_{r['on']}": r["overhead"] for r in rows if "overhead" in r})
     write(arguments.out, made)

@@ -1,8 +1,8 @@
-"""A registry of many small bundles, for benchmarks of the service: each with files and a digest of its own.
+"""A registry of many small bundles, for benchmarks: each with files and a digest of its own.
 
 A few dozen bundles are added as a user would. Each copy of one has another card, hence another manifest and
-digest, and shares the other files by hard links; its rows are written in SQL, with a vector near the
-original's. To add 10⁵ of them one by one would take hours.
+digest, a vector near the original's, and shares the other files by hard links. All are listed in one
+transaction, by what `verify --repair` lists bundles with: to add 10⁵ of them one by one would take hours.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,10 @@ import numpy as np
 from benchmarks.tiny_bundles import supernet, write_tiny_bundle
 from snt_zoo.registry import Registry, describe
 from snt_zoo.registry.bundle.folder import CARD, MANIFEST
-from snt_zoo.registry.catalog.tables import BUNDLES, SOURCES
+from snt_zoo.registry.bundle.manifest import read_manifest
+from snt_zoo.registry.catalog.aliases import ADDED, LATEST
+from snt_zoo.registry.catalog.rows import Listing
+from snt_zoo.registry.catalog.tables import ALIASES, MOVES
 
 ORIGINALS = 48
 _SPREAD = 0.05  # of a copy's vector about the original's, in each of its coordinates
@@ -32,34 +35,56 @@ def make_registry(home: Path, count: int) -> Registry:
     for seed in range(ORIGINALS):
         folder = home.parent / f"original-{seed}"
         registry.add(write_tiny_bundle(folder, seed=seed, name=f"tiny-{seed}", described=described))
-    originals = registry.list()
-    draw = np.random.default_rng(0)
-    with closing(sqlite3.connect(home / "catalog.sqlite")) as connection, connection:
-        vectors = {
-            record.id: np.frombuffer(
-                connection.execute("SELECT data FROM vectors WHERE bundle = ?", (record.id,)).fetchone()[0],
-                "<f4",
-            )
-            for record in originals
-        }
-        for number in range(ORIGINALS, count):
-            record = originals[number % ORIGINALS]
-            digest = _copy(home / "bundles", record.path, number)
-            id = f"copy-{number}-{digest[:8]}"
-            (home / "bundles" / str(number)).rename(home / "bundles" / id)
-            made = {"id": id, "name": f"copy-{number}", "digest": digest, "params": record.params + number}
-            _row(connection, BUNDLES.name, "id", record.id, made)
-            _row(connection, SOURCES.name, "bundle", record.id, {"bundle": id})
-            vector = vectors[record.id] + _SPREAD * draw.standard_normal(len(vectors[record.id]))
-            data = (vector / np.linalg.norm(vector)).astype("<f4").tobytes()
-            connection.execute("INSERT INTO vectors (bundle, data) VALUES (?, ?)", (id, data))
-        connection.execute("UPDATE state SET value = value + 1 WHERE key = 'revision'")
+    originals = [registry._intake.listing(record.id) for record in registry.list()]
+    copies = list(_copies(originals, count - ORIGINALS))
+    catalog = registry._catalog
+    catalog.replace([*originals, *copies])
+    with catalog.write() as connection:
+        for table, made in zip((ALIASES, MOVES), _latest(copies), strict=True):
+            if made:
+                connection.execute(table.insert(), made)
     return Registry.open(home)
 
 
-def _copy(bundles: Path, original: Path, number: int) -> str:
-    """Lay out the files of a copy; returns the sha256 of its manifest."""
-    folder = bundles / str(number)
+def _latest(copies: list[Listing]) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
+    """Rows by which `latest` stands for each copy, and of the moves by which it came to."""
+    held, moves = [], []
+    for record in (copy.record for copy in copies):
+        alias = {"name": record.name, "alias": LATEST}
+        held.append(alias | {"bundle": record.id})
+        why = f"{record.id}{ADDED}"
+        moves.append(alias | {"at": record.added_at, "digest": record.digest, "by": "benchmark", "why": why})
+    return held, moves
+
+
+def _copies(originals: list[Listing], count: int) -> Iterator[Listing]:
+    draw = np.random.default_rng(0)
+    for number in range(count):
+        original = originals[number % ORIGINALS]
+        made = _copy(original.record.path, number)
+        files = read_manifest(made).all_files
+        digest = files[MANIFEST].sha256
+        path = made.rename(made.with_name(f"copy-{number}-{digest[:8]}"))
+        vectors = original.vectors + _SPREAD * draw.standard_normal(original.vectors.shape)
+        yield replace(
+            original,
+            record=replace(
+                original.record,
+                id=path.name,
+                name=f"copy-{number}",
+                digest=digest,
+                params=original.record.params + number,
+                tags=(*original.record.tags, f"tenth-{number % 10}"),
+                path=path,
+            ),
+            vectors=(vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32),
+            files=files,
+        )
+
+
+def _copy(original: Path, number: int) -> Path:
+    """Lay out the files of a copy in a folder of that number."""
+    folder = original.with_name(str(number))
     folder.mkdir()
     for file in original.iterdir():
         if file.name not in (CARD, MANIFEST):
@@ -68,17 +93,5 @@ def _copy(bundles: Path, original: Path, number: int) -> str:
     (folder / CARD).write_bytes(card)
     manifest = json.loads((original / MANIFEST).read_bytes())
     manifest["files"][CARD] = {"sha256": hashlib.sha256(card).hexdigest(), "size": len(card)}
-    raw = json.dumps(manifest).encode()
-    (folder / MANIFEST).write_bytes(raw)
-    return hashlib.sha256(raw).hexdigest()
-
-
-def _row(connection: sqlite3.Connection, table: str, key: str, id: str, made: dict[str, object]) -> None:
-    """Copy rows of a bundle with other values in some columns."""
-    columns = [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
-    values = [":" + name if name in made else name for name in columns]
-    connection.execute(
-        f"INSERT INTO {table} ({', '.join(columns)}) SELECT {', '.join(values)} FROM {table} "
-        f"WHERE {key} = :original",
-        {**made, "original": id},
-    )
+    (folder / MANIFEST).write_bytes(json.dumps(manifest).encode())
+    return folder

@@ -27,19 +27,20 @@ by side do not see each other. `wall` alone counts wall clock. Validation picks,
 from __future__ import annotations
 
 import argparse
+import functools
 import json
-import multiprocessing
+import math
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
 from benchmarks.document import RESULTS, document, write
 from benchmarks.json_lines import read_rows
 from benchmarks.transfer_plan import PARTS, TARGETS, WALL, Budgets, Job, plan, promising_sources
+from snt_zoo.executor import LOCAL, run_tasks
 
 COMMAND = "python -m benchmarks.transfer --data DIR --folds FOLDS --workers 2"
 Row = dict[str, Any]
@@ -51,7 +52,7 @@ def job_of(row: Row) -> Job:
 
 
 def run(
-    jobs: Sequence[Job], *, data: Path, home: Path, out: Path, workers: int, until: float | None
+    jobs: Sequence[Job], *, data: Path, home: Path, out: Path, on: str, workers: int, until: float
 ) -> list[str]:
     """Run jobs and append their rows; returns the failures.
 
@@ -60,45 +61,33 @@ def run(
         data: folder of npz files.
         home: of a registry with the starter zoo.
         out: file of JSON lines.
+        on: as of `run_tasks`.
         workers: runs side by side.
-        until: no job begins after this time (`time.monotonic`).
+        until: no job begins after this time (`time.time`).
     """
+    failures: list[str] = []
+    task = functools.partial(_measure, data=data, home=home, until=until)
+    with out.open("a", encoding="utf-8") as file:
+        for done, ended in enumerate(run_tasks(task, jobs, on=on, workers=workers), 1):
+            name = " ".join(str(part) for part in ended.task.key() if part is not None)
+            row = ended.result
+            if ended.error is not None:
+                failures.append(f"{name}: {type(ended.error).__name__}: {ended.error}")
+                print(f"failed: {failures[-1]}", file=sys.stderr, flush=True)
+            elif row is not None:
+                file.write(json.dumps(row, allow_nan=False) + "\n")
+                file.flush()
+                told = f": {row['test']:.3f}" if "test" in row else ""
+                left = f", some {ended.left / 60:.0f} min left"
+                print(f"[{done}/{len(jobs)}] {name}{told}{left}", file=sys.stderr, flush=True)
+    return failures
+
+
+def _measure(job: Job, *, data: Path, home: Path, until: float) -> Row | None:
+    """The row of a job; None where it is too late to begin it."""
     from benchmarks.transfer_arms import measure
 
-    failures: list[str] = []
-    context = multiprocessing.get_context("spawn")  # a fork of OpenMP's threads can hang
-    waiting, done = iter(jobs), 0
-    with (
-        ProcessPoolExecutor(workers, mp_context=context) as pool,
-        out.open("a", encoding="utf-8") as file,
-    ):
-        running: dict[Any, Job] = {}
-
-        def start() -> None:
-            if until is None or time.monotonic() < until:
-                job = next(waiting, None)
-                if job is not None:
-                    running[pool.submit(measure, job, data, home)] = job
-
-        for _ in range(workers):
-            start()
-        while running:
-            future = next(as_completed(running))
-            job = running.pop(future)
-            start()
-            done += 1
-            name = " ".join(str(part) for part in job.key() if part is not None)
-            try:
-                row = future.result()
-            except Exception as error:
-                failures.append(f"{name}: {type(error).__name__}: {error}")
-                print(f"failed: {failures[-1]}", file=sys.stderr, flush=True)
-                continue
-            file.write(json.dumps(row, allow_nan=False) + "\n")
-            file.flush()
-            told = f": {row['test']:.3f}" if "test" in row else ""
-            print(f"[{done}/{len(jobs)}] {name}{told}", file=sys.stderr, flush=True)
-    return failures
+    return measure(job, data, home) if time.time() < until else None
 
 
 def main() -> None:
@@ -110,7 +99,8 @@ def main() -> None:
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS[:-1], help="which, in this order")
     parser.add_argument("--arms", nargs="+", help="only these of the parts' arms")
     parser.add_argument("--workers", type=int, default=1, help="runs side by side")
-    parser.add_argument("--minutes", type=float, help="begin no run after so many")
+    parser.add_argument("--on", default=LOCAL, help="where: local, ray or ray://HOST:PORT")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="begin no run after so many")
     parser.add_argument("--rows", type=Path, default=RESULTS / "transfer.jsonl")
     parser.add_argument("--out", type=Path, default=RESULTS / "transfer.json")
     parser.add_argument("--docs", type=Path, default=Path("docs"), help="where --report writes its pictures")
@@ -150,8 +140,9 @@ def main() -> None:
                 data=arguments.data,
                 home=Path(home),
                 out=arguments.rows,
+                on=arguments.on,
                 workers=arguments.workers,
-                until=None if arguments.minutes is None else time.monotonic() + 60 * arguments.minutes,
+                until=time.time() + 60 * arguments.minutes,
             )
         if failures:
             sys.exit(f"{len(failures)} runs failed; start the command again to repeat them")

@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from snt_zoo.errors import ExecutorError
@@ -160,9 +161,11 @@ def _pool(function: Callable[[Task], Result], tasks: Iterator[Task], workers: in
 def _ray(function: Callable[[Task], Result], tasks: Sequence[Task], on: str, workers: int, need: Need) -> Any:
     """By a Ray cluster; a task is tried again by Ray where its machine is lost, not where it raises."""
     ray = _connect(on, math.ceil(workers * need.cpus))
+    here = Path.cwd()
     try:
 
         def call(task: Task) -> Result:  # Ray takes no `partial`
+            os.chdir(here)  # so that paths mean what they mean here
             return function(task)
 
         remote = ray.remote(num_cpus=need.cpus, num_gpus=need.gpus, max_retries=2)(call)
@@ -194,6 +197,8 @@ def _connect(on: str, cores: int) -> Any:
     """
     if on == RAY:  # read when Ray is imported; on Linux too a cluster of one machine then keeps to loopback
         os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+        # Ray's own is 15: on a machine that is busy its workers would wait for everybody.
+        os.environ.setdefault("RAY_worker_niceness", "0")
     try:
         import ray
     except ImportError as error:

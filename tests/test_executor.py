@@ -57,6 +57,16 @@ def listening(_: int) -> set[str]:
     return found
 
 
+def niceness(_: int) -> int:
+    return os.nice(0)
+
+
+@needs_ray
+def test_a_worker_of_ray_waits_no_longer_than_others() -> None:
+    (ended,) = run_tasks(niceness, [0], on=RAY)
+    assert ended.result == os.nice(0)
+
+
 @needs_ray
 @pytest.mark.skipif(not Path("/proc/net/tcp6").is_file(), reason="reads Linux's table of sockets")
 def test_a_cluster_of_this_machine_listens_on_loopback_alone() -> None:
@@ -73,6 +83,19 @@ def test_each_task_ends_once_and_a_failure_ends_no_other(on: str) -> None:
     failed = [each for each in ended if each.error is not None]
     assert [(each.task, type(each.error)) for each in failed] == [(0.0, ZeroDivisionError)]
     assert ended[-1].left == 0 < ended[0].left
+
+
+def resolved(path: Path) -> Path:
+    return path.absolute()
+
+
+@pytest.mark.parametrize("on", EXECUTORS)
+def test_a_relative_path_means_the_same_to_a_worker(
+    on: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (ended,) = run_tasks(resolved, [Path("photos")], on=on)
+    assert ended.result == tmp_path / "photos"
 
 
 def test_no_task_is_no_work() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from snt_zoo.cli.output import fields, percent, prints
-from snt_zoo.cli.parameters import home_option, seed_option
+from snt_zoo.cli.parameters import executor_options, home_option, seed_option
 from snt_zoo.cli.progress import waiting
 
 
@@ -42,11 +42,17 @@ def _show_measured(document: Mapping[str, Any]) -> None:
     help="Networks of each supernet: its own, the cheapest, the dearest, then random ones.",
 )
 @click.option("--budget", type=float, default=0.0, help="Seconds of finetuning each; without it heads alone.")
-@click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes.")
+@executor_options
 @home_option
 @prints(_show_measured)
 def measure_command(
-    datasets: tuple[str, ...], out: Path, networks: int, budget: float, workers: int, home: Path | None
+    datasets: tuple[str, ...],
+    out: Path,
+    networks: int,
+    budget: float,
+    workers: int,
+    on: str,
+    home: Path | None,
 ) -> dict[str, Any]:
     """Fit heads of every supernet to datasets.
 
@@ -70,6 +76,7 @@ def measure_command(
             [plan],
             out,
             workers=workers,
+            on=on,
             on_cells=lambda done, total: tell(f"measured {done} of {total} pairs"),
         )
     return {"cells": cells, "out": out}

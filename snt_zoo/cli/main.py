@@ -25,6 +25,7 @@ _COMMANDS = {
     "demo": "snt_zoo.cli.demo",
     "query": "snt_zoo.cli.query",
     "distance": "snt_zoo.cli.distance",
+    "sketch": "snt_zoo.cli.sketch",
     "finetune": "snt_zoo.cli.finetune",
     "predict": "snt_zoo.cli.model",
     "evaluate": "snt_zoo.cli.model",

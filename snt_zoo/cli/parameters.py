@@ -235,6 +235,24 @@ def hub_option(function: _F) -> _F:
     )(function)
 
 
+def executor_options(function: _F) -> _F:
+    """`--workers` and `--on`: how many tasks run side by side, and where."""
+    for option in (
+        click.option(
+            "--on",
+            default="local",
+            show_default=True,
+            metavar="WHERE",
+            help="local, ray (a cluster of this machine, for as long as this runs) or ray://HOST:PORT.",
+        ),
+        click.option(
+            "--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes side by side."
+        ),
+    ):
+        function = option(function)
+    return function
+
+
 def seed_option(function: _F) -> _F:
     """`--seed`: of the run's generator."""
     return click.option(

@@ -67,7 +67,8 @@ def list_command(home: Home, **conditions: Any) -> list[dict[str, Any]]:
     """
     from snt_zoo import Filter
 
-    return [asdict(record) for record in open_registry(home).list(Filter(**conditions))]
+    # Not `asdict`, which copies what is in it: of 10⁵ records that takes as long as to read them.
+    return [vars(record) for record in open_registry(home).list(Filter(**conditions))]
 
 
 def _show_record(document: Mapping[str, Any]) -> None:

@@ -69,6 +69,18 @@ def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
         shutil.rmtree(partial, ignore_errors=True)
 
 
+def write_file(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all, for good; one that is there is replaced."""
+    partial = path.with_name(f".{path.name[:32]}.{uuid.uuid4().hex}.partial")
+    try:
+        partial.write_bytes(content)
+        sync_file(partial)
+        partial.replace(path)
+        sync_folder(path.parent, files=False)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
 @contextlib.contextmanager
 def made_whole(folder: Path) -> Iterator[Path]:
     """A new folder beside, to be filled, which is put in place at the end; of a failure nothing stays.

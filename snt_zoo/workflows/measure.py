@@ -9,11 +9,9 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-import multiprocessing
 import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -28,7 +26,8 @@ from snt_zoo.encoders.kept_features import features_of
 from snt_zoo.encoders.outcomes import PROBE, Outcome, append_outcomes, read_outcomes
 from snt_zoo.encoders.sketch import Sample
 from snt_zoo.encoders.views import FEW_VIEWS, WHOLE, View, first_of_each, views
-from snt_zoo.errors import DivergenceError
+from snt_zoo.errors import DivergenceError, warn
+from snt_zoo.executor import LOCAL, run_tasks
 from snt_zoo.networks.derived import DerivedModel
 from snt_zoo.networks.evaluate import accuracy, features, recalibrate
 from snt_zoo.networks.logistic import LogisticRegressions
@@ -117,6 +116,7 @@ def measure(
     out: Path,
     *,
     workers: int = 1,
+    on: str = LOCAL,
     on_cells: Callable[[int, int], None] = lambda done, total: None,
 ) -> int:
     """Measure what is not in a file yet.
@@ -126,10 +126,12 @@ def measure(
         plans: one after the other.
         out: file of outcomes, to which each cell is appended.
         workers: processes, each with one dataset at a time.
+        on: where these run, as of `run_tasks`. On a cluster every machine needs the datasets, the registry
+            and the file under the same paths.
         on_cells: called with how many cells are done, of how many.
 
     Returns:
-        How many cells were measured.
+        How many cells were measured. A dataset that a worker cannot measure is left out with a warning.
     """
     done = {one.cell for one in read_outcomes(out)}
     jobs: dict[tuple[int, str, str], list[Cell]] = defaultdict(list)
@@ -138,18 +140,18 @@ def measure(
             if (_name(cell), cell.change, cell.bundle, cell.kind, cell.budget) not in done:
                 jobs[number, cell.ref, cell.change].append(cell)
     total, measured = sum(map(len, jobs.values())), 0
-    if workers <= 1:
+    if on == LOCAL and workers <= 1:
         for cells in jobs.values():
             for _ in _measure_dataset(registry.home, cells, out):
                 measured += 1
                 on_cells(measured, total)
         return measured
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context) as pool:
-        running = [pool.submit(_count, registry.home, cells, out) for cells in jobs.values()]
-        for each in as_completed(running):
-            measured += each.result()
-            on_cells(measured, total)
+    job = functools.partial(_count, registry.home, out)
+    for ended in run_tasks(job, list(jobs.values()), on=on, workers=workers):
+        if ended.error is not None:
+            warn(f"left out {ended.task[0].ref}: {ended.error}")
+        measured += ended.result or 0
+        on_cells(measured, total)
     return measured
 
 
@@ -158,7 +160,7 @@ def _name(cell: Cell) -> str:
     return Path(cell.ref).stem
 
 
-def _count(home: Path, cells: Sequence[Cell], out: Path) -> int:
+def _count(home: Path, out: Path, cells: Sequence[Cell]) -> int:
     torch.set_num_threads(1)
     return sum(1 for _ in _measure_dataset(home, cells, out))
 

@@ -6,7 +6,15 @@ from pathlib import Path
 import pytest
 
 from benchmarks.limits import files_of_at_most
-from snt_zoo.formats.durable import is_empty_folder, made_whole, put_in_place, sync_folder, write_files
+from snt_zoo.formats import durable
+from snt_zoo.formats.durable import (
+    is_empty_folder,
+    made_whole,
+    put_in_place,
+    sync_folder,
+    write_file,
+    write_files,
+)
 
 
 def test_a_folder_and_its_files_are_forced_to_the_disk(
@@ -69,3 +77,19 @@ def test_a_long_name_is_no_hindrance(tmp_path: Path) -> None:
         with made_whole(tmp_path / name) as partial:
             (partial / "a").touch()
         assert (tmp_path / name / "a").exists()
+
+
+def test_a_file_is_replaced_whole_or_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / ("n" * 250)  # as long as a name may be, nearly
+    write_file(path, b"old")
+    write_file(path, b"new")
+    assert path.read_bytes() == b"new"
+
+    def fail(_: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(durable, "sync_file", fail)
+    with pytest.raises(OSError, match="No space"):
+        write_file(path, b"newer")
+    assert path.read_bytes() == b"new"
+    assert list(tmp_path.iterdir()) == [path]

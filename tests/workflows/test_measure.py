@@ -6,6 +6,7 @@ import pytest
 
 from snt_zoo.encoders.outcomes import PROBE, read_outcomes
 from snt_zoo.encoders.views import WHOLE
+from snt_zoo.errors import SntZooWarning
 from snt_zoo.networks.variants import OWN, SMALL
 from snt_zoo.workflows.measure import Plan, measure
 from snt_zoo.zoo import Zoo
@@ -43,6 +44,24 @@ def test_heads_are_measured_once_and_a_killed_run_loses_one_cell(
     assert measure(zoo.registry, [plan], out) == 0
     out.write_bytes(out.read_bytes()[:-20])  # the last cell has lost a row, and that is all
     assert len(list(read_outcomes(out))) == len(rows) - 1
+
+
+def test_workers_measure_what_one_process_does_and_a_dataset_that_fails_is_left_out(
+    zoo: Zoo, ids: list[str], tmp_path: Path
+) -> None:
+    def measured(path: Path) -> set[tuple[object, ...]]:
+        return {(one.cell, one.view, one.method, one.val, one.test) for one in read_outcomes(path)}
+
+    broken = tmp_path / "broken.npz"
+    broken.write_bytes(b"no archive")
+    alone, together = tmp_path / "alone.jsonl", tmp_path / "together.jsonl"
+    told: list[tuple[int, int]] = []
+    measure(zoo.registry, [Plan([DATA], ids)], alone)
+    plan = Plan([str(broken), DATA, str(SAMPLES / "font_arabic.npz")], ids)
+    with pytest.warns(SntZooWarning, match=r"left out .*broken\.npz"):
+        assert measure(zoo.registry, [plan], together, workers=2, on_cells=lambda *n: told.append(n)) == 6
+    assert measured(alone) < measured(together)
+    assert told[-1] == (6, 9)
 
 
 def test_a_few_datasets_each_are_drawn_and_pairs_can_be_left_out(ids: list[str]) -> None:

@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from snt_zoo.registry.bundle.schema import BundleConfig
 
 
+_AT_ONCE = 1000
+"""Bundles whose rows are in memory at once."""
+
+
 class Catalog(Lookup):
     """The database file: every question of `Lookup`, and every change."""
 
@@ -52,7 +56,7 @@ class Catalog(Lookup):
     ) -> None:
         """Add a bundle with its vectors, ``n x dim``, and let these aliases of its name stand for it."""
         with self._change() as connection:
-            rows.insert(connection, Listing(record, vectors, config, files or {}))
+            rows.insert(connection, [Listing(record, vectors, config, files or {})])
             for alias in names:
                 aliases.move(connection, record.name, alias, record.id, why=f"{record.id}{aliases.ADDED}")
             if seeded:
@@ -66,15 +70,15 @@ class Catalog(Lookup):
             for gone in set(connection.scalars(sa.select(BUNDLES.c.id))) - staying:
                 _delete(connection, gone)
             connection.execute(BUNDLES.delete())
-            for listing in listings:
-                rows.insert(connection, listing)
+            for start in range(0, len(listings), _AT_ONCE):
+                rows.insert(connection, listings[start : start + _AT_ONCE])
 
     def relist(self, listing: Listing) -> None:
         """Make the rows of one bundle anew, or for the first time; its aliases stay."""
         id = listing.record.id
         with self._change() as connection:
             connection.execute(BUNDLES.delete().where(BUNDLES.c.id == id))
-            rows.insert(connection, listing)
+            rows.insert(connection, [listing])
 
     def delete(self, id: str) -> None:
         """Take a bundle, its vectors and its aliases out."""

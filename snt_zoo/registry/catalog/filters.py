@@ -165,7 +165,9 @@ def begins(column: sa.ColumnElement[str], prefix: str) -> Condition:
 def _within(bound: Bound) -> Condition:
     value = METRICS.c.value
     within = value >= bound.value if bound.relation == ">=" else value <= bound.value
-    return BUNDLES.c.id.in_(sa.select(METRICS.c.bundle).where(METRICS.c.name == bound.metric, within))
+    # Asked of one bundle after another, unlike a tag: most bundles have the metric, and a page or a
+    # shortlist looks at few.
+    return sa.exists().where(METRICS.c.bundle == BUNDLES.c.id, METRICS.c.name == bound.metric, within)
 
 
 def _matches(column: sa.ColumnElement[str], text: str) -> Condition:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from snt_zoo.registry.bundle.schema import BundleConfig
 
 _PLAIN = tuple(column.name for column in BUNDLES.columns)
+_HANGING = (VECTORS, TAGS, SOURCES, METRICS, FILES)
+"""What is written with the row of a bundle."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,22 +42,27 @@ class Listing:
     files: Mapping[str, FileEntry] = field(default_factory=dict)
 
 
-def insert(connection: sa.Connection, listing: Listing) -> None:
-    """Write the rows of a bundle that has none."""
-    record = listing.record
-    row = {name: getattr(record, name) for name in _PLAIN}
-    row["seed"] = None if record.seed is None else str(record.seed)
-    connection.execute(BUNDLES.insert().values(row))
-    children: list[tuple[sa.Table, list[dict[str, Any]]]] = [
-        (VECTORS, [{"data": vector.astype("<f4").tobytes()} for vector in listing.vectors]),
-        (TAGS, [{"tag": tag} for tag in record.tags]),
-        *derived(record, listing.config, listing.files),
-    ]
-    for table, rows in children:
-        # Left by a hand that deleted without foreign keys; they would be taken for this one's.
-        connection.execute(table.delete().where(table.c.bundle == record.id))
-        if rows:
-            connection.execute(table.insert(), [{"bundle": record.id} | row for row in rows])
+def insert(connection: sa.Connection, listings: Sequence[Listing]) -> None:
+    """Write the rows of bundles that have none."""
+    rows: dict[sa.Table, list[dict[str, Any]]] = {table: [] for table in (BUNDLES, *_HANGING)}
+    for listing in listings:
+        record = listing.record
+        seed = None if record.seed is None else str(record.seed)
+        rows[BUNDLES].append({name: getattr(record, name) for name in _PLAIN} | {"seed": seed})
+        children: list[tuple[sa.Table, list[dict[str, Any]]]] = [
+            (VECTORS, [{"data": vector.astype("<f4").tobytes()} for vector in listing.vectors]),
+            (TAGS, [{"tag": tag} for tag in record.tags]),
+            *derived(record, listing.config, listing.files),
+        ]
+        for table, found in children:
+            rows[table] += [{"bundle": record.id} | row for row in found]
+    for table in _HANGING:
+        # Left by a hand that deleted without foreign keys; they would be taken for these bundles'.
+        left = table.delete().where(table.c.bundle == sa.bindparam("left"))
+        connection.execute(left, [{"left": listing.record.id} for listing in listings])
+    for table, made in rows.items():
+        if made:
+            connection.execute(table.insert(), made)
 
 
 def records(

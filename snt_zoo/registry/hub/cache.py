@@ -139,21 +139,28 @@ class HubCache:
 
     def put(self, found: Iterable[Indexed]) -> None:
         """Put these in the place of what was seen of the same repositories, in one transaction."""
+        kept = {one.repo: one for one in found}
+        repositories = [
+            {
+                "endpoint": self._endpoint,
+                "repo": one.repo,
+                "commit": one.commit,
+                "reason": None if one.reason is None else one.reason[:_SHOWN],
+                "refused": one.refused,
+                "size": one.size,
+            }
+            for one in kept.values()
+        ]
+        supernets = [
+            self._row(one, one.record, one.vectors)
+            for one in kept.values()
+            if one.record is not None and one.vectors is not None
+        ]
         with self._transaction() as connection:
-            for one in found:
-                self._delete(connection, [one.repo])
-                connection.execute(
-                    _REPOSITORIES.insert().values(
-                        endpoint=self._endpoint,
-                        repo=one.repo,
-                        commit=one.commit,
-                        reason=None if one.reason is None else one.reason[:_SHOWN],
-                        refused=one.refused,
-                        size=one.size,
-                    )
-                )
-                if one.record is not None and one.vectors is not None:
-                    connection.execute(_SUPERNETS.insert().values(self._row(one, one.record, one.vectors)))
+            self._delete(connection, list(kept))
+            for table, rows in ((_REPOSITORIES, repositories), (_SUPERNETS, supernets)):
+                if rows:
+                    connection.execute(table.insert(), rows)
 
     def note_synced(self) -> None:
         """Note that the Hub was seen."""
@@ -203,6 +210,12 @@ class HubCache:
                 # By the whole digest: an id has 32 bits of it, which somebody can have made to be alike.
                 records.setdefault(row.digest, _record(row))
         return [*records.values()]
+
+    def count(self) -> int:
+        """How many there are, as of `list`."""
+        query = sa.select(sa.func.count(sa.distinct(_SUPERNETS.c.digest))).where(self._here(_SUPERNETS))
+        with self._transaction() as connection:
+            return int(connection.scalar(query) or 0)
 
     def search(self, sketch: Sketch, k: int, *, allowed: AbstractSet[str] | None = None) -> Answers:
         """The supernets whose best sketch is nearest; as `Registry.search`, but by their digests.

@@ -7,8 +7,6 @@ place by one rename. A bundle that is removed keeps its line, since the same con
 from __future__ import annotations
 
 import json
-import os
-import uuid
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -17,7 +15,7 @@ from typing import Any
 from filelock import FileLock
 
 from snt_zoo.errors import ConfigError, RegistryError
-from snt_zoo.formats.durable import sync_folder
+from snt_zoo.formats.durable import write_file
 from snt_zoo.formats.strict_json import dump_json, parse_json
 from snt_zoo.registry.hub.refs import is_commit, is_repo
 
@@ -74,14 +72,7 @@ class Origins:
         try:
             with FileLock(self._home / f"{FILE}.lock"):
                 entries = self._read() | {id: origin}
-                raw = dump_json({key: entry.to_json() for key, entry in entries.items()})
-                partial = self._home / f".{FILE}.{uuid.uuid4().hex}"
-                with partial.open("xb") as file:
-                    file.write(raw)
-                    file.flush()
-                    os.fsync(file.fileno())
-                partial.replace(self._path)
-                sync_folder(self._home, files=False)
+                write_file(self._path, dump_json({key: entry.to_json() for key, entry in entries.items()}))
         except OSError as error:
             raise RegistryError(f"cannot write {self._path}: {error.strerror}; free some space") from error
 

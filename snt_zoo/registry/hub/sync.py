@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,26 +89,34 @@ def sync(
         on_repo: called with the number of repositories done, and the last one's name.
 
     Raises:
-        HubUnavailableError: the Hub cannot be reached; the cache stays as it was.
+        HubUnavailableError: the Hub cannot be reached; what was seen before stays.
         HubError: another process is at it.
     """
     start = time.perf_counter()
     with _alone(cache.path):
         # The Hub first: one that cannot be reached leaves nothing that looks like a sync.
-        listed = {one.repo: one for one in client.listing(TAG)}
+        pages = client.listing(TAG)
+        first = list(itertools.islice(pages, 1))
         cache.prepare()
         cache.embed_anew()
-        seen = cache.commits()
-        fresh = [one for one in listed.values() if seen.get(one.repo) != one.commit]
-        gone = [repo for repo in seen if repo not in listed]
-        cache.remove(gone)
+        seen, listed, fresh = cache.commits(), set[str](), 0
         failed: list[tuple[str, str]] = []
         size = done = 0
+
+        def changed() -> Iterator[Listed]:
+            """What is to be looked at, as the pages come: names alone are kept of the others."""
+            nonlocal fresh
+            for one in itertools.chain(first, pages):
+                is_new = one.repo not in listed  # a page moves on when another repository comes
+                listed.add(one.repo)
+                if is_new and seen.get(one.repo) != one.commit:
+                    fresh += 1
+                    yield one
 
         def look(one: Listed) -> Indexed | tuple[str, str]:
             return _look(client, one, cache.encoder)
 
-        for batch in _batches(_concurrently(look, fresh, workers)):
+        for batch in _batches(_concurrently(look, changed(), workers)):
             kept = [found for found in batch if isinstance(found, Indexed)]
             failed += [found for found in batch if not isinstance(found, Indexed)]
             cache.put(kept)
@@ -116,13 +124,15 @@ def sync(
             done += len(batch)
             if on_repo is not None and kept:
                 on_repo(done, kept[-1].repo)
-        if len(failed) < len(fresh) or not fresh:
+        gone = [repo for repo in seen if repo not in listed]
+        cache.remove(gone)
+        if len(failed) < fresh or not fresh:
             cache.note_synced()
         return SyncReport(
             repositories=len(listed),
-            supernets=len(cache.list()),
-            fetched=len(fresh),
-            unchanged=len(listed) - len(fresh),
+            supernets=cache.count(),
+            fetched=fresh,
+            unchanged=len(listed) - fresh,
             removed=len(gone),
             refused=tuple(cache.refused()),
             failed=tuple(sorted(failed)),
@@ -165,14 +175,13 @@ def _look(client: HubClient, one: Listed, encoder: DatasetEncoder) -> Indexed | 
 
 
 def _concurrently(
-    look: Callable[[Listed], Indexed | tuple[str, str]], work: Sequence[Listed], workers: int
+    look: Callable[[Listed], Indexed | tuple[str, str]], work: Iterator[Listed], workers: int
 ) -> Iterator[Indexed | tuple[str, str]]:
     """Results as they come, with a bounded number under way: memory does not grow with the Hub."""
-    queue = iter(work)
     with ThreadPoolExecutor(max_workers=workers, thread_name_prefix="snt-zoo-sync") as pool:
         running: set[Future[Indexed | tuple[str, str]]] = set()
         while True:
-            running |= {pool.submit(look, one) for one in itertools.islice(queue, 2 * workers - len(running))}
+            running |= {pool.submit(look, one) for one in itertools.islice(work, 2 * workers - len(running))}
             if not running:
                 return
             finished, running = wait(running, return_when=FIRST_COMPLETED)

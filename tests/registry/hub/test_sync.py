@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from snt_zoo.data import ImageDataset
 from snt_zoo.errors import HubError, HubUnavailableError, NoMatchError, NotInRegistryError
 from snt_zoo.registry.hub.client import HubClient
+from snt_zoo.registry.hub.states import Listed
 from snt_zoo.search.adapting.candidates import Candidate
 from snt_zoo.workflows.shelves import cache_of
 from snt_zoo.zoo import Zoo
@@ -192,3 +194,26 @@ def test_a_sync_of_a_hub_without_supernets_is_one(hub: Hub, zoo: Zoos) -> None:
     zoo().sync()
     with pytest.raises(NoMatchError):
         zoo().query(sketch(seed=1), hub=True)
+
+
+def test_pages_that_stop_remove_nothing_and_a_repository_on_two_counts_once(
+    stocked: Hub, zoo: Zoos, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = zoo()
+    home.sync()
+    stocked.seed("bob/new", repository(tmp_path / "new", 12))
+    pages = HubClient.listing
+
+    def stopping(client: HubClient, tag: str) -> Iterator[Listed]:
+        yield from (one for one in pages(client, tag) if one.repo != "alice/s1")
+        raise HubUnavailableError("the network is gone")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(HubClient, "listing", stopping)
+        with pytest.raises(HubUnavailableError):
+            home.sync()
+    assert home.query(sketch(seed=1), k=9, hub=True)[0].repo == "alice/s1"
+
+    monkeypatch.setattr(HubClient, "listing", lambda client, tag: iter(2 * list(pages(client, tag))))
+    again = home.sync()
+    assert (again.repositories, again.fetched, again.unchanged) == (5, 1, 4)
