@@ -182,16 +182,14 @@ def gaussian_process(
             without=without,
             steps=steps,
         )
+        process = GaussianProcess(fitted.kernel, space, Pairs(task, network), y - centre, noise)
         for parent in sorted(group):
             own = torch.tensor([each == parent for each in world.parent])
-            rest = (~own[task]).nonzero().flatten()
-            part = GaussianProcess(
-                fitted.kernel, space, Pairs(task[rest], network[rest]), y[rest] - centre, noise[rest]
-            )
+            weights = process.solved_without(own[task].nonzero().flatten())
             # Also of networks that saw a relative, in whose place a stand-in may be asked for.
             grid = torch.cartesian_prod(own.nonzero().flatten(), torch.arange(table.shape[1]))
-            mean, _ = part.predict(Pairs(grid[:, 0], grid[:, 1]))
-            found[grid[:, 0], grid[:, 1]] = mean + centre
+            cross = fitted.kernel.matrix(space, Pairs(grid[:, 0], grid[:, 1]), process.pairs)
+            found[grid[:, 0], grid[:, 1]] = cross @ weights + centre
     return Prediction(found)
 
 
