@@ -179,8 +179,8 @@ class GaussianProcess:
         costs as much as one fit.
         """
         inverse, weights = self.inverse, self.inverse @ self.y
-        found = weights - inverse[:, rows] @ torch.linalg.solve(inverse[rows][:, rows], weights[rows])
-        return found.index_fill(0, rows, 0.0)
+        gone: Tensor = torch.linalg.solve(inverse[rows][:, rows], weights[rows])
+        return (weights - inverse[:, rows] @ gone).index_fill(0, rows, 0.0)
 
     def left_out(self, parts: Sequence[Tensor]) -> list[Tensor]:
         """What would be predicted of some rows if they had not been seen.
