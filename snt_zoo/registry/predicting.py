@@ -25,8 +25,8 @@ BUDGET = "0s"
 
 
 STRENGTH = 8.0
-"""Outcomes that a prediction is worth. What one says of a network as such has a variance of 0.03 by the kernel
-of the predictor, what it says of its dataset and of chance 0.3. With 2 a dozen runs of a user cost the order
+"""Outcomes that a prediction is worth. What one says of a network as such has a variance of 0.03 by the
+predictor's kernel, what it says of its dataset and of chance 0.3. With 2 a dozen runs of a user cost the order
 0.4 points of regret, with 8 0.2; neither can be told from 0 (`python -m benchmarks.feedback`)."""
 
 
