@@ -25,9 +25,9 @@ BUDGET = "0s"
 
 
 STRENGTH = 8.0
-"""Outcomes that a prediction is worth. What one says of a network as such has a variance of 0.03 by the
-predictor's kernel, what it says of its dataset and of chance 0.3. With 2 a dozen runs of a user cost the order
-0.4 points of regret, with 8 0.2; neither can be told from 0 (`python -m benchmarks.feedback`)."""
+"""Outcomes that a prediction is worth. By the kernel of the predictor, what an outcome says of a network as
+such has a variance of 0.03, what it says of its dataset and of chance 0.3. With 2 a dozen runs of a user cost
+the order 0.4 points of regret, with 8 0.2; neither can be told from 0 (`python -m benchmarks.feedback`)."""
 
 
 def own_predictor(home: Path) -> Path:
