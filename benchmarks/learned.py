@@ -261,6 +261,7 @@ def all_arms(world: World, features: Features) -> dict[str, Callable[[], Answer]
         "broadest": lambda: Answer([arms.broadest(world)]),
         "mean-feature": lambda: Answer([arms.by_moments(MeanFeature)(world, 0)]),
         "frechet": lambda: Answer([arms.by_moments(Frechet)(world, 0)]),
+        "embedding": lambda: Answer([arms.embedding(world)]),
         "class-ot": lambda: Answer([arms.class_ot(world)]),
         "ridge: static, class-ot": lambda: Answer([arms.ridge("static", "class-ot")(world, 0)]),
         "gp": lambda: gp(vectors=vectors),

@@ -20,6 +20,7 @@ from benchmarks.learned_space.set_encoder import SketchBatch
 from benchmarks.learned_world import World, logit
 from snt_zoo.encoders.distances.base import Source
 from snt_zoo.encoders.distances.moments import Frechet, MeanFeature
+from snt_zoo.encoders.embedding import embed
 from snt_zoo.encoders.gaussian_process import GaussianProcess, Geometry, Kernel, Pairs, fit
 from snt_zoo.encoders.network_facts import Cards, between
 from snt_zoo.encoders.predictor import binomial_noise
@@ -72,6 +73,13 @@ def largest(world: World, seed: int = 0) -> Tensor:
 def class_ot(world: World, seed: int = 0) -> Tensor:
     """Optimal Transport between classes, the product's ranking."""
     return -world.nearest(world.to_sources)
+
+
+def embedding(world: World, seed: int = 0) -> Tensor:
+    """The vectors that FAISS compares: what makes the shortlist of a query."""
+    sources = torch.stack([embed(sketch) for sketch in world.networks.sketches]).double()
+    found = world.moments[world.whole] @ sources.T
+    return -world.nearest((-found).masked_fill(world.to_sources.isinf(), torch.inf))
 
 
 def by_moments(kind: type[MeanFeature] | type[Frechet]) -> Callable[[World, int], Tensor]:

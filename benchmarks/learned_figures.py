@@ -35,6 +35,7 @@ def figures(truth: Truth, row: int, score: Tensor) -> dict[str, float]:
     oracle = chosen(truth, row, torch.zeros_like(score), len(may))
     y, x = truth.test[row, may].numpy(), score[may].numpy()
     best = set(may[truth.test[row, may] == truth.test[row, may].max()].tolist())
+    three = may[truth.test[row, may].argsort(descending=True)[:3]].tolist()
     order = may[(-score[may]).argsort(stable=True)].tolist()
     return {
         "regret@1": 100 * (oracle - chosen(truth, row, score, 1)),
@@ -42,6 +43,7 @@ def figures(truth: Truth, row: int, score: Tensor) -> dict[str, float]:
         "tau": float(np.nan_to_num(weightedtau(x, y).statistic)),
         "hit@1": float(order[0] in best),
         "hit@3": float(bool(best & set(order[:3]))),
+        "best three in the first 8": len(set(three) & set(order[:8])) / len(three),
     }
 
 
