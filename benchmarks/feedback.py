@@ -80,12 +80,12 @@ def curve(world: World, truth: Truth, ask: Ask, rows: Sequence[int], counts: Seq
     rows = []
     for count in counts:
         means = _means(found[count])
-        row: Curve = {"known": count, "parents": len(found[count])}
-        row |= {key: round(float(values.mean()), 3) for key, values in means.items()}
-        row["regret@1 interval"] = interval(means["regret@1"])
+        made: Curve = {"known": count, "parents": len(found[count])}
+        made |= {key: round(float(values.mean()), 3) for key, values in means.items()}
+        made["regret@1 interval"] = interval(means["regret@1"])
         for key, values in means.items():
-            row[f"{key} less than at first"] = interval(values - first[key])
-        rows.append(row)
+            made[f"{key} less than at first"] = interval(values - first[key])
+        rows.append(made)
     return rows
 
 
