@@ -195,7 +195,7 @@ def draw(summary: Mapping[str, Any], path: Path) -> None:
     left.set_title("trained again", fontsize=10)
     right.set_title("at once, the predictor that ships", fontsize=10)
     left.set_ylim(bottom=0)
-    left.legend(fontsize=8)
+    left.legend(fontsize=8, loc=(0.62, 0.58))
     right.legend(fontsize=8)
     figure.savefig(path, metadata={"Date": None})
 
