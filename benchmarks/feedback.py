@@ -77,7 +77,7 @@ def curve(world: World, truth: Truth, ask: Ask, rows: Sequence[int], counts: Seq
             for row in asked:
                 found[count][world.parent[row]].append(figures(truth, row, score[row]))
     first = _means(found[counts[0]])
-    rows = []
+    points: list[Curve] = []
     for count in counts:
         means = _means(found[count])
         made: Curve = {"known": count, "parents": len(found[count])}
@@ -85,8 +85,8 @@ def curve(world: World, truth: Truth, ask: Ask, rows: Sequence[int], counts: Seq
         made["regret@1 interval"] = interval(means["regret@1"])
         for key, values in means.items():
             made[f"{key} less than at first"] = interval(values - first[key])
-        rows.append(made)
-    return rows
+        points.append(made)
+    return points
 
 
 def _means(by_parent: Mapping[str, Sequence[Mapping[str, float]]]) -> dict[str, Array]:
