@@ -16,22 +16,25 @@ import hashlib
 import json
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
-from scipy.stats import weightedtau
 from torch import Tensor
 
 from benchmarks import learned_arms as arms
+from benchmarks import learned_peers as peers
 from benchmarks.document import RESULTS, document, write
+from benchmarks.learned_figures import Scores, auc, interval, table
 from benchmarks.learned_world import Truth, World
 from benchmarks.outcomes import TABLE, references
+from benchmarks.transfer_plan import TARGETS
 from snt_zoo.encoders.distances.moments import Frechet, MeanFeature
+from snt_zoo.encoders.gaussian_process import PARTS
 from snt_zoo.encoders.intervals import grouped_quantile
 from snt_zoo.encoders.outcomes import read_outcomes, read_table
 from snt_zoo.encoders.predictor import shipped_predictor
@@ -39,77 +42,16 @@ from snt_zoo.registry.registry import Registry
 from zoo.parents import may_ship
 
 SEEDS = (0, 1, 2)
-BOOTSTRAPS = 2000
 RANDOM = 100
 """Random rankings, whose figures are averaged."""
 
-AGAINST = ("static", "broadest", "class-ot", "gp")
-"""Arms to which every other one is compared, in pairs over parents."""
+IDENTITIES = ("task", "network", "kind", "own_fit")
+"""Parts of the kernel of which the first, second and fourth know datasets and networks by name, and the third
+has a network's level alone, which `fit` has as well."""
+Features = Callable[[str], Tensor]
+"""A score that looks at features, by its name, of whole tasks and own networks."""
 ABLATED = ("profile", "sources", "card", "topology", "id", "prior", "contrastive", "rank")
 """Parts of ours that are left out, with one seed each."""
-
-Array = np.ndarray[Any, Any]
-Scores = list[Tensor]
-"""One table for each seed, or for each random ranking."""
-
-
-def chosen(truth: Truth, row: int, score: Tensor, k: int) -> float:
-    """Test accuracy of the best by validation among the k first of a ranking; of equals the mean."""
-    may = truth.may[row].nonzero().flatten()
-    order = may[(-score[may]).argsort(stable=True)][:k]
-    best = truth.val[row, order].max()
-    return float(truth.test[row, order[truth.val[row, order] == best]].mean())
-
-
-def figures(truth: Truth, row: int, score: Tensor) -> dict[str, float]:
-    """What a ranking of one task's candidates comes to; regrets in points of test accuracy."""
-    may = truth.may[row].nonzero().flatten()
-    oracle = chosen(truth, row, torch.zeros_like(score), len(may))
-    y, x = truth.test[row, may].numpy(), score[may].numpy()
-    best = set(may[truth.test[row, may] == truth.test[row, may].max()].tolist())
-    order = may[(-score[may]).argsort(stable=True)].tolist()
-    return {
-        "regret@1": 100 * (oracle - chosen(truth, row, score, 1)),
-        "regret@3": 100 * (oracle - chosen(truth, row, score, 3)),
-        "tau": float(np.nan_to_num(weightedtau(x, y).statistic)),
-        "hit@1": float(order[0] in best),
-        "hit@3": float(bool(best & set(order[:3]))),
-    }
-
-
-def by_parent(truth: Truth, parent: Sequence[str], scores: Scores) -> dict[str, Array]:
-    """Of each figure the mean over seeds and over each parent's tasks, in the order of the parents' names."""
-    names = sorted({parent[row] for row in truth.rows})
-    found: dict[str, list[Any]] = {}
-    for score in scores:
-        rows = {row: figures(truth, row, score[row]) for row in truth.rows}
-        for key in next(iter(rows.values())):
-            means = [np.mean([rows[r][key] for r in truth.rows if parent[r] == name]) for name in names]
-            found.setdefault(key, []).append(means)
-    return {key: np.array(values).mean(0) for key, values in found.items()}
-
-
-def interval(values: Array) -> list[float]:
-    """95 % interval of a mean, by a bootstrap over parents."""
-    drawn = np.random.default_rng(0).integers(0, len(values), (BOOTSTRAPS, len(values)))
-    low, high = np.quantile(values[drawn].mean(1), [0.025, 0.975])
-    return [round(float(low), 3), round(float(high), 3)]
-
-
-def table(truth: Truth, parent: Sequence[str], scores: Mapping[str, Scores]) -> dict[str, Any]:
-    """A row for each arm: means with intervals, and the paired difference to some of the others."""
-    each = {name: by_parent(truth, parent, some) for name, some in scores.items()}
-    rows = {}
-    for name, found in each.items():
-        row: dict[str, Any] = {key: round(float(values.mean()), 3) for key, values in found.items()}
-        row["regret@1 interval"] = interval(found["regret@1"])
-        row["regret@3 interval"] = interval(found["regret@3"])
-        for other in AGAINST:
-            if other != name and other in each:
-                for key in ("regret@1", "tau"):
-                    row[f"{key} less than {other}"] = interval(found[key] - each[other][key])
-        rows[name] = row
-    return rows
 
 
 def prediction(world: World, mean: Tensor, *, level: float = 0.9) -> dict[str, Any]:
@@ -226,12 +168,6 @@ def shipped(world: World, *, beside_probe: bool) -> dict[str, Any]:
     }
 
 
-def auc(score: Array, won: Array) -> float:
-    """Of one that won and one that did not the first has the higher score, with this probability."""
-    pairs = [(a > b) + 0.5 * (a == b) for a in score[won] for b in score[~won]]
-    return round(float(np.mean(pairs)), 3) if pairs else float("nan")
-
-
 def main() -> None:
     """Compare, and write what came out."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.learned", description=__doc__)
@@ -245,9 +181,11 @@ def main() -> None:
     torch.set_num_threads(1)
     read = read_table if arguments.outcomes.suffix == ".parquet" else read_outcomes
     outcomes = list(read(arguments.outcomes))
-    world = World.of(outcomes, references(arguments.data), Registry.open(arguments.home), arguments.cache)
+    refs, registry = references(arguments.data), Registry.open(arguments.home)
+    world = World.of(outcomes, refs, registry, arguments.cache)
+    features = functools.partial(peers.by_features, world, refs=refs, registry=registry)
     print(f"{len(world.tasks.keys)} tasks, {len(world.networks.keys)} networks", file=sys.stderr, flush=True)
-    answers = run_arms(world, arguments.arms, arguments.cache)
+    answers = run_arms(world, features, arguments.arms)
     summary: dict[str, Any] = {
         "datasets": len(world.whole),
         "parents": len(set(world.parent)),
@@ -255,14 +193,22 @@ def main() -> None:
         "ranking": {},
         "prediction": {},
     }
-    kinds = {"head": ("head", 0.0), "finetune 5 s": ("finetune", 5.0), "finetune 60 s": ("finetune", 60.0)}
-    for kind, (method, budget) in kinds.items():
-        truth = world.truth(method, budget)
+    fast, slow = world.truth("finetune", 5.0), world.truth("finetune", 60.0)
+    heads = world.truth("head")
+    targets = [r for r in heads.rows if world.tasks.keys[world.whole[r]][0] in TARGETS]
+    kinds = {
+        "head": heads,
+        "head, targets of the transfer benchmark": replace(heads, rows=targets),
+        "finetune 5 s": fast,
+        "finetune 60 s": slow,
+    }
+    for kind, truth in kinds.items():
         if truth.rows:
+            able = {name: a.scores for name, a in answers.items() if a.covers(truth)}
             summary["ranking"][kind] = {
                 "targets": len(truth.rows),
                 "parents": len({world.parent[r] for r in truth.rows}),
-                "arms": table(truth, world.parent, {name: a.scores for name, a in answers.items()}),
+                "arms": table(truth, world.parent, able),
             }
     for name, answer in answers.items():
         if answer.predicted is not None:
@@ -291,14 +237,19 @@ class Answer:
     scores: Scores
     predicted: Tensor | None = None
 
+    def covers(self, truth: Truth) -> bool:
+        """Whether every candidate of some tasks has a score; some arms are asked about few targets."""
+        rows = torch.tensor(truth.rows)
+        return not any(bool(score[rows][truth.may[rows]].isnan().any()) for score in self.scores)
 
-def all_arms(world: World) -> dict[str, Callable[[], Answer]]:
+
+def all_arms(world: World, features: Features) -> dict[str, Callable[[], Answer]]:
     """Every arm by name, in the order of the table."""
     generator = torch.Generator().manual_seed(0)
     shape = len(world.whole), len(world.own)
 
     def gp(**options: Any) -> Answer:
-        mean = arms.gaussian_process(world, **options).mean
+        mean = arms.gaussian_process(world, **options)
         return Answer([mean[:, :-1]], mean)
 
     def ours(seeds: Sequence[int] = SEEDS, **options: Any) -> Answer:
@@ -313,27 +264,33 @@ def all_arms(world: World) -> dict[str, Callable[[], Answer]]:
         "broadest": lambda: Answer([arms.broadest(world)]),
         "mean-feature": lambda: Answer([arms.by_moments(MeanFeature)(world, 0)]),
         "frechet": lambda: Answer([arms.by_moments(Frechet)(world, 0)]),
+        "embedding": lambda: Answer([arms.embedding(world)]),
         "class-ot": lambda: Answer([arms.class_ot(world)]),
         "ridge: static, class-ot": lambda: Answer([arms.ridge("static", "class-ot")(world, 0)]),
         "gp": lambda: gp(vectors=vectors),
         "gp, class-ot between datasets": lambda: gp(),
-        "tans": lambda: Answer([arms.tans(world, seed) for seed in SEEDS]),
+        "otdd": lambda: Answer([peers.ranked(world, "otdd")]),
+        "logme": lambda: Answer([features("logme")]),
+        "h-score": lambda: Answer([features("h-score")]),
+        "tans": lambda: Answer([peers.tans(world, seed) for seed in SEEDS]),
+        "mednns": lambda: Answer([peers.mednns(world, seed)[0] for seed in SEEDS]),
         "ours": lambda: ours(),
     }
-    for part in ("network", "kind", "fit", "source"):
+    found["gp of level, alike, fit, source"] = functools.partial(gp, vectors=vectors, without=IDENTITIES)
+    for part in PARTS:
         found[f"gp without {part}"] = functools.partial(gp, vectors=vectors, without=(part,))
     for part in ABLATED:
         found[f"ours without {part}"] = functools.partial(ours, SEEDS[:1], without=frozenset([part]))
     return found
 
 
-def run_arms(world: World, only: Sequence[str] | None, cache: Path) -> dict[str, Answer]:
+def run_arms(world: World, features: Features, only: Sequence[str] | None) -> dict[str, Answer]:
     """What the arms say; what was said of the same outcomes before is not computed again."""
     state = hashlib.sha256(repr([(one.cell, one.view, one.accuracy) for one in world.outcomes]).encode())
-    folder = cache / "answers" / state.hexdigest()[:12]
+    folder = world.cache / "answers" / state.hexdigest()[:12]
     folder.mkdir(parents=True, exist_ok=True)
     answers = {}
-    for name, make in all_arms(world).items():
+    for name, make in all_arms(world, features).items():
         path = folder / f"{name.replace(': ', ' ').replace(', ', ' ')}.safetensors"
         if path.is_file():
             kept = load_file(path)

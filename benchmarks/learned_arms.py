@@ -11,18 +11,19 @@ from dataclasses import dataclass, replace
 from functools import cache
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import Tensor
 
 from benchmarks.learned_space.cards import from_cards
-from benchmarks.learned_space.contrastive import LearnedSpace, Settings, Table, train_space
+from benchmarks.learned_space.contrastive import LearnedSpace, Loss, Settings, Table, train_space
 from benchmarks.learned_space.network_encoder import NetworkBatch
 from benchmarks.learned_space.set_encoder import SketchBatch
 from benchmarks.learned_world import World, logit
 from snt_zoo.encoders.distances.base import Source
 from snt_zoo.encoders.distances.moments import Frechet, MeanFeature
-from snt_zoo.encoders.gaussian_process import GaussianProcess, Geometry, Pairs, fit
+from snt_zoo.encoders.embedding import embed
+from snt_zoo.encoders.gaussian_process import GaussianProcess, Geometry, Kernel, Pairs, fit
 from snt_zoo.encoders.network_facts import Cards, between
+from snt_zoo.encoders.predictor import binomial_noise
 from snt_zoo.encoders.prior import shrunken_means
 from snt_zoo.encoders.target import Target
 
@@ -72,6 +73,13 @@ def largest(world: World, seed: int = 0) -> Tensor:
 def class_ot(world: World, seed: int = 0) -> Tensor:
     """Optimal Transport between classes, the product's ranking."""
     return -world.nearest(world.to_sources)
+
+
+def embedding(world: World, seed: int = 0) -> Tensor:
+    """The vectors that FAISS compares: what makes the shortlist of a query."""
+    sources = torch.stack([embed(sketch) for sketch in world.networks.sketches]).double()
+    found = world.moments[world.whole] @ sources.T
+    return -world.nearest((-found).masked_fill(world.to_sources.isinf(), torch.inf))
 
 
 def by_moments(kind: type[MeanFeature] | type[Frechet]) -> Callable[[World, int], Tensor]:
@@ -148,51 +156,71 @@ def geometry(world: World, vectors: Tensor | None = None) -> Geometry:
 
 
 @dataclass(frozen=True, eq=False)
-class Prediction:
-    """What a predictor says of the head of each whole task and network, the probe last.
+class Heads:
+    """The outcomes of heads as a Gaussian process takes them.
 
     Args:
-        mean: logits, float64 ``W x (N + 1)``.
+        space: how whole tasks and own networks lie to each other, the probe last.
+        pairs: that have an outcome.
+        y: logits less their `centre`.
+        noise: variances that are known.
+        centre: mean of the logits.
     """
 
-    mean: Tensor
+    space: Geometry
+    pairs: Pairs
+    y: Tensor
+    noise: Tensor
+    centre: float
+
+    @classmethod
+    def of(cls, world: World, vectors: Tensor | None = None) -> Heads:
+        """All of a world; see `geometry`."""
+        task, network = (~world.heads.isnan()).nonzero(as_tuple=True)
+        y = world.heads[task, network]
+        centre = float(y.mean())
+        noise = binomial_noise(y, world.asked[task])
+        return cls(geometry(world, vectors), Pairs(task, network), y - centre, noise, centre)
+
+    def process(self, kernel: Kernel, tasks: Tensor | None = None) -> GaussianProcess:
+        """One that has seen some tasks; all by default."""
+        rows = slice(None) if tasks is None else torch.isin(self.pairs.task, tasks).nonzero().flatten()
+        pairs = Pairs(self.pairs.task[rows], self.pairs.network[rows])
+        return GaussianProcess(kernel, self.space, pairs, self.y[rows], self.noise[rows])
+
+    def kernel(
+        self, tasks: Tensor, *, seed: int = 0, without: Collection[str] = (), steps: int = 40
+    ) -> Kernel:
+        """Fitted to some of the tasks, at most `FIT_TASKS` of them."""
+        generator = torch.Generator().manual_seed(seed)
+        some = self.process(Kernel(), tasks[torch.randperm(len(tasks), generator=generator)[:FIT_TASKS]])
+        return fit(self.space, some.pairs, some.y, some.noise, without=without, steps=steps).kernel
+
+    def grid(self, tasks: Tensor) -> Pairs:
+        """Some tasks with every network and the probe, also those that saw a relative, in whose place a
+        stand-in may be asked for."""
+        return Pairs(*torch.cartesian_prod(tasks, torch.arange(len(self.space.between_networks))).T)
 
 
 def gaussian_process(
     world: World, *, without: Collection[str] = (), vectors: Tensor | None = None, steps: int = 40
-) -> Prediction:
-    """Each parent left out; values of the kernel are fitted without the group of parents that it is in."""
-    table, space = world.heads, geometry(world, vectors)
-    task, network = (~table.isnan()).nonzero(as_tuple=True)
-    y = table[task, network]
-    noise = 1 / (world.asked[task] * y.sigmoid() * (1 - y.sigmoid())).clamp_min(1)
-    centre = y.mean()
-    found = torch.full_like(table, torch.nan)
+) -> Tensor:
+    """Logits of the head of each whole task and network, the probe last, float64 ``W x (N + 1)``.
+
+    Each parent is left out; values of the kernel are fitted without the group of parents that it is in.
+    """
+    heads = Heads.of(world, vectors)
+    found = torch.full_like(world.heads, torch.nan)
     for number, group in enumerate(world.groups(GROUPS)):
-        inside = torch.tensor([parent in group for parent in world.parent])
-        free = (~inside).nonzero().flatten()
-        generator = torch.Generator().manual_seed(number)
-        some = free[torch.randperm(len(free), generator=generator)[:FIT_TASKS]]
-        rows = torch.isin(task, some).nonzero().flatten()
-        fitted = fit(
-            space,
-            Pairs(task[rows], network[rows]),
-            y[rows] - centre,
-            noise[rows],
-            without=without,
-            steps=steps,
-        )
+        free = torch.tensor([r for r, parent in enumerate(world.parent) if parent not in group])
+        process = heads.process(heads.kernel(free, seed=number, without=without, steps=steps))
         for parent in sorted(group):
             own = torch.tensor([each == parent for each in world.parent])
-            rest = (~own[task]).nonzero().flatten()
-            part = GaussianProcess(
-                fitted.kernel, space, Pairs(task[rest], network[rest]), y[rest] - centre, noise[rest]
-            )
-            # Also of networks that saw a relative, in whose place a stand-in may be asked for.
-            grid = torch.cartesian_prod(own.nonzero().flatten(), torch.arange(table.shape[1]))
-            mean, _ = part.predict(Pairs(grid[:, 0], grid[:, 1]))
-            found[grid[:, 0], grid[:, 1]] = mean + centre
-    return Prediction(found)
+            weights = process.solved_without(own[process.pairs.task].nonzero().flatten())
+            grid = heads.grid(own.nonzero().flatten())
+            cross = process.kernel.matrix(heads.space, grid, process.pairs)
+            found[grid.task, grid.network] = cross @ weights + heads.centre
+    return found
 
 
 # --- the learned space ---
@@ -230,14 +258,16 @@ def table_of(world: World) -> Table:
     return Table(torch.tensor(tasks), torch.tensor(networks), torch.tensor(y))
 
 
-def train_without(world: World, group: Collection[str], settings: Settings) -> tuple[LearnedSpace, Tensor]:
+def train_without(
+    world: World, group: Collection[str], settings: Settings, loss: Loss | None = None
+) -> tuple[LearnedSpace, Tensor]:
     """A space, and the prior of every network, from the outcomes of other parents."""
     tasks, sources, networks = inputs_of(world)
     table = table_of(world)
     outside = torch.tensor([parent not in group for parent in world.tasks.parent])[table.task]
     kept = Table(table.task[outside], table.network[outside], table.y[outside])
     prior = prior_of(world, kept)
-    return train_space(kept, tasks, sources, networks, prior, settings), prior
+    return train_space(kept, tasks, sources, networks, prior, settings, loss), prior
 
 
 def prior_of(world: World, table: Table) -> Tensor:
@@ -253,14 +283,16 @@ def prior_of(world: World, table: Table) -> Tensor:
     ).float()
 
 
-def learned(world: World, seed: int = 0, **changes: object) -> tuple[Tensor, Tensor]:
+def learned(
+    world: World, seed: int = 0, loss: Loss | None = None, **changes: object
+) -> tuple[Tensor, Tensor]:
     """Scores, and predicted logits, of the learned space: groups of parents left out."""
     tasks, sources, networks = inputs_of(world)
     settings = replace(Settings(seed=seed), **changes)  # type: ignore[arg-type]
     scores = torch.zeros(len(world.whole), len(world.own))
     levels = torch.zeros(len(world.whole))
     for group in world.groups(GROUPS):
-        space, prior = train_without(world, group, settings)
+        space, prior = train_without(world, group, settings, loss)
         rows = torch.tensor([r for r, parent in enumerate(world.parent) if parent in group])
         batch = tasks.subset(torch.tensor(world.whole)[rows])
         own = torch.tensor(world.own)
@@ -269,80 +301,3 @@ def learned(world: World, seed: int = 0, **changes: object) -> tuple[Tensor, Ten
             scores[rows] = space.score(space.of_data(batch), vectors, prior[own])
             levels[rows] = space.levels(batch)
     return scores.double(), (scores + levels[:, None]).double()
-
-
-# --- TANS ---
-
-
-class Tans(nn.Module):
-    """As the released code does it (arXiv 2103.01495), on sketches; see the issue's note for what that is.
-
-    A dataset is the mean of its sampled features after one linear layer; a network its topology and its
-    response after one linear layer; a linear layer on both predicts accuracy.
-    """
-
-    def __init__(self, network_dim: int) -> None:
-        super().__init__()
-        self.data, self.network = nn.Linear(64, 128), nn.Linear(network_dim, 128)
-        self.predict = nn.Linear(256, 1)
-
-    def of_data(self, batch: SketchBatch) -> Tensor:
-        """``b x 128``, of unit length."""
-        there = batch.drawn.float()[..., None]
-        mean = (self.data(batch.samples) * there).sum(1) / there.sum(1).clamp_min(1)
-        return functional.normalize(mean, dim=1)
-
-    def of_network(self, batch: NetworkBatch) -> Tensor:
-        """``n x 128``, of unit length."""
-        x = functional.normalize(torch.cat([batch.topology, batch.profile], 1), dim=1)
-        return functional.normalize(self.network(x), dim=1)
-
-
-def tans(world: World, seed: int = 0, *, steps: int = 300) -> Tensor:
-    """Positives are networks that were trained on the dataset, as in TANS; here: on the task's source.
-
-    Each batch has one network of each source dataset, and a hinge in both directions pushes apart all others.
-    """
-    tasks, sources, networks = inputs_of(world)
-    table = table_of(world)
-    scores = torch.zeros(len(world.whole), len(world.own))
-    single = [n for n, numbers in enumerate(world.networks.sources) if len(numbers) == 1]
-    of_source: dict[int, list[int]] = {}
-    for n in single:
-        of_source.setdefault(world.networks.sources[n][0], []).append(n)
-    for group in world.groups(GROUPS):
-        generator = torch.Generator().manual_seed(seed)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            model = Tans(networks.topology.shape[1] + networks.profile.shape[1])
-        free = [s for s in of_source if world.source_parent[s] not in group]
-        outside = torch.tensor([parent not in group for parent in world.tasks.parent])[table.task]
-        known = outside.nonzero().flatten()
-        optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
-        for _ in range(steps):
-            chosen = [
-                of_source[s][int(torch.randint(len(of_source[s]), (), generator=generator))] for s in free
-            ]
-            q = model.of_data(sources.subset(torch.tensor(free)))
-            m = model.of_network(networks.subset(torch.tensor(chosen)))
-            near = q @ m.T
-            own = near.diagonal()
-            wrong = ~torch.eye(len(free), dtype=torch.bool)
-            hinge = (0.2 - own[:, None] + near).clamp_min(0)[wrong].mean()
-            hinge = hinge + (0.2 - own[None, :] + near).clamp_min(0)[wrong].mean()
-            rows = known[torch.randint(len(known), (32,), generator=generator)]
-            both = [
-                model.of_data(tasks.subset(table.task[rows])),
-                model.of_network(networks.subset(table.network[rows])),
-            ]
-            said = model.predict(torch.cat(both, 1))[:, 0].sigmoid()
-            loss = hinge + (said - table.y[rows].sigmoid()).square().mean()
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-        rows = torch.tensor([r for r, parent in enumerate(world.parent) if parent in group])
-        with torch.no_grad():
-            data = model.of_data(tasks.subset(torch.tensor(world.whole)[rows]))
-            own_networks = model.of_network(networks.subset(torch.tensor(world.own)))
-            scores[rows] = data @ own_networks.T
-    return scores.double()

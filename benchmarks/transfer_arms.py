@@ -15,7 +15,7 @@ import torch
 
 from benchmarks.leave_out import excluded
 from benchmarks.search_arms import residual
-from benchmarks.transfer_plan import AS_AUTO, NO_SLOW, SLOW, WALL, WITH_PROBE, Job
+from benchmarks.transfer_plan import AS_AUTO, GENERALIST, NO_SLOW, SLOW, WALL, WITH_PROBE, Job
 from snt_zoo.data import ImageDataset, open_dataset
 from snt_zoo.encoders.probe import fit_probe
 from snt_zoo.encoders.sketch import Sample
@@ -31,7 +31,6 @@ from snt_zoo.search.learners import WeightLearner
 from snt_zoo.search.recipe import Recipe
 from snt_zoo.search.run import Run, RunOptions
 from snt_zoo.search.stage import fit
-from snt_zoo.workflows.finetune import GENERALIST
 from snt_zoo.zoo import Zoo
 from zoo.sources import read_sources
 

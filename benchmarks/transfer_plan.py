@@ -10,6 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+GENERALIST = "generalist"
+"""Tag of a supernet that was pretrained on many datasets at once."""
+
 # Of every domain of the collection, chosen before any was run with this benchmark: two icon sets, three of
 # photographs, and one each of the others. No supernet that may answer for one was
 # trained on a relative of it (`zoo.sources.left_out`).

@@ -13,8 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from benchmarks.averages import geomean, geometric_interval, interval, mean, share
-from benchmarks.transfer_plan import FEW, METHODS, TARGETS, WALL, WITH_PROBE, winner
-from snt_zoo.workflows.finetune import CANDIDATES, GENERALIST, GENERALISTS
+from benchmarks.transfer_plan import FEW, GENERALIST, METHODS, TARGETS, WALL, WITH_PROBE, winner
 from zoo.folds import original
 
 Row = Mapping[str, Any]
@@ -224,9 +223,6 @@ def _choices(matrix: Sequence[Row], retrieval: Sequence[Row], main: Sequence[Row
             found[method] = picked[0]["test"]
             found[f"{method}@3"] = max(picked, key=lambda row: row["val"])["test"]
         found["heads of all"] = max(known.values(), key=head_accuracy)["test"]
-        order = [name for name in orders[target, "class-ot"] if name in known]
-        racers = order[:CANDIDATES] + [name for name in order if GENERALIST in name][:GENERALISTS]
-        found["heads of those that race"] = max((known[n] for n in racers), key=head_accuracy)["test"]
         if won := [known[name]["test"] for name in winners[target] if name in known]:
             found["race"] = statistics.fmean(won)
         rows[target] = {name: round(value, 4) for name, value in found.items()}

@@ -11,7 +11,6 @@ from snt_zoo.errors import NoMatchError, NotInRegistryError
 from snt_zoo.networks.evaluate import evaluate
 from snt_zoo.registry.bundle.bundle import read_bundle, read_header
 from snt_zoo.registry.starter import starter_bundles
-from snt_zoo.workflows.finetune import GENERALIST
 from snt_zoo.zoo import Zoo
 from tests.conftest import SAMPLES
 from zoo.sources import RECIPES
@@ -21,7 +20,7 @@ def test_the_starter_zoo_is_whole(zoo: Zoo) -> None:
     records = zoo.list()
     # Not all of them: recipes of pictures at 64 pixels are written, and wait to be trained.
     assert {record.name for record in records} < {path.stem for path in RECIPES.glob("*.json")}
-    assert len(records) == len(starter_bundles()) and len(zoo.list(tag=GENERALIST)) >= 5
+    assert len(records) == len(starter_bundles()) and len(zoo.list(tag="generalist")) >= 5
     size = sum(file.stat().st_size for folder in starter_bundles() for file in folder.iterdir())
     assert size < 48e6
     for folder in starter_bundles():

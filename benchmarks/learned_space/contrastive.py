@@ -8,7 +8,7 @@ regression on the logit of the accuracy makes a predictor of the same vectors.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 import torch
@@ -61,6 +61,10 @@ class Table:
     y: Tensor
 
 
+Loss = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]
+"""Of the tasks of a step: numbers ``b``, vectors ``b x dim``, scores and outcomes ``b x n``, levels ``b``."""
+
+
 class LearnedSpace(nn.Module):
     """Both encoders, and what makes a prediction of two vectors.
 
@@ -101,6 +105,7 @@ def train_space(
     networks: NetworkBatch,
     prior: Tensor,
     settings: Settings,
+    loss_of: Loss | None = None,
 ) -> LearnedSpace:
     """Train a space.
 
@@ -111,6 +116,7 @@ def train_space(
         networks: all of its networks.
         prior: level of each network without any dataset, float32 ``N``.
         settings: how.
+        loss_of: in the place of ours.
     """
     generator = torch.Generator().manual_seed(settings.seed)
     with torch.random.fork_rng(devices=[]):
@@ -132,8 +138,12 @@ def train_space(
         keep = torch.rand(len(seen), generator=generator) >= ID_DROPOUT
         batch = tasks.subset(chosen)
         own = space.of_network(networks.subset(seen), space.of_data(sources), keep_id=keep)
-        scores = space.score(space.of_data(batch), own, prior[seen])
-        loss = _loss(scores, y[:, seen], space.levels(batch), settings)
+        vectors = space.of_data(batch)
+        scores, levels = space.score(vectors, own, prior[seen]), space.levels(batch)
+        if loss_of is None:
+            loss = _loss(scores, y[:, seen], levels, settings)
+        else:
+            loss = loss_of(chosen, vectors, scores, y[:, seen], levels)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(space.parameters(), 1.0)

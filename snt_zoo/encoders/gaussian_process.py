@@ -14,8 +14,8 @@ processes, for the product of a kernel of tasks and one of networks):
 | `own_fit` | a network does alike on datasets that are near |
 | `source` | linear in how near the dataset is to what the network was trained on |
 
-Mean and variance of a new pair follow by solving one linear system; residuals with a part left out follow
-from the inverse of the same matrix, so leaving out every parent costs as much as one fit.
+Mean and variance of a new pair follow by solving one linear system; what is said without some of the pairs
+follows from the inverse of the same matrix.
 """
 
 from __future__ import annotations
@@ -97,20 +97,24 @@ class Kernel:
         """Covariances without noise, ``n x m``."""
         v = self.values
         on = {name: 0.0 if name in self.without else v[name] for name in PARTS}
-        rows, columns = left.task[:, None], right.task[None, :]
-        first, second = left.network[:, None], right.network[None, :]
-        near = (-geometry.between_tasks / v["far"]).exp()[rows, columns]
-        like = (-(geometry.between_networks / v["unlike"]).square()).exp()[first, second]
-        same_task, same_network = (rows == columns).double(), (first == second).double()
-        facts = (geometry.facts @ geometry.facts.T)[rows, columns]
-        sources = (
-            geometry.to_source[left.task, left.network][:, None]
-            * geometry.to_source[right.task, right.network]
-        )
-        found = v["constant"] + on["level"] * facts + on["alike"] * near + on["task"] * same_task
-        found = found + on["network"] * same_network + on["kind"] * like
-        found = found + on["fit"] * near * like + on["own_fit"] * near * same_network
-        return found + on["source"] * sources
+        near = (-geometry.between_tasks / v["far"]).exp()
+        like = (-(geometry.between_networks / v["unlike"]).square()).exp()
+        same_task, same_network = (torch.eye(len(each), dtype=torch.float64) for each in (near, like))
+        facts = geometry.facts @ geometry.facts.T
+        # Summed as tables of datasets and of networks, which are small, and then taken for the pairs.
+        of_task = v["constant"] + on["level"] * facts + on["alike"] * near + on["task"] * same_task
+        of_network = on["network"] * same_network + on["kind"] * like
+        fits = on["fit"] * like + on["own_fit"] * same_network
+        task, network = (left.task, right.task), (left.network, right.network)
+        found = _taken(of_task, *task) + _taken(of_network, *network)
+        found = found + _taken(near, *task) * _taken(fits, *network)
+        sources = [geometry.to_source[each.task, each.network] for each in (left, right)]
+        return found + on["source"] * sources[0][:, None] * sources[1]
+
+
+def _taken(table: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """``n x m`` of a table; twice as quick with its gradient as by both indices at once."""
+    return table.index_select(0, rows).index_select(1, columns)
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,12 +160,27 @@ class GaussianProcess:
 
     def predict(self, pairs: Pairs) -> tuple[Tensor, Tensor]:
         """Mean and variance (without noise) of some pairs, ``m`` each."""
-        root = torch.linalg.cholesky(self.covariance())
         cross = self.kernel.matrix(self.geometry, pairs, self.pairs)
-        half = torch.linalg.solve_triangular(root, cross.T, upper=False)
-        mean = cross @ torch.cholesky_solve(self.y[:, None], root)[:, 0]
+        half = torch.linalg.solve_triangular(self.root, cross.T, upper=False)
+        mean = cross @ self.solved()
         own = self.kernel.matrix(self.geometry, pairs, pairs).diagonal()
         return mean, (own - half.square().sum(0)).clamp_min(1e-9)
+
+    @cached_property
+    def inverse(self) -> Tensor:
+        """Of the covariance, ``n x n``; computed once."""
+        found: Tensor = torch.cholesky_inverse(self.root)
+        return found
+
+    def solved_without(self, rows: Tensor) -> Tensor:
+        """As `solved`, if some rows had not been seen; these have the weight 0: ``n``.
+
+        With ``P = K⁻¹`` and ``a = P y`` that is ``a − P_·B P_BB⁻¹ a_B``, so that leaving out every parent
+        costs as much as one fit.
+        """
+        inverse, weights = self.inverse, self.inverse @ self.y
+        gone: Tensor = torch.linalg.solve(inverse[rows][:, rows], weights[rows])
+        return (weights - inverse[:, rows] @ gone).index_fill(0, rows, 0.0)
 
     def left_out(self, parts: Sequence[Tensor]) -> list[Tensor]:
         """What would be predicted of some rows if they had not been seen.
@@ -170,11 +189,13 @@ class GaussianProcess:
             parts: rows that are left out together, int64.
 
         Returns:
-            Means, one tensor for each part: ``y_B − (K⁻¹)_BB⁻¹ (K⁻¹ y)_B``.
+            Means, one tensor for each part.
         """
-        inverse = torch.linalg.inv(self.covariance())
-        weights = inverse @ self.y
-        return [self.y[rows] - torch.linalg.solve(inverse[rows][:, rows], weights[rows]) for rows in parts]
+        found = []
+        for rows in parts:
+            own = self.kernel.matrix(self.geometry, self.pairs.subset(rows), self.pairs)
+            found.append(own @ self.solved_without(rows))
+        return found
 
 
 def fit(
@@ -203,9 +224,15 @@ def fit(
     optimizer = torch.optim.Adam([logs], lr=0.1)
     for _ in range(steps):
         optimizer.zero_grad()
-        made = GaussianProcess(Kernel(logs, without), geometry, pairs, y, noise)
+        covariance = GaussianProcess(Kernel(logs, without), geometry, pairs, y, noise).covariance()
+        with torch.no_grad():
+            # Of minus the evidence by the covariance, in closed form: through the Cholesky factor the
+            # gradient takes three times as long.
+            root = torch.linalg.cholesky(covariance)
+            weights = torch.cholesky_solve(y[:, None], root)
+            slope = 0.5 * (torch.cholesky_inverse(root) - weights @ weights.T)
         # A broad log-normal prior around the start keeps what the data do not speak of where it is.
-        loss = -made.evidence() + 0.125 * (logs - values.log()).square().sum()
+        loss = (slope * covariance).sum() + 0.125 * (logs - values.log()).square().sum()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
     return GaussianProcess(Kernel(logs.detach(), without), geometry, pairs, y, noise)

@@ -23,7 +23,6 @@ from snt_zoo.networks.model_folder import check_writable
 from snt_zoo.registry.bundle.bundle import Bundle
 from snt_zoo.registry.catalog.filters import Filter
 from snt_zoo.registry.catalog.records import Record
-from snt_zoo.registry.hub.cache import HubCache
 from snt_zoo.registry.own_outcomes import keep_outcomes, outcomes_of_run
 from snt_zoo.registry.remote.asking import retrieve
 from snt_zoo.registry.retrieval import Match
@@ -44,17 +43,12 @@ DEFAULT_BUDGET = "10m"
 
 AUTO = "auto"
 
-CANDIDATES = 4
-"""Best matches that race, and generalists besides: more were no better (docs/decisions.md, 60)."""
+RACERS = 3
+"""Supernets that race as those of which the most is predicted, and as many as the nearest: by the distance
+alone, with four generalists besides, more heads chose worse (`python -m benchmarks.race_entrants`)."""
 
 RANKED = 64
-"""Supernets that are ranked for a race: in a registry of fewer its generalists are among them."""
-
-GENERALIST = "generalist"
-"""Tag of a supernet that was pretrained on many datasets at once."""
-
-GENERALISTS = 4
-"""Of them that race besides, nearest first."""
+"""Supernets of which something is predicted for a race."""
 
 
 def finetune(
@@ -205,7 +199,7 @@ def _keep_outcomes(
 def _nearest(
     zoo: Shelves, target: Target, where: Filter, *, hub: bool, expected: dict[str, float]
 ) -> list[str]:
-    """Ids of those that race: the best matches, and the nearest generalists.
+    """Ids of those that race: of which the most is predicted, and the nearest.
 
     Args:
         expected: gets what is predicted of each, by id.
@@ -213,8 +207,8 @@ def _nearest(
     shelf = seen_on_hub(zoo) if hub else None
     check_excluded(zoo, where.exclude, shelf)
     ranking = retrieve(zoo.registry, target, k=RANKED, where=where, hub=shelf)
-    generalists = _generalists(zoo, target, ranking, where, shelf)
-    found = {(match.id, match.repo): match for match in (*ranking[:CANDIDATES], *generalists)}
+    best = sorted(ranking, key=lambda match: -(match.predicted_accuracy or 0.0))
+    found = {(match.id, match.repo): match for match in (*best[:RACERS], *ranking[:RACERS])}
     expected |= {m.id: m.predicted_accuracy for m in found.values() if m.predicted_accuracy is not None}
     ids: list[str] = []
     for match in found.values():
@@ -223,21 +217,6 @@ def _nearest(
     if not ids:
         raise NoMatchError(f"none of the {len(found)} nearest supernets can be had: see the warnings above")
     return ids
-
-
-def _generalists(
-    zoo: Shelves, target: Target, ranking: Sequence[Match], where: Filter, shelf: HubCache | None
-) -> Sequence[Match]:
-    """The nearest ones: of the ranking if nothing is beyond it, else asked for."""
-    general = replace(where, tag=GENERALIST)
-    if len(ranking) < RANKED:
-        ids = zoo.registry.ids(general)
-        ids |= {one.id for one in (shelf.list() if shelf is not None else []) if general.fits(one)}
-        return [match for match in ranking if match.id in ids][:GENERALISTS]
-    try:
-        return retrieve(zoo.registry, target, k=GENERALISTS, where=general, hub=shelf)
-    except NoMatchError:
-        return []
 
 
 def _candidates(zoo: Shelves, ids: Sequence[str], recipe: Mapping[str, Any]) -> list[Candidate]:

@@ -12,7 +12,7 @@ from snt_zoo.registry.hub.pull import DEFAULT_MAX_BYTES
 from snt_zoo.registry.hub.sync import MAX_SKETCHES_BYTES, WORKERS
 from snt_zoo.registry.ranking import CLASSES_AT_ONCE
 from snt_zoo.registry.starter import starter_bundles
-from snt_zoo.workflows.finetune import CANDIDATES, GENERALISTS
+from snt_zoo.workflows.finetune import RACERS
 from tests.registry.making import make_bundle, network, sketch
 
 WEIGHTS = 4 * MAX_PARAMS  # bytes in float32
@@ -41,7 +41,7 @@ def test_the_table_has_the_numbers_of_the_code() -> None:
     assert CLASSES_AT_ONCE == MAX_SKETCHED_CLASSES and f"{CLASSES_AT_ONCE:,} classes" in memory
     assert f"{(CLASSES_AT_ONCE + MAX_SKETCHED_CLASSES) * CLASS / 1e6:.0f} MB" in memory
     disk, memory = rows()["a race"]
-    racing = CANDIDATES + GENERALISTS
+    racing = 2 * RACERS
     assert f"{racing} pulls" in disk and f"{racing} supernets" in memory
     assert f"{2 * racing * WEIGHTS / 1e9:.0f} GB" in memory
     largest = sorted((path / MODEL).stat().st_size for path in starter_bundles())[-racing:]

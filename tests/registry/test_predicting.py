@@ -6,10 +6,15 @@ from pathlib import Path
 import pytest
 
 from snt_zoo.data import ImageDataset
+from snt_zoo.encoders.predictor import shipped_predictor
 from snt_zoo.registry.own_outcomes import SWITCH, keep_outcomes
 from snt_zoo.registry.predicting import levels, own_predictor, predictor_of
 from snt_zoo.zoo import Zoo
 from tests.encoders.test_outcomes import ONE
+from tests.registry.conftest import Zoos
+from tests.registry.hub.repositories import repository
+from tests.registry.hub.state import Hub
+from tests.registry.making import sketch
 
 
 @pytest.fixture(autouse=True)
@@ -52,3 +57,20 @@ def test_a_registrys_own_predictor_that_cannot_be_read_is_left_out(tmp_path: Pat
     with pytest.warns(UserWarning, match="left out"):
         found = predictor_of(tmp_path)
     assert found is predictor_of(tmp_path / "elsewhere")
+
+
+def test_what_is_on_the_hub_is_ranked_by_what_is_predicted_without_its_weights(
+    hub: Hub, zoo: Zoos, tmp_path: Path
+) -> None:
+    predictor = shipped_predictor()
+    assert predictor is not None
+    home, backbone = zoo(), predictor.backbone
+    for seed in range(3):
+        sketches = [sketch(seed=seed, backbone=backbone)]
+        hub.seed(f"bob/s{seed}", repository(tmp_path / "made", seed, sketches=sketches, backbone=backbone))
+    home.sync()
+    found = home.query(sketch(seed=1, backbone=backbone), k=9, hub=True, by="accuracy")
+    said = [match.predicted_accuracy or 0.0 for match in found]
+    assert len(found) == 3 and all(match.remote for match in found) and not home.registry.list()
+    assert said == sorted(said, reverse=True) and said[-1] > 0
+    assert found[0].id.startswith("s1")  # all else is alike, and it saw the same data

@@ -33,7 +33,7 @@ from snt_zoo.search.adapting.candidates import Candidate
 from snt_zoo.search.adapting.result import FinetuneResult
 from snt_zoo.search.checkpoint import CHECKPOINT
 from snt_zoo.workflows import share
-from snt_zoo.workflows.finetune import GENERALIST, GENERALISTS
+from snt_zoo.workflows.finetune import RACERS
 from snt_zoo.workflows.latency import STARTER_NETWORK
 from snt_zoo.zoo import Zoo
 
@@ -77,16 +77,14 @@ def test_finetune_takes_a_match_an_id_auto_or_scratch(
         zoo.finetune("scratch", few_digits, epochs=1, budget="1m")
 
 
-def test_auto_races_the_best_matches_and_the_generalists(
-    zoo: Zoo, few_digits: ImageDataset, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_auto_races_what_is_predicted_to_be_good_and_what_is_near(zoo: Zoo, few_digits: ImageDataset) -> None:
     told: list[str] = []
-    monkeypatch.setattr("snt_zoo.workflows.finetune.CANDIDATES", 2)
-    matches = [match.id for match in zoo.query(few_digits, k=100, probe=False)]
-    general = {record.id for record in zoo.list(tag=GENERALIST)}
-    nearest = [id for id in matches if id in general][:GENERALISTS]
-    expected = [*matches[:2], *(id for id in nearest if id not in matches[:2])]
-    assert len(expected) > 3
+    predicted, nearest = (
+        [match.id for match in zoo.query(few_digits, k=RACERS, by=by, probe=False)]
+        for by in ("accuracy", "distance")
+    )
+    expected = [*dict.fromkeys([*predicted, *nearest])]
+    assert len(expected) > RACERS
     options: dict[str, Any] = {"epochs": 1, "device": "cpu", "floor": False}
     result = zoo.finetune("auto", few_digits, on_source=told.append, **options)
     assert [row["id"] for row in result.race] == expected
@@ -95,19 +93,15 @@ def test_auto_races_the_best_matches_and_the_generalists(
     good = {row["id"] for row in result.race if row["out"] in (None, "narrower")}
     assert len(zoo.show(result.source).sources) == max(len(zoo.show(id).sources) for id in good)
     assert json.loads(json.dumps(result.to_json()))["race"] == [dict(row) for row in result.race]
-    # In a registry of which a part is ranked the generalists are asked for.
-    monkeypatch.setattr("snt_zoo.workflows.finetune.RANKED", 2)
-    again = zoo.finetune("auto", few_digits, **options)
-    assert [row["id"] for row in again.race] == expected
 
 
 def test_a_candidate_that_cannot_be_had_does_not_race(
     zoo: Zoo, few_digits: ImageDataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("snt_zoo.workflows.finetune.CANDIDATES", 3)
-    monkeypatch.setattr("snt_zoo.workflows.finetune.GENERALISTS", 0)
-    options: dict[str, Any] = {"epochs": 1, "device": "cpu", "floor": False}
-    spoilt, gone, kept = [match.id for match in zoo.query(few_digits, k=3, probe=False)]
+    three = [record.id for record in zoo.list(space="nas_bench_201")[:RACERS]]
+    others = [record.id for record in zoo.list() if record.id not in three]
+    options: dict[str, Any] = {"epochs": 1, "device": "cpu", "floor": False, "exclude": others}
+    spoilt, gone, kept = [match.id for match in zoo.query(few_digits, k=3, probe=False, exclude=others)]
     whole, had = Registry.get, share.id_of
 
     def get(self: Registry, id: str) -> Bundle:
@@ -130,7 +124,7 @@ def test_a_candidate_that_cannot_be_had_does_not_race(
         f"left out {spoilt}: model.safetensors: the file is cut off",
     ]
     with pytest.raises(TensorError):  # the one that was asked for
-        zoo.finetune(spoilt, few_digits, **options)
+        zoo.finetune(spoilt, few_digits, epochs=1, device="cpu", floor=False)
     monkeypatch.setattr("snt_zoo.workflows.finetune.id_of", lambda zoo, source, **options: spoilt)
     with pytest.warns(SntZooWarning), pytest.raises(NoMatchError, match=r"none of the \d nearest"):
         zoo.finetune("auto", few_digits, **options)
