@@ -1,8 +1,8 @@
 """A registry of many small bundles, for benchmarks of the service: each with files and a digest of its own.
 
-A few dozen bundles are added as a user would. Each copy of one has another card, hence another manifest and
-digest, and shares the other files by hard links; its rows are written in SQL, with a vector near the
-original's. To add 10⁵ of them one by one would take hours.
+A few dozen bundles are added as a user would. Each copy of one has another sketch, near the original's, hence
+another manifest, digest and vector, and shares the other files by hard links; its rows are written in SQL. To
+add 10⁵ of them one by one would take hours.
 """
 
 from __future__ import annotations
@@ -16,13 +16,18 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.document import tell
 from benchmarks.tiny_bundles import supernet, write_tiny_bundle
+from snt_zoo.encoders.embedding import embed
 from snt_zoo.registry import Registry, describe
-from snt_zoo.registry.bundle.folder import CARD, MANIFEST
+from snt_zoo.registry.bundle.folder import DATASET, MANIFEST
+from snt_zoo.registry.bundle.sketch_file import load_sketch
 from snt_zoo.registry.catalog.tables import BUNDLES, SOURCES
 
 ORIGINALS = 48
-_SPREAD = 0.05  # of a copy's vector about the original's, in each of its coordinates
+_SPREAD = 0.5  # of a copy's means about the original's, whose coordinates are about 1
+_MEANS = "0.means"
+_TOLD = 10_000  # copies between two lines of progress
 
 
 def make_registry(home: Path, count: int) -> Registry:
@@ -35,39 +40,44 @@ def make_registry(home: Path, count: int) -> Registry:
     originals = registry.list()
     draw = np.random.default_rng(0)
     with closing(sqlite3.connect(home / "catalog.sqlite")) as connection, connection:
-        vectors = {
-            record.id: np.frombuffer(
-                connection.execute("SELECT data FROM vectors WHERE bundle = ?", (record.id,)).fetchone()[0],
-                "<f4",
-            )
-            for record in originals
-        }
+        sketches = {record.id: (record.path / DATASET).read_bytes() for record in originals}
         for number in range(ORIGINALS, count):
             record = originals[number % ORIGINALS]
-            digest = _copy(home / "bundles", record.path, number)
+            if number % _TOLD == 0:
+                tell({"made": number, "of": count})
+            varied = vary(sketches[record.id], draw)
+            digest = _copy(home / "bundles", record.path, number, varied)
             id = f"copy-{number}-{digest[:8]}"
             (home / "bundles" / str(number)).rename(home / "bundles" / id)
             made = {"id": id, "name": f"copy-{number}", "digest": digest, "params": record.params + number}
             _row(connection, BUNDLES.name, "id", record.id, made)
             _row(connection, SOURCES.name, "bundle", record.id, {"bundle": id})
-            vector = vectors[record.id] + _SPREAD * draw.standard_normal(len(vectors[record.id]))
-            data = (vector / np.linalg.norm(vector)).astype("<f4").tobytes()
+            data = embed(load_sketch(varied)).numpy().astype("<f4").tobytes()
             connection.execute("INSERT INTO vectors (bundle, data) VALUES (?, ?)", (id, data))
         connection.execute("UPDATE state SET value = value + 1 WHERE key = 'revision'")
     return Registry.open(home)
 
 
-def _copy(bundles: Path, original: Path, number: int) -> str:
-    """Lay out the files of a copy; returns the sha256 of its manifest."""
+def vary(raw: bytes, draw: np.random.Generator) -> bytes:
+    """The file of another sketch near that of a file: with other means."""
+    length = int.from_bytes(raw[:8], "little")
+    start, end = json.loads(raw[8 : 8 + length])[_MEANS]["data_offsets"]
+    start, end = start + 8 + length, end + 8 + length
+    means = np.frombuffer(raw[start:end], "<f2").astype(np.float32)
+    other = means + _SPREAD * draw.standard_normal(len(means), dtype=np.float32)
+    return raw[:start] + other.astype("<f2").tobytes() + raw[end:]
+
+
+def _copy(bundles: Path, original: Path, number: int, sketch: bytes) -> str:
+    """Lay out the files of a copy with another sketch; returns the sha256 of its manifest."""
     folder = bundles / str(number)
     folder.mkdir()
     for file in original.iterdir():
-        if file.name not in (CARD, MANIFEST):
+        if file.name not in (DATASET, MANIFEST):
             os.link(file, folder / file.name)
-    card = (original / CARD).read_bytes() + f"\nCopy {number}.\n".encode()
-    (folder / CARD).write_bytes(card)
+    (folder / DATASET).write_bytes(sketch)
     manifest = json.loads((original / MANIFEST).read_bytes())
-    manifest["files"][CARD] = {"sha256": hashlib.sha256(card).hexdigest(), "size": len(card)}
+    manifest["files"][DATASET] = {"sha256": hashlib.sha256(sketch).hexdigest(), "size": len(sketch)}
     raw = json.dumps(manifest).encode()
     (folder / MANIFEST).write_bytes(raw)
     return hashlib.sha256(raw).hexdigest()
