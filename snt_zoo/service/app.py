@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from functools import partial
@@ -13,7 +14,7 @@ from starlette.responses import Response
 
 from snt_zoo.errors import SntZooError
 from snt_zoo.service import api, page
-from snt_zoo.service.askers import make_askers
+from snt_zoo.service.askers import begun, make_askers
 from snt_zoo.service.failures import of_error, of_http, of_validation
 from snt_zoo.service.gate import Gate
 from snt_zoo.service.guards import check_routes
@@ -50,6 +51,8 @@ def create_app(zoo: Zoo, settings: Settings) -> FastAPI:
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         with registry.held():
+            if askers is not None:  # what they import takes longer than an answer may
+                await asyncio.gather(*(askers.run(begun) for _ in range(settings.askers)))
             yield
             app.state.closing = True
             for each in pools:

@@ -28,7 +28,7 @@ _ZOO: list[Zoo] = []  # of this process, once it answers queries
 
 
 def make_askers(home: Path, processes: int) -> ProcessPoolExecutor:
-    """Processes that run `answered`; each begins with its first call.
+    """Processes that run `answered`; each begins when there is a call for it.
 
     Args:
         home: folder of the registry.
@@ -40,6 +40,11 @@ def make_askers(home: Path, processes: int) -> ProcessPoolExecutor:
         initializer=_begin,
         initargs=(home,),
     )
+
+
+def begun() -> int:
+    """Nothing but the number of the process: once it is answered, one is there."""
+    return os.getpid()
 
 
 def answered(raw: bytes, where: Any, options: dict[str, Any]) -> bytes:

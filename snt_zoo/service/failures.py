@@ -80,7 +80,9 @@ class Refusal(JSONResponse):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send it."""
-        if "text/html" not in Headers(scope=scope).get("accept", ""):
+        headers = Headers(scope=scope)
+        # The page's own scripts read the JSON.
+        if "text/html" not in headers.get("accept", "") or "hx-request" in headers:
             await super().__call__(scope, receive, send)
             return
         from snt_zoo.service.page.templating import page  # here, as the pages tell failures by this module

@@ -53,6 +53,8 @@ def test_a_browser_without_scripts_is_refused_by_a_page(
     assert page.status_code == status and page.headers["content-type"].startswith("text/html")
     assert said in page.text and "<h1>" in page.text
     assert page.headers["content-security-policy"].startswith("default-src 'self'")
+    scripted = {**headers, "Accept": "text/html, */*", "HX-Request": "true"}
+    assert said in guarded.get(address, headers=scripted).json()["error"]["message"]
     plain = guarded.get(address, headers=headers)
     assert plain.status_code == status and said in plain.json()["error"]["message"]
     assert page.headers.get("www-authenticate") == plain.headers.get("www-authenticate")

@@ -36,6 +36,8 @@ class Database:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._engine = _engine(self._connect)
+        self._pool: sa.Engine | None = None
+        self._pool_of = 0
         self._is_usual = False
         self._copy: tuple[object, Path] | None = None
 
@@ -56,18 +58,18 @@ class Database:
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
         """Inside, what SQLite keeps beside the file stays there: then to read needs no room on the disk. And
-        connections are used again, which are half of the time of a short question."""
+        connections that read are used again, which are half of the time of a short question."""
         connection = None
         with contextlib.suppress(sqlite3.Error):  # as where nobody may write; then it is read as it is
             connection = sqlite3.connect(self.path, check_same_thread=False)
             connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchall()
-        usual = self._engine
-        self._engine = _engine(self._connect, pool_size=0)  # of any number
+        outer, self._pool = self._pool, _engine(self._connect, pool_size=0)  # of any number
         try:
             yield
         finally:
-            self._engine, pooled = usual, self._engine
-            pooled.dispose()
+            self._pool, pool = outer, self._pool
+            if pool is not None:
+                pool.dispose()
             if connection is not None:
                 connection.close()
 
@@ -99,7 +101,7 @@ class Database:
         the file either, and it is read as it is. Then it is asked each time: another user may have the right.
         """
         if self._is_usual and _may_be_written(self.path):  # a disk can come to be read-only
-            return self._engine
+            return self._pooled()
         try:
             with self._engine.connect() as connection:
                 connection.exec_driver_sql("SELECT 1 FROM sqlite_master LIMIT 1")
@@ -113,6 +115,16 @@ class Database:
                 raise
         path = self._with_wal()
         return _engine(lambda: sqlite3.connect(f"{path.as_uri()}?mode=ro&immutable=1", uri=True))
+
+    def _pooled(self) -> sa.Engine:
+        """What reads while it is `held`; connections to a file that was put aside are not used again."""
+        if self._pool is None:
+            return self._engine
+        number = self.path.stat().st_ino
+        if number != self._pool_of:
+            self._pool_of = number
+            self._pool.dispose()
+        return self._pool
 
     def _with_wal(self) -> Path:
         """The file; or a copy with what only its WAL holds, as of a process that was killed."""
