@@ -7,6 +7,7 @@ so that it never finds at its end that what it read has changed.
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import sqlite3
 import tempfile
@@ -106,7 +107,7 @@ class Database:
             with self._engine.connect() as connection:
                 connection.exec_driver_sql("SELECT 1 FROM sqlite_master LIMIT 1")
             self._is_usual = True
-            return self._engine
+            return self._pooled()
         except sa.exc.OperationalError as error:
             reason = str(error.orig)
             # "locking protocol": of what a killed process left beside the file, which cannot be cleared away.
@@ -206,11 +207,9 @@ def _is_read_only(reason: str) -> bool:
 
 
 def _may_be_written(path: Path) -> bool:
-    try:
-        path.open("ab").close()
-    except OSError:
-        return False
-    return True
+    # Asked, not tried: a process that opens and closes a file loses all its locks on it, SQLite's too. Then
+    # another one that closes its connection takes itself for the last, and clears the WAL away.
+    return os.access(path, os.W_OK, effective_ids=os.access in os.supports_effective_ids)
 
 
 def _configure(connection: Any, _: Any) -> None:
