@@ -1,9 +1,9 @@
 """A service under load: `python -m benchmarks.service --json [--count N …] [--clients 64] [--seconds 60]`
 
-A registry of N small bundles is served on loopback; clients query it by sketches that all differ, each on a
-connection of its own, with a pause between their queries, or none. Meanwhile bundles are added. Told are the
-answers and errors, their times, the processor time of the service for each, and its memory over time; and the
-same queries in this process, one after another.
+A registry of N small bundles is served on loopback; clients query it by sketches of which no two are equal,
+each on a connection of its own, with a pause between their queries, or none. Meanwhile bundles are added. It
+tells answers, errors, their times, the processor time of the service for each, its memory over time, and
+the same queries in this process, one after another.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from benchmarks.document import document, tell, write
 from benchmarks.service_process import Service
-from benchmarks.service_zoo import make_registry
+from benchmarks.service_zoo import make_registry, vary
 from benchmarks.tiny_bundles import sketch, supernet, write_tiny_bundle
 from snt_zoo.errors import SntZooError
 from snt_zoo.registry import Registry, describe
 from snt_zoo.registry.bundle.sketch_file import dump_sketches
 from snt_zoo.registry.catalog.filters import Filter
 from snt_zoo.registry.remote.registry import RemoteRegistry
-from snt_zoo.service.api.asking import ask
-from snt_zoo.service.serving import KEPT_CLASSES
+from snt_zoo.service.answering import ask, prepare
 from snt_zoo.zoo import Zoo
 
 COUNTS = (10_000, 100_000)
-_SKETCHES = 256  # that clients take in turn
+_SKETCHES = 64  # that clients vary
 _ALONE = 40  # queries in this process
 _WARM = 20  # queries before the clock runs
 _K = 5
@@ -48,17 +48,26 @@ class Client(threading.Thread):
     Args:
         port: of the service.
         token: that may read.
-        sketches: their files.
+        sketches: files that it varies, so that no query is asked twice.
+        seed: of that.
         pause: seconds between the end of a query and the next one.
         end: set when it is enough.
     """
 
     def __init__(
-        self, port: int, token: str, sketches: Sequence[bytes], pause: float, end: threading.Event
+        self,
+        port: int,
+        token: str,
+        sketches: Sequence[bytes],
+        pause: float,
+        end: threading.Event,
+        *,
+        seed: int = 0,
     ) -> None:
         super().__init__(daemon=True)
         self._port, self._token, self._sketches, self._pause = port, token, sketches, pause
         self._end = end
+        self._draw = np.random.default_rng(seed)
         self.times: list[float] = []
         self.errors: list[str] = []
 
@@ -68,9 +77,9 @@ class Client(threading.Thread):
         headers = {"Authorization": f"Bearer {self._token}", "Content-Type": "application/octet-stream"}
         number = 0
         while not self._end.wait(self._pause):
+            body = vary(self._sketches[number % len(self._sketches)], self._draw)
             began = time.perf_counter()
             try:
-                body = self._sketches[number % len(self._sketches)]
                 connection.request("POST", f"/v1/query?k={_K}", body=body, headers=headers)
                 answer = connection.getresponse()
                 raw = answer.read()
@@ -112,7 +121,14 @@ class Adder(threading.Thread):
 
 
 def measure(
-    count: int, *, clients: int, seconds: float, pause: float, add_every: float, folder: Path
+    count: int,
+    *,
+    clients: int,
+    seconds: float,
+    pause: float,
+    add_every: float,
+    workers: int,
+    folder: Path,
 ) -> dict[str, Any]:
     """The row of a registry of so many bundles."""
     home = folder / "home"
@@ -120,7 +136,8 @@ def measure(
     bodies = [dump_sketches([sketch(50_000 + i)]) for i in range(_SKETCHES)]
     row: dict[str, Any] = {"supernets": count, "clients": clients, "pause_s": pause}
     row["in_process"] = _in_process(made, bodies)
-    service = Service(home, folder / "tokens")
+    row["workers"] = workers
+    service = Service(home, folder / "tokens", workers=workers)
     try:
         end = threading.Event()
         warm = Client(service.port, service.tokens["read"], bodies[:_WARM], 0.0, end)
@@ -130,9 +147,8 @@ def measure(
         end.set()
         warm.join()
         end = threading.Event()
-        step = max(1, len(bodies) // clients)
         asking = [
-            Client(service.port, service.tokens["read"], bodies[i * step :] + bodies[: i * step], pause, end)
+            Client(service.port, service.tokens["read"], bodies, pause, end, seed=i + 1)
             for i in range(clients)
         ]
         adder = Adder(service, folder, add_every, end)
@@ -171,8 +187,8 @@ def measure(
 def _in_process(registry: Registry, bodies: Sequence[bytes]) -> dict[str, float]:
     """The same queries without HTTP, one after another, by one thread."""
     torch.set_num_threads(1)
-    registry.keep_sketches(KEPT_CLASSES)
     zoo = Zoo(registry)
+    prepare(zoo)
     for body in bodies[:_WARM]:
         ask(zoo, body, Filter(), k=_K)
     walls, began = [], time.process_time()
@@ -200,6 +216,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--pause", type=float, default=0.0, help="seconds between two queries of a client")
     parser.add_argument("--add-every", type=float, default=1.0, help="seconds between two adds")
+    parser.add_argument("--workers", type=int, default=0, help="of `snt-zoo serve`")
     parser.add_argument("--json", action="store_true", help="print the document, which is done anyway")
     parser.add_argument("--out", type=Path, help="where the document goes, besides stdout")
     given = parser.parse_args()
@@ -212,6 +229,7 @@ def main() -> None:
                 seconds=given.seconds,
                 pause=given.pause,
                 add_every=given.add_every,
+                workers=given.workers,
                 folder=Path(folder),
             )
         tell(row)
@@ -220,7 +238,7 @@ def main() -> None:
     counts = " ".join(map(str, given.count))
     made = document(
         f"python -m benchmarks.service --json --count {counts} --clients {given.clients} "
-        f"--seconds {given.seconds:g} --pause {given.pause:g}",
+        f"--seconds {given.seconds:g} --pause {given.pause:g} --workers {given.workers}",
         rows,
         summary,
     )

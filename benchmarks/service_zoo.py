@@ -1,7 +1,7 @@
 """A registry of many small bundles, for benchmarks: each with files and a digest of its own.
 
-A few dozen bundles are added as a user would. Each copy of one has another card, hence another manifest and
-digest, a vector near the original's, and shares the other files by hard links. All are listed in one
+A few dozen bundles are added as a user would. Each copy of one has another sketch, near the original's, hence
+another manifest, digest and vector, and shares the other files by hard links. All are listed in one
 transaction, by what `verify --repair` lists bundles with: to add 10⁵ of them one by one would take hours.
 """
 
@@ -16,16 +16,21 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.document import tell
 from benchmarks.tiny_bundles import supernet, write_tiny_bundle
+from snt_zoo.encoders.embedding import embed
 from snt_zoo.registry import Registry, describe
-from snt_zoo.registry.bundle.folder import CARD, MANIFEST
+from snt_zoo.registry.bundle.folder import DATASET, MANIFEST
 from snt_zoo.registry.bundle.manifest import read_manifest
+from snt_zoo.registry.bundle.sketch_file import load_sketch
 from snt_zoo.registry.catalog.aliases import ADDED, LATEST
 from snt_zoo.registry.catalog.rows import Listing
 from snt_zoo.registry.catalog.tables import ALIASES, MOVES
 
 ORIGINALS = 48
-_SPREAD = 0.05  # of a copy's vector about the original's, in each of its coordinates
+_SPREAD = 0.5  # of a copy's means about the original's, whose coordinates are about 1
+_MEANS = "0.means"
+_TOLD = 10_000  # copies between two lines of progress
 
 
 def make_registry(home: Path, count: int) -> Registry:
@@ -59,13 +64,16 @@ def _latest(copies: list[Listing]) -> tuple[list[dict[str, str]], list[dict[str,
 
 def _copies(originals: list[Listing], count: int) -> Iterator[Listing]:
     draw = np.random.default_rng(0)
+    sketches = [(original.record.path / DATASET).read_bytes() for original in originals]
     for number in range(count):
+        if number % _TOLD == 0:
+            tell({"made": number, "of": count})
         original = originals[number % ORIGINALS]
-        made = _copy(original.record.path, number)
+        varied = vary(sketches[number % ORIGINALS], draw)
+        made = _copy(original.record.path, number, varied)
         files = read_manifest(made).all_files
         digest = files[MANIFEST].sha256
         path = made.rename(made.with_name(f"copy-{number}-{digest[:8]}"))
-        vectors = original.vectors + _SPREAD * draw.standard_normal(original.vectors.shape)
         yield replace(
             original,
             record=replace(
@@ -77,21 +85,30 @@ def _copies(originals: list[Listing], count: int) -> Iterator[Listing]:
                 tags=(*original.record.tags, f"tenth-{number % 10}"),
                 path=path,
             ),
-            vectors=(vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32),
+            vectors=embed(load_sketch(varied)).numpy()[None].astype(np.float32),
             files=files,
         )
 
 
-def _copy(original: Path, number: int) -> Path:
-    """Lay out the files of a copy in a folder of that number."""
+def vary(raw: bytes, draw: np.random.Generator) -> bytes:
+    """The file of another sketch near that of a file: with other means."""
+    length = int.from_bytes(raw[:8], "little")
+    start, end = json.loads(raw[8 : 8 + length])[_MEANS]["data_offsets"]
+    start, end = start + 8 + length, end + 8 + length
+    means = np.frombuffer(raw[start:end], "<f2").astype(np.float32)
+    other = means + _SPREAD * draw.standard_normal(len(means), dtype=np.float32)
+    return raw[:start] + other.astype("<f2").tobytes() + raw[end:]
+
+
+def _copy(original: Path, number: int, sketch: bytes) -> Path:
+    """Lay out the files of a copy with another sketch in a folder of that number."""
     folder = original.with_name(str(number))
     folder.mkdir()
     for file in original.iterdir():
-        if file.name not in (CARD, MANIFEST):
+        if file.name not in (DATASET, MANIFEST):
             os.link(file, folder / file.name)
-    card = (original / CARD).read_bytes() + f"\nCopy {number}.\n".encode()
-    (folder / CARD).write_bytes(card)
+    (folder / DATASET).write_bytes(sketch)
     manifest = json.loads((original / MANIFEST).read_bytes())
-    manifest["files"][CARD] = {"sha256": hashlib.sha256(card).hexdigest(), "size": len(card)}
+    manifest["files"][DATASET] = {"sha256": hashlib.sha256(sketch).hexdigest(), "size": len(sketch)}
     (folder / MANIFEST).write_bytes(json.dumps(manifest).encode())
     return folder

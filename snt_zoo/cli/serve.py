@@ -37,6 +37,13 @@ def _show(document: Mapping[str, Any]) -> None:
     type=click.FloatRange(0, min_open=True),
     help="Requests of one client in a second.  [default: any]",
 )
+@click.option(
+    "--workers",
+    default=0,
+    show_default=True,
+    type=click.IntRange(0, 64),
+    help="Processes that answer queries, at 0.7 GB each; without any, threads do.",
+)
 @click.option("--runs", type=FOLDER, help="A folder of runs, as runs/: the page shows them live.")
 @home_option
 @prints(_show)
@@ -47,6 +54,7 @@ def serve_command(
     new_tokens: Path | None,
     names: tuple[str, ...],
     rate: float | None,
+    workers: int,
     runs: Path | None,
     home: Home,
 ) -> dict[str, Any]:
@@ -74,7 +82,9 @@ def serve_command(
         make_tokens(new_tokens)
         return {"tokens": new_tokens}
     tokens = Tokens() if token_file is None else Tokens.read(token_file)
-    settings = Settings(host=host, port=port, tokens=tokens, names=names, rate=rate, runs=runs)
+    settings = Settings(
+        host=host, port=port, tokens=tokens, names=names, rate=rate, askers=workers, runs=runs
+    )
     folder = here(home, "serve")
     with waiting("opening the registry"):
         from snt_zoo import Zoo

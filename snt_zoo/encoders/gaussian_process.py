@@ -182,6 +182,31 @@ class GaussianProcess:
         gone: Tensor = torch.linalg.solve(inverse[rows][:, rows], weights[rows])
         return (weights - inverse[:, rows] @ gone).index_fill(0, rows, 0.0)
 
+    def summed(self, weights: Tensor) -> Tensor:
+        """`weights` of what was seen as a table ``T x N``, zero where nothing was seen: see `mean_of`."""
+        table = torch.zeros(self.geometry.to_source.shape, dtype=torch.float64)
+        return table.index_put_((self.pairs.task, self.pairs.network), weights, accumulate=True)
+
+    def mean_of(self, new: NewTask, table: Tensor) -> Tensor:
+        """Means of some networks on a task that was not seen, ``m``.
+
+        What `Kernel.matrix` times the weights comes to. Each part of the kernel is a product of one factor
+        for tasks and one for networks, so the sum over all pairs that were seen is taken factor by factor.
+
+        Args:
+            new: how the task and the networks lie to what was seen.
+            table: of `summed`.
+        """
+        v = self.kernel.values
+        on = {name: 0.0 if name in self.kernel.without else v[name] for name in PARTS}
+        near = (-new.between_tasks / v["far"]).exp()
+        like = (-(new.between_networks / v["unlike"]).square()).exp()
+        tasks, networks, fit = table.sum(1), table.sum(0), near @ table
+        common = v["constant"] * table.sum() + on["level"] * (self.geometry.facts @ new.facts) @ tasks
+        found = common + on["alike"] * near @ tasks + like @ (on["kind"] * networks + on["fit"] * fit)
+        found = found + new.same @ (on["network"] * networks + on["own_fit"] * fit)
+        return found + on["source"] * new.to_source * (table * self.geometry.to_source).sum()
+
     def left_out(self, parts: Sequence[Tensor]) -> list[Tensor]:
         """What would be predicted of some rows if they had not been seen.
 
@@ -196,6 +221,25 @@ class GaussianProcess:
             own = self.kernel.matrix(self.geometry, self.pairs.subset(rows), self.pairs)
             found.append(own @ self.solved_without(rows))
         return found
+
+
+@dataclass(frozen=True, eq=False)
+class NewTask:
+    """A task that was not seen, and networks to ask about; all float64.
+
+    Args:
+        facts: standardised, ``p``.
+        between_tasks: distances to the tasks that were seen, ``T``.
+        between_networks: distances of the networks to those that were seen, ``m x N``.
+        same: 1 where they are the same, ``m x N``.
+        to_source: how near the task is to the nearest source of each network, standardised, ``m``.
+    """
+
+    facts: Tensor
+    between_tasks: Tensor
+    between_networks: Tensor
+    same: Tensor
+    to_source: Tensor
 
 
 def fit(

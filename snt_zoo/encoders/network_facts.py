@@ -46,7 +46,11 @@ class NetworkFacts:
 
     def card(self) -> Tensor:
         """The columns of `CARD`, float64."""
-        values = [
+        return torch.tensor(self.columns(), dtype=torch.float64)
+
+    def columns(self) -> list[float]:
+        """The same as numbers."""
+        return [
             math.log10(max(self.params, 1)) - 5,
             math.log10(max(self.macs, 1)) - 7,
             self.accuracy or 0.0,
@@ -54,7 +58,6 @@ class NetworkFacts:
             math.log(max(self.sources, 1)),
             float(self.input_size > 32),
         ]
-        return torch.tensor(values, dtype=torch.float64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +80,7 @@ class Cards:
 
     def scaled(self, networks: Sequence[NetworkFacts]) -> Tensor:
         """Standardised and bounded, so that no claim of an author moves a network far: ``n x len(CARD)``."""
-        cards = torch.stack([each.card() for each in networks])
+        cards = torch.tensor([each.columns() for each in networks], dtype=torch.float64)
         return ((cards - self.centre) / self.scale).clamp(-4, 4)
 
 
@@ -96,10 +99,35 @@ def between(networks: Sequence[NetworkFacts], cards: Tensor) -> Tensor:
         networks: their profiles count.
         cards: of them, scaled, ``n x c``.
     """
-    there = torch.tensor([each.profile is not None for each in networks])
-    blank = torch.zeros(DIM)
-    profiles = torch.stack([blank if each.profile is None else each.profile for each in networks]).double()
-    done = torch.cdist(profiles, profiles).square()
-    squared = torch.where(there[:, None] & there[None, :], done, UNKNOWN)
-    squared = squared + CARD_WEIGHT * torch.cdist(cards, cards).square() / cards.shape[1]
-    return squared.fill_diagonal_(0.0).sqrt()
+    return across(Places.of(networks, cards), Places.of(networks, cards)).fill_diagonal_(0.0)
+
+
+@dataclass(frozen=True, eq=False)
+class Places:
+    """Where networks are, as `across` compares them.
+
+    Args:
+        there: whether the profile is known, bool ``n``.
+        profiles: float64 ``n x DIM``, zeros where it is not.
+        cards: scaled, ``n x c``.
+    """
+
+    there: Tensor
+    profiles: Tensor
+    cards: Tensor
+
+    @classmethod
+    def of(cls, networks: Sequence[NetworkFacts], cards: Tensor) -> Places:
+        """Of networks with their scaled cards."""
+        blank = torch.zeros(DIM)
+        profiles = [blank if each.profile is None else each.profile for each in networks]
+        there = [each.profile is not None for each in networks]
+        return cls(torch.tensor(there), torch.stack(profiles).double(), cards)
+
+
+def across(left: Places, right: Places) -> Tensor:
+    """Distances of all pairs, float64 ``n x m``; of a network that nobody knows to itself as to another."""
+    done = torch.cdist(left.profiles, right.profiles).square()
+    squared = torch.where(left.there[:, None] & right.there[None, :], done, UNKNOWN)
+    squared = squared + CARD_WEIGHT * torch.cdist(left.cards, right.cards).square() / left.cards.shape[1]
+    return squared.sqrt()

@@ -103,6 +103,7 @@ def append_outcomes(path: Path, outcomes: Sequence[Outcome]) -> None:
         size = os.fstat(handle).st_size
         torn = size > 0 and os.pread(handle, 1, size - 1) != b"\n"
         os.write(handle, (b"\n" if torn else b"") + lines.encode("utf-8"))
+        os.fsync(handle)
     finally:
         os.close(handle)
 

@@ -13,6 +13,7 @@ import functools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,9 +22,9 @@ from torch import Tensor
 
 from snt_zoo.encoders.embedding import embed
 from snt_zoo.encoders.facts import FACTS, facts
-from snt_zoo.encoders.gaussian_process import START, GaussianProcess, Geometry, Kernel, Pairs, fit
+from snt_zoo.encoders.gaussian_process import START, GaussianProcess, Geometry, Kernel, NewTask, Pairs, fit
 from snt_zoo.encoders.intervals import LEVEL, grouped_quantile
-from snt_zoo.encoders.network_facts import Cards, NetworkFacts, between
+from snt_zoo.encoders.network_facts import Cards, NetworkFacts, Places, across, between
 from snt_zoo.encoders.profile import VERSION
 from snt_zoo.encoders.sketch import Sketch
 from snt_zoo.errors import ConfigError, TensorError
@@ -212,6 +213,9 @@ class Predictor:
         """
         if sketch.backbone != self.backbone:
             return None
+        if probe is None:
+            logits = self.mean + self._means(sketch, networks, distances)
+            return _predicted(logits, self.bound)
         known = torch.cat([self.known, facts(sketch)[None]])
         vectors = torch.cat([self.vectors, embed(sketch).double()[None]])
         digests = [each.digest for each in self.networks]
@@ -231,19 +235,43 @@ class Predictor:
         pairs = Pairs(torch.full((len(asked),), len(self.known)), asked)
         cross = self.process.kernel.matrix(geometry, pairs, Pairs(seen.task, shift))
         logits = self.mean + cross @ self.weights
-        bound = self.bound
-        if probe is not None:
-            bound = self.bound_beside_probe
-            own = Pairs(pairs.task[-1:], pairs.network[-1:])
-            back = torch.cholesky_solve(cross[-1][:, None], self.process.root)[:, 0]
-            # Covariances with the probe, given what was seen.
-            both = self.process.kernel.matrix(geometry, pairs, own)[:, 0] - cross @ back
-            share = torch.tensor((probe[0] * probe[1] + 0.5) / (probe[1] + 1), dtype=torch.float64)
-            noise = binomial_noise(share.logit(), torch.tensor(float(probe[1])))
-            gain = both / (both[-1] + noise + self.process.kernel.values["noise"])
-            logits = logits + gain * (share.logit() - logits[-1])
-        low, high = ((logits + sign * bound).sigmoid().tolist() for sign in (-1, 1))
-        return [Predicted(*each) for each in zip(logits.sigmoid().tolist(), low, high, strict=True)]
+        own = Pairs(pairs.task[-1:], pairs.network[-1:])
+        back = torch.cholesky_solve(cross[-1][:, None], self.process.root)[:, 0]
+        # Covariances with the probe, given what was seen.
+        both = self.process.kernel.matrix(geometry, pairs, own)[:, 0] - cross @ back
+        share = torch.tensor((probe[0] * probe[1] + 0.5) / (probe[1] + 1), dtype=torch.float64)
+        noise = binomial_noise(share.logit(), torch.tensor(float(probe[1])))
+        gain = both / (both[-1] + noise + self.process.kernel.values["noise"])
+        return _predicted(logits + gain * (share.logit() - logits[-1]), self.bound_beside_probe)
+
+    def _means(self, sketch: Sketch, networks: Sequence[NetworkFacts], distances: Sequence[float]) -> Tensor:
+        """Logits less their mean, of the networks and the probe, ``m + 1``, by a sketch alone."""
+        seen = self._seen
+        apart = torch.full((len(networks) + 1, len(self.networks) + 1), 2.0, dtype=torch.float64)
+        same = torch.zeros_like(apart)
+        if networks:
+            own = Places.of(networks, seen.cards.scaled(networks))
+            apart[:-1, :-1] = across(own, seen.places)
+        for row, network in enumerate(networks):
+            if (column := seen.number.get(network.digest)) is not None:
+                apart[row, column], same[row, column] = 0.0, 1.0
+        apart[-1, -1], same[-1, -1] = 0.0, 1.0
+        near = torch.tensor([*distances, torch.nan], dtype=torch.float64)
+        new = NewTask(
+            facts=_scaled(facts(sketch)[None], self.known)[0],
+            between_tasks=torch.cdist(embed(sketch).double()[None], self.vectors)[0],
+            between_networks=apart,
+            same=same,
+            to_source=_standardised(near, self.near),
+        )
+        return self.process.mean_of(new, seen.table)
+
+    @cached_property
+    def _seen(self) -> _Seen:
+        cards = Cards.measured_on(self.networks)
+        number = {each.digest: n for n, each in enumerate(self.networks)}
+        places = Places.of(self.networks, cards.scaled(self.networks))
+        return _Seen(cards, places, number, self.process.summed(self.weights))
 
     def save(self, path: Path) -> None:
         """Write the file, whole or not at all."""
@@ -366,6 +394,30 @@ def binomial_noise(y: Tensor, asked: Tensor) -> Tensor:
     return 1 / (asked * p * (1 - p)).clamp_min(1.0)
 
 
+class _Seen(NamedTuple):
+    """What was seen, as a query without a probe needs it: computed once."""
+
+    cards: Cards
+    places: Places
+    number: Mapping[str, int]
+    table: Tensor
+
+
+def _predicted(logits: Tensor, bound: float) -> list[Predicted]:
+    low, high = ((logits + sign * bound).sigmoid().tolist() for sign in (-1, 1))
+    return [Predicted(*each) for each in zip(logits.sigmoid().tolist(), low, high, strict=True)]
+
+
+def _scaled(known: Tensor, measured: Tensor) -> Tensor:
+    """Facts of datasets, standardised by those of others."""
+    return ((known - measured.mean(0)) / measured.std(0).clamp_min(1e-3)).clamp(-4, 4)
+
+
+def _standardised(distances: Tensor, near: tuple[float, float]) -> Tensor:
+    """How near sources are; 0 where there is no distance."""
+    return torch.where(distances.isfinite(), ((near[0] - distances) / near[1]).clamp(-4, 4), 0.0)
+
+
 def _geometry(
     known: Tensor,
     measured: Tensor,
@@ -386,11 +438,10 @@ def _geometry(
         distances: ``T x N``; not finite where there is none, which then says nothing.
         near: mean and deviation of the distances.
     """
-    scaled = ((known - measured.mean(0)) / measured.std(0).clamp_min(1e-3)).clamp(-4, 4)
+    scaled = _scaled(known, measured)
     apart = torch.full((len(networks) + 1,) * 2, 2.0, dtype=torch.float64)
     apart[:-1, :-1] = between(networks, Cards.measured_on(tried).scaled(networks))
     apart.fill_diagonal_(0.0)
-    to_source = ((near[0] - distances) / near[1]).clamp(-4, 4)
-    to_source = torch.where(distances.isfinite(), to_source, 0.0)
+    to_source = _standardised(distances, near)
     probe = torch.zeros(len(to_source), 1, dtype=torch.float64)
     return Geometry(scaled, torch.cdist(vectors, vectors), apart, torch.cat([to_source, probe], 1))

@@ -70,7 +70,7 @@ class Sketch:
     samples: Tensor
     sample_labels: Tensor
 
-    @property
+    @cached_property
     def frequencies(self) -> Tensor:
         """Class frequencies, float64 ``K``, sum 1."""
         counts = self.counts.double()

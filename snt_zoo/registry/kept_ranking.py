@@ -14,7 +14,7 @@ from snt_zoo.encoders.target import Target
 from snt_zoo.encoders.transport.coupling import ClassMatch
 from snt_zoo.formats.tensor_cache import key_of, recall, remember
 from snt_zoo.formats.tensor_file import dump_tensors
-from snt_zoo.registry.ranking import Candidate, Nearest, nearest_sources
+from snt_zoo.registry.ranking import Candidate, KeptCoupling, Nearest, nearest_sources
 
 _TEXT = "nearest"
 
@@ -32,7 +32,14 @@ def kept_nearest(target: Target, found: Sequence[Candidate], measure: DatasetDis
     if (kept := recall(key)) is not None:
         rows = json.loads(kept.texts[_TEXT])
         return [
-            Nearest(candidate, number, source, distance, level, tuple(ClassMatch(*each) for each in matches))
+            Nearest(
+                candidate,
+                number,
+                source,
+                distance,
+                level,
+                KeptCoupling(tuple(ClassMatch(*each) for each in matches)),
+            )
             for candidate, (number, source, distance, level, matches) in zip(found, rows, strict=True)
         ]
     best = nearest_sources(target, found, measure)
@@ -43,7 +50,10 @@ def kept_nearest(target: Target, found: Sequence[Candidate], measure: DatasetDis
                 one.source,
                 one.distance,
                 one.level,
-                [(each.target, each.source_class, each.mass, each.distance) for each in one.matches or ()],
+                [
+                    (each.target, each.source_class, each.mass, each.distance)
+                    for each in (() if one.coupling is None else one.coupling.matches)
+                ],
             )
             for one in best
         ]

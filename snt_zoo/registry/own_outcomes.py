@@ -7,6 +7,7 @@ image. With `SNT_ZOO_OUTCOMES=0` nothing is written, and nothing that was writte
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from snt_zoo.encoders.outcomes import Outcome, append_outcomes, read_outcomes
-from snt_zoo.errors import warn
+from snt_zoo.errors import RegistryError, warn
 from snt_zoo.registry.catalog.records import Record
 from snt_zoo.version import __version__
 
@@ -33,6 +34,31 @@ def own_outcomes(home: Path) -> Iterator[Outcome]:
     """Those of a registry, oldest first; none where they are switched off."""
     if wanted():
         yield from read_outcomes(home / FILE)
+
+
+def by_supernet(home: Path) -> Mapping[str, Sequence[Outcome]]:
+    """Those of a registry by the first 16 signs of their bundle's digest, oldest first, also where they are
+    switched off. The file is read again when it has changed."""
+    path = home / FILE
+    try:
+        status = path.stat()
+    except OSError:
+        return {}
+    return _sorted(path, status.st_mtime_ns, status.st_size)
+
+
+@functools.lru_cache(maxsize=4)
+def _sorted(path: Path, stamp: int, size: int) -> Mapping[str, Sequence[Outcome]]:
+    found: dict[str, list[Outcome]] = {}
+    for one in read_outcomes(path):
+        found.setdefault(one.digest, []).append(one)
+    return found
+
+
+def check_wanted() -> None:
+    """Raise `RegistryError` where outcomes are switched off."""
+    if not wanted():
+        raise RegistryError(f"outcomes are switched off here ({SWITCH}=0): unset it and start again")
 
 
 def read_all(home: Path) -> list[dict[str, Any]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,7 +17,8 @@ from snt_zoo.encoders.prior import shrunken_means
 from snt_zoo.encoders.sketch import Sketch
 from snt_zoo.errors import BundleError, warn
 from snt_zoo.registry.catalog.records import Record
-from snt_zoo.registry.ranking import Nearest
+from snt_zoo.registry.own_outcomes import FILE, own_outcomes, wanted
+from snt_zoo.registry.ranking import Nearest, Said, said
 
 BUDGET = "0s"
 """Of training, that predictions are for: a new last layer, and nothing else."""
@@ -83,7 +83,7 @@ class Predictions:
         predictor: Predictor,
         sketch: Sketch,
         ranking: Sequence[Nearest],
-        outcomes: Iterable[Outcome] = (),
+        moved: Mapping[str, float] | None = None,
     ) -> Predictions | None:
         """From the sketch alone; None for another backbone.
 
@@ -93,14 +93,14 @@ class Predictions:
             predictor: that is asked.
             sketch: of the target.
             ranking: with distances by class-ot.
-            outcomes: of this registry.
+            moved: as of `moved_at`.
         """
         if sketch.backbone != predictor.backbone:
             return None
         seen = {each.digest: each for each in predictor.networks}
         networks = tuple(seen.get(one.candidate.record.digest[:16]) or _facts(one) for one in ranking)
         distances = tuple(one.distance for one in ranking)
-        return cls._asked(predictor, sketch, networks, distances, levels(outcomes), None)
+        return cls._asked(predictor, sketch, networks, distances, moved or {}, None)
 
     @classmethod
     def _asked(
@@ -145,6 +145,21 @@ class Predictions:
         )
 
 
+def moved_at(home: Path) -> Mapping[str, float]:
+    """By how much the outcomes of a registry move its supernets: `levels`, once for a state of the file."""
+    path = home / FILE
+    try:
+        status = path.stat()
+    except OSError:
+        return {}
+    return _levels_of(home, status.st_mtime_ns, status.st_size) if wanted() else {}
+
+
+@functools.lru_cache(maxsize=4)
+def _levels_of(home: Path, stamp: int, size: int) -> Mapping[str, float]:
+    return levels(own_outcomes(home))
+
+
 def levels(outcomes: Iterable[Outcome]) -> dict[str, float]:
     """By how much each supernet did better here than was predicted, as logits, by the digest of its bundle.
 
@@ -183,10 +198,8 @@ def _logit(share: float, count: float) -> float:
 
 
 def _facts(one: Nearest) -> NetworkFacts:
-    record, size = one.candidate.record, 32
-    if isinstance(record, Record):
-        with contextlib.suppress(BundleError):  # removed meanwhile
-            size = record.config.network.input_size
+    record = one.candidate.record
+    size = said(record).input_size if isinstance(record, Record) else Said().input_size
     return NetworkFacts(
         digest=record.digest[:16],
         params=record.params,

@@ -7,18 +7,22 @@ away or one of many of its owner must not change how the others are ranked, nor 
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 from snt_zoo.encoders.distances import DatasetDistance, Source
 from snt_zoo.encoders.sketch import Sketch
 from snt_zoo.encoders.target import Target
-from snt_zoo.encoders.transport.coupling import ClassMatch
+from snt_zoo.encoders.transport.coupling import ClassMatch, Transport
 from snt_zoo.errors import BundleError, DatasetError, NotInRegistryError, leaving_out
 from snt_zoo.networks.supernet import Supernet
+from snt_zoo.registry.bundle.folder import CONFIG, read_file
+from snt_zoo.registry.bundle.schema import BundleConfig
 from snt_zoo.registry.catalog.filters import Filter
 from snt_zoo.registry.catalog.records import Record
 from snt_zoo.registry.hub.cache import HubCache
@@ -53,10 +57,7 @@ class Candidate(NamedTuple):
         if isinstance(self.record, RemoteRecord):
             of_sources: Iterable[str] = self.record.source_licences
         else:
-            try:
-                of_sources = self.record.config.source_licences.values()
-            except BundleError:  # removed meanwhile
-                of_sources = ()
+            of_sources = said(self.record).source_licences
         return tuple(dict.fromkeys([self.record.licence, *of_sources]))
 
     def load(self) -> Supernet:
@@ -73,6 +74,12 @@ class Candidate(NamedTuple):
         return [Source(self.record.id, sketch, self.load) for sketch in self.sketches()]
 
 
+class KeptCoupling(NamedTuple):
+    """What is left of a coupling that was kept."""
+
+    matches: tuple[ClassMatch, ...]
+
+
 @dataclass(frozen=True)
 class Nearest:
     """A candidate with the nearest of its sources; the sketches are not kept, which can be large.
@@ -83,7 +90,8 @@ class Nearest:
         source: its name.
         distance: to the target.
         level: how that was computed.
-        matches: which of the target's classes lies near which; None of a distance without a coupling.
+        coupling: has the `matches` that say which of the target's classes lies near which; None of a distance
+            without one.
     """
 
     candidate: Candidate
@@ -91,7 +99,7 @@ class Nearest:
     source: str
     distance: float
     level: str
-    matches: tuple[ClassMatch, ...] | None
+    coupling: Transport | KeptCoupling | None
 
     @property
     def order(self) -> tuple[bool, int, float, str, str]:
@@ -104,6 +112,28 @@ class Nearest:
         local = isinstance(record, Record)
         accuracy = record.val_accuracy if isinstance(record, Record) else None
         return not local, len(record.sources), -(accuracy or 0.0), record.id, record.digest
+
+
+class Said(NamedTuple):
+    """What a bundle's config says that the catalog does not hold, and a query asks."""
+
+    source_licences: tuple[str, ...] = ()
+    input_size: int = 32
+
+
+def said(record: Record) -> Said:
+    """Of a bundle; nothing if it was removed meanwhile."""
+    try:
+        return _read_config(record.path, record.digest)
+    except BundleError:
+        return Said()
+
+
+@functools.lru_cache(maxsize=32_768)
+def _read_config(path: Path, digest: str) -> Said:
+    """Read once: what a digest names never changes."""
+    config = BundleConfig.from_bytes(read_file(path, CONFIG))
+    return Said(tuple(config.source_licences.values()), config.network.input_size)
 
 
 def shortlist(
@@ -119,7 +149,7 @@ def shortlist(
         hub: where to look as well; a supernet that is also in the registry is taken from there.
     """
     nearest = registry.search(target.sketch, count, where=where)
-    here = registry.records([id for id, _ in nearest])
+    here = registry.to_rank([id for id, _ in nearest])
     found = [Candidate(record, registry) for record in here.values()]
     if hub is not None:
         seen = {one.digest: one for one in hub.list() if where.fits(one)}
@@ -143,10 +173,8 @@ def nearest_sources(target: Target, found: Iterable[Candidate], measure: Dataset
             one = measured[number]
             if math.isnan(one.distance):  # it was left out
                 continue
-            matches = None if one.transport is None else one.transport.matches
-            best.append(
-                Nearest(candidate, number, each[number].sketch.name, one.distance, one.level, matches)
-            )
+            name = each[number].sketch.name
+            best.append(Nearest(candidate, number, name, one.distance, one.level, one.transport))
         if not measure.one_by_one:  # answers of different chunks would not compare
             break
     return best
@@ -155,15 +183,20 @@ def nearest_sources(target: Target, found: Iterable[Candidate], measure: Dataset
 def _chunks(found: Iterable[Candidate], most: int) -> Iterator[list[tuple[Candidate, list[Source]]]]:
     """The candidates with their sources, in lists of about so many classes."""
     chunk: list[tuple[Candidate, list[Source]]] = []
+    held: set[Sketch] = set()  # one that several have is one object
     classes = 0
     for candidate in found:
         sources = candidate.sources()
-        more = sum(len(source.sketch.class_names) for source in sources)
+        own = {source.sketch for source in sources}
+        more = sum(len(sketch.class_names) for sketch in own - held)
         if chunk and classes + more > most:
             yield chunk
-            chunk, classes = [], 0
+            chunk, held, classes = [], set(), 0
+            more = sum(len(sketch.class_names) for sketch in own)
         if sources:
-            chunk, classes = [*chunk, (candidate, sources)], classes + more
+            chunk.append((candidate, sources))
+            held |= own
+            classes += more
     if chunk:
         yield chunk
 

@@ -23,7 +23,7 @@ from snt_zoo.registry.catalog.pages import Page, Place
 from snt_zoo.registry.catalog.records import Record
 from snt_zoo.registry.catalog.vectors import Maker, Vectors, embeddings
 from snt_zoo.registry.household import Household
-from snt_zoo.registry.kept_sketches import KeptSketches
+from snt_zoo.registry.kept_bundles import KeptBundles
 from snt_zoo.registry.upkeep.intake import Label
 from snt_zoo.registry.upkeep.opening import CATALOG, open_home
 from snt_zoo.registry.upkeep.rescue import save_tags, set_catalog_aside
@@ -47,7 +47,7 @@ class Registry(Household):
     Several processes and threads may use one home at once.
     """
 
-    _kept_sketches: KeptSketches | None = None
+    _kept: KeptBundles | None = None
 
     @classmethod
     def open(
@@ -192,6 +192,16 @@ class Registry(Household):
         """The records of these ids; one that is not there (any more) is left out."""
         return self._catalog.get_all(ids)
 
+    def to_rank(self, ids: Sequence[str]) -> dict[str, Record]:
+        """The same for a ranking, which looks at no tag and no alias: a kept record may have earlier ones."""
+        if self._kept is None:
+            return self.records(ids)
+        digests = self._catalog.digests(ids)
+        found = self._kept.records(digests)
+        new = self.records([id for id in digests if id not in found])
+        self._kept.keep_records(new)
+        return {**found, **new}
+
     def vectors(self, ids: Sequence[str]) -> dict[str, Vectors]:
         """The embeddings of these bundles, ``n x dim`` for one with n sketches; of unit length."""
         return self._catalog.vectors(ids)
@@ -233,27 +243,27 @@ class Registry(Household):
 
         Args:
             id: of the bundle.
-            digest: likewise, where it is known: then the catalog is not asked, and what `keep_sketches` keeps
-                is found.
+            digest: likewise, where it is known: then the catalog is not asked, and what is kept is found.
         """
+        kept = self._kept
+        if kept is not None and digest is not None and (found := kept.sketches(digest)) is not None:
+            return found
         from snt_zoo.registry.bundle.bundle import read_header, read_sketches
 
         if digest is None:
             return self._read(id, lambda record: read_header(record.path, known=record.digest)[1])
-        kept = self._kept_sketches
-        if kept is not None and (found := kept.get(digest)) is not None:
-            return found
         try:
-            found = read_sketches(self._store.path(id), known=digest)
+            found = read_sketches(self._store.path(id), known=digest, alone=kept is not None)
         except BundleError:  # removed or damaged: the whole way tells which
             return self.sketches(id)
         if kept is not None:
-            kept.put(digest, found)
+            kept.keep_sketches(digest, found)
         return found
 
-    def keep_sketches(self, classes: int) -> None:
-        """From now on keep the sketches that queries read, of so many classes in all, at 16 KB each."""
-        self._kept_sketches = KeptSketches(classes)
+    def keep(self, classes: int) -> None:
+        """From now on keep records, and the sketches that queries read, of so many classes in all, at 16 KB
+        each."""
+        self._kept = KeptBundles(classes)
 
     def remove(self, id: str) -> None:
         """Take a bundle out and delete its folder; raises `NotInRegistryError`.

@@ -22,8 +22,7 @@ from snt_zoo.registry.catalog.filters import Filter
 from snt_zoo.registry.hub.cache import HubCache
 from snt_zoo.registry.hub.seen import RemoteRecord
 from snt_zoo.registry.kept_ranking import kept_nearest
-from snt_zoo.registry.own_outcomes import own_outcomes
-from snt_zoo.registry.predicting import BUDGET, Predictions, predictor_of
+from snt_zoo.registry.predicting import BUDGET, Predictions, moved_at, predictor_of
 from snt_zoo.registry.ranking import Nearest, nearest_sources, ranked, shortlist
 from snt_zoo.registry.registry import Registry
 
@@ -250,11 +249,12 @@ def _predicted(registry: Registry, target: Sketch, ranking: Sequence[Nearest]) -
     predictor = predictor_of(registry.home)
     if predictor is None or not ranking:
         return None
-    return Predictions.of(predictor, target, ranking, own_outcomes(registry.home))
+    return Predictions.of(predictor, target, ranking, moved_at(registry.home))
 
 
 def _match(nearest: Nearest, target: Sketch) -> Match:
-    record, matches = nearest.candidate.record, nearest.matches
+    record, coupling = nearest.candidate.record, nearest.coupling
+    matches = None if coupling is None else coupling.matches
     if matches is None:  # such a distance ranks; which class lies near which is still told by transport
         sketches = nearest.candidate.sketches()[nearest.number :]
         matches = class_distance(target, sketches[0]).matches if sketches else ()

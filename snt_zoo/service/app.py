@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from functools import partial
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -12,13 +14,14 @@ from starlette.responses import Response
 
 from snt_zoo.errors import SntZooError
 from snt_zoo.service import api, page
+from snt_zoo.service.askers import begun, make_askers
 from snt_zoo.service.failures import of_error, of_http, of_validation
 from snt_zoo.service.gate import Gate
 from snt_zoo.service.guards import check_routes
 from snt_zoo.service.logs import log
 from snt_zoo.service.metrics import Metrics
 from snt_zoo.service.settings import Settings
-from snt_zoo.service.work import Workers
+from snt_zoo.service.work import Workers, threads
 from snt_zoo.version import __version__
 from snt_zoo.zoo import Zoo
 
@@ -26,8 +29,8 @@ from snt_zoo.zoo import Zoo
 def create_app(zoo: Zoo, settings: Settings) -> FastAPI:
     """The service of a zoo.
 
-    Its `state` has `zoo`, `settings`, `workers`, whose `run` calls a function that blocks, `metrics`, and
-    whether it is `closing`.
+    Its `state` has `zoo`, `settings`, `workers`, whose `run` calls a function that blocks, `askers`, which
+    answer queries by sketch in processes of their own, or None, `metrics`, and whether it is `closing`.
 
     Args:
         zoo: whose registry is on this machine; it stays open.
@@ -37,15 +40,23 @@ def create_app(zoo: Zoo, settings: Settings) -> FastAPI:
         ServiceError: a route has no rule.
     """
     registry = zoo.registry
-    workers = Workers(settings.threads, settings.waiting)
-    metrics = Metrics(supernets=registry.count, busy=lambda: workers.busy)
+    workers = Workers(partial(threads, settings.threads), settings.threads + settings.waiting)
+    askers = None
+    if settings.askers:
+        make = partial(make_askers, registry.home, settings.askers)
+        askers = Workers(make, settings.askers + settings.waiting)
+    pools = [each for each in (workers, askers) if each is not None]
+    metrics = Metrics(supernets=registry.count, busy=lambda: sum(each.busy for each in pools))
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         with registry.held():
+            if askers is not None:  # what they import takes longer than an answer may
+                await asyncio.gather(*(askers.run(begun) for _ in range(settings.askers)))
             yield
             app.state.closing = True
-            workers.close()
+            for each in pools:
+                each.close()
         log("ended")
 
     # No pages of FastAPI's own: they load scripts from elsewhere.
@@ -60,7 +71,7 @@ def create_app(zoo: Zoo, settings: Settings) -> FastAPI:
     )
     state = app.state
     state.zoo, state.settings, state.workers, state.metrics = zoo, settings, workers, metrics
-    state.closing = False
+    state.askers, state.closing = askers, False
     # Not by `include_router`, which may keep routes within others, where no rule would be seen.
     app.router.routes.extend(api.routes())
     app.router.routes.extend(page.routes(zoo).routes)

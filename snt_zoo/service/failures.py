@@ -10,8 +10,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from fastapi.exceptions import RequestValidationError
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
+from starlette.types import Receive, Scope, Send
 
 from snt_zoo.errors import (
     AlreadyInRegistryError,
@@ -60,11 +62,41 @@ _OF_STATUS: Mapping[int, str] = {413: "TooLargeError", 422: "RequestError", 503:
 _AGAIN = {429: "1", 503: "1"}  # seconds, where a client is to come again
 
 
-def failure(status: int, kind: str, message: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
+_TITLES: Mapping[int, str] = {
+    401: "Show a token",
+    403: "That is not allowed",
+    404: "There is no such thing",
+    429: "Too many requests",
+    503: "There is too much to do",
+}
+
+
+class Refusal(JSONResponse):
+    """An answer that says what is wrong: JSON, or a page where a browser asks for one."""
+
+    def __init__(self, status: int, kind: str, message: str, headers: Mapping[str, str]) -> None:
+        super().__init__({"error": {"kind": kind, "message": message}}, status, dict(headers))
+        self._message, self._more = message, dict(headers)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it."""
+        headers = Headers(scope=scope)
+        # The page's own scripts read the JSON.
+        if "text/html" not in headers.get("accept", "") or "hx-request" in headers:
+            await super().__call__(scope, receive, send)
+            return
+        from snt_zoo.service.page.templating import page  # here, as the pages tell failures by this module
+
+        title = _TITLES.get(self.status_code, "That did not work")
+        shown = page("error.html.j2", status=self.status_code, here="", title=title, message=self._message)
+        shown.headers.update(self._more)
+        await shown(scope, receive, send)
+
+
+def failure(status: int, kind: str, message: str, headers: Mapping[str, str] | None = None) -> Refusal:
     """An answer that says what is wrong."""
     again = {"Retry-After": _AGAIN[status]} if status in _AGAIN else {}
-    body = {"error": {"kind": kind, "message": message}}
-    return JSONResponse(body, status, {**again, **(headers or {})})
+    return Refusal(status, kind, message, {**again, **(headers or {})})
 
 
 def of_error(error: SntZooError, home: Path) -> JSONResponse:

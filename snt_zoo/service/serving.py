@@ -7,10 +7,8 @@ from collections.abc import Callable
 
 import uvicorn
 
-from snt_zoo.encoders.distances import get_distance
-from snt_zoo.encoders.target import Target
-from snt_zoo.errors import ServiceError, leaving_out
-from snt_zoo.registry.retrieval import DEFAULT_DISTANCE, retrieve
+from snt_zoo.errors import ServiceError
+from snt_zoo.service.answering import prepare
 from snt_zoo.service.app import create_app
 from snt_zoo.service.logs import configure, log
 from snt_zoo.service.settings import Settings
@@ -22,8 +20,6 @@ __all__ = ["Settings", "Tokens", "make_tokens", "serve"]
 _CONNECTIONS = 1_000  # more are told to come again
 _KEEP_ALIVE = 15  # seconds that a connection may be idle
 _BACKLOG = 512
-KEPT_CLASSES = 4096
-"""Classes of the sketches that are kept in memory, at 16 KB each."""
 
 
 def serve(zoo: Zoo, settings: Settings, *, on_start: Callable[[str], None] = lambda url: None) -> None:
@@ -38,8 +34,7 @@ def serve(zoo: Zoo, settings: Settings, *, on_start: Callable[[str], None] = lam
         ServiceError: the address is taken, or none of this machine.
     """
     configure()
-    zoo.registry.keep_sketches(KEPT_CLASSES)
-    _warm(zoo)
+    prepare(zoo)
     app = create_app(zoo, settings)
     with _listening(settings) as listener:
         host, port = listener.getsockname()[:2]
@@ -59,14 +54,6 @@ def serve(zoo: Zoo, settings: Settings, *, on_start: Callable[[str], None] = lam
         on_start(url)
         log("started", url=url, supernets=zoo.registry.count(), tokens=len(settings.tokens.holders))
         server.run(sockets=[listener])  # which ends with the signal, once the application has ended
-
-
-def _warm(zoo: Zoo) -> None:
-    """Answer a query: what the first one imports takes longer than an answer may, and so may its index."""
-    for record in zoo.registry.page(limit=1).records:
-        with leaving_out(record.id):
-            (sketch, *_) = zoo.registry.sketches(record.id)
-            retrieve(zoo.registry, Target(sketch), k=1, distance=get_distance(DEFAULT_DISTANCE))
 
 
 def _listening(settings: Settings) -> socket.socket:

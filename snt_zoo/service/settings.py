@@ -31,6 +31,7 @@ class Settings:
         port: that it listens on; 0 takes a free one.
         tokens: who may do what; without any, everybody on this machine may read and nobody may write.
         names: host names by which others call it, besides `localhost` and addresses.
+        askers: processes that answer queries by sketch; with 0 the threads do.
         threads: that compute answers; as many as there are cores.
         waiting: requests that may wait for a thread; more are told to come again.
         rate: requests in a second of one client, in the long run; None for any number.
@@ -46,6 +47,7 @@ class Settings:
     port: int = DEFAULT_PORT
     tokens: Tokens = field(default_factory=Tokens)
     names: tuple[str, ...] = ()
+    askers: int = 0
     threads: int = field(default_factory=lambda: os.cpu_count() or 1)
     waiting: int = 256  # at 50 ms each the last of them is answered within 13 s
     rate: float | None = None

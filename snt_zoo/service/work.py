@@ -1,11 +1,11 @@
-"""Blocking work of a service: in a bounded number of threads, with a bounded number that wait."""
+"""Blocking work of a service: in some threads or processes, with a bounded number that wait."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import BrokenExecutor, Executor, ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
 import torch
@@ -16,20 +16,26 @@ _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 
+def threads(count: int) -> Executor:
+    """Threads that work at once."""
+    # Each computes alone: threads of one answer would wait for those of another.
+    return ThreadPoolExecutor(
+        count, thread_name_prefix="snt-zoo-serve", initializer=torch.set_num_threads, initargs=(1,)
+    )
+
+
 class Workers:
-    """The threads of a service.
+    """The threads of a service, or processes.
 
     Args:
-        threads: that work at once.
-        waiting: calls that may wait for one.
+        make: makes them, at first and when one of them was killed.
+        most: calls that may be under way, or wait.
     """
 
-    def __init__(self, threads: int, waiting: int) -> None:
-        # Each computes alone: threads of one answer would wait for those of another.
-        self._pool = ThreadPoolExecutor(
-            threads, thread_name_prefix="snt-zoo-serve", initializer=torch.set_num_threads, initargs=(1,)
-        )
-        self._most = threads + waiting
+    def __init__(self, make: Callable[[], Executor], most: int) -> None:
+        self._make = make
+        self._pool = make()
+        self._most = most
         self._count = 0
         self._lock = threading.Lock()
 
@@ -39,24 +45,32 @@ class Workers:
         return self._count
 
     async def run(self, function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
-        """Call a function in a thread.
+        """Call a function in one of them.
 
         A caller that gives up does not end it: its place is free when it has ended by itself.
 
         Raises:
-            BusyError: too many are waiting.
+            BusyError: too many are waiting, or the process was killed.
         """
         with self._lock:
             if self._count >= self._most:
                 raise BusyError(f"{self._count} requests are waiting for an answer: try again in a moment")
             self._count += 1
+        pool = self._pool
         try:
-            future = self._pool.submit(function, *args, **kwargs)
-        except BaseException:
-            self._leave()
-            raise
-        future.add_done_callback(lambda _: self._leave())
-        return await asyncio.wrap_future(future)
+            try:
+                future = pool.submit(function, *args, **kwargs)
+            except BaseException:
+                self._leave()
+                raise
+            future.add_done_callback(lambda _: self._leave())
+            return await asyncio.wrap_future(future)
+        except BrokenExecutor as error:
+            with self._lock:
+                if self._pool is pool:
+                    pool.shutdown(wait=False)
+                    self._pool = self._make()
+            raise BusyError("what was to answer was killed: try again in a moment") from error
 
     def close(self) -> None:
         """End when what is under way has ended."""

@@ -9,8 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from snt_zoo.encoders.embedding import embed
+from snt_zoo.encoders.facts import facts
 from snt_zoo.encoders.gaussian_process import Pairs
-from snt_zoo.encoders.predictor import Predictor, shipped_predictor
+from snt_zoo.encoders.predictor import Predictor, _geometry, shipped_predictor
 from snt_zoo.encoders.sketch import Sketch
 from snt_zoo.errors import ConfigError, TensorError
 from tests.encoders.making import random_sketch
@@ -58,6 +60,34 @@ def test_a_network_that_was_never_seen_and_has_no_profile_is_predicted_too(predi
     assert found[1].accuracy == pytest.approx(
         alone[0].accuracy, abs=1e-9
     )  # who else is asked about does not matter
+
+
+def test_a_sum_factor_by_factor_is_that_over_all_pairs(predictor: Predictor) -> None:
+    """What is said without a probe, by the kernel's whole matrix as with one."""
+    sketch, asked = random_sketch(4, seed=99), [*predictor.networks[:3], made(77, profile=False)]
+    distances = [0.7, 1.4, 0.2, 0.9]
+    seen, geometry = predictor.process.pairs, predictor.process.geometry
+    everybody = [*predictor.networks, asked[-1]]
+    near = torch.full((TASKS + 1, len(everybody)), torch.nan).double()
+    near[-1, [0, 1, 2, NETWORKS]] = torch.tensor(distances).double()
+    whole = _geometry(
+        torch.cat([predictor.known, facts(sketch)[None]]),
+        predictor.known,
+        torch.cat([predictor.vectors, embed(sketch).double()[None]]),
+        everybody,
+        predictor.networks,
+        near,
+        predictor.near,
+    )
+    shift = torch.where(seen.network == NETWORKS, NETWORKS + 1, seen.network)
+    whole.to_source[seen.task, shift] = geometry.to_source[seen.task, seen.network]
+    pairs = Pairs(torch.full((5,), TASKS), torch.tensor([0, 1, 2, NETWORKS, NETWORKS + 1]))
+    cross = predictor.process.kernel.matrix(whole, pairs, Pairs(seen.task, shift))
+    found = predictor.predict(sketch, asked, distances)
+    assert found is not None
+    expected = (predictor.mean + cross @ predictor.weights).sigmoid().tolist()
+    # Distances of profiles are rounded otherwise where there are more of them.
+    assert [one.accuracy for one in found] == pytest.approx(expected, rel=1e-6)
 
 
 def test_a_known_probe_moves_the_others_its_way_and_narrows_intervals(predictor: Predictor) -> None:

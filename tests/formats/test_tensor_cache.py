@@ -106,6 +106,7 @@ def test_of_what_is_somebody_elses_nothing_is_kept(folder: Path) -> None:
 
 def test_what_was_used_longest_ago_goes(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     keys = [key_of(name) for name in "abcd"]
+    monkeypatch.setattr(tensor_cache, "_TURNS", "0123456789abcdef")
     remember(keys[0], TENSORS, {})
     (path,) = folder.iterdir()
     monkeypatch.setattr(tensor_cache, "LIMIT", 3 * path.stat().st_size)

@@ -2,17 +2,18 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from functools import partial
 
 import pytest
 import torch
 
 from snt_zoo.errors import BusyError
-from snt_zoo.service.work import Workers
+from snt_zoo.service.work import Workers, threads
 
 
 def test_calls_run_in_threads_that_compute_alone() -> None:
     async def main() -> None:
-        workers = Workers(2, 10)
+        workers = Workers(partial(threads, 2), 12)
         names = await asyncio.gather(
             *(workers.run(lambda: threading.current_thread().name) for _ in range(6))
         )
@@ -27,7 +28,7 @@ def test_calls_run_in_threads_that_compute_alone() -> None:
 
 def test_more_than_may_wait_are_refused_and_an_error_frees_its_place() -> None:
     async def main() -> None:
-        workers, hold = Workers(1, 1), threading.Event()
+        workers, hold = Workers(partial(threads, 1), 2), threading.Event()
         under_way = [asyncio.ensure_future(workers.run(hold.wait, 10)) for _ in range(2)]
         await asyncio.sleep(0.01)
         with pytest.raises(BusyError, match="try again"):
@@ -44,7 +45,7 @@ def test_more_than_may_wait_are_refused_and_an_error_frees_its_place() -> None:
 
 def test_who_gives_up_does_not_free_the_thread() -> None:
     async def main() -> None:
-        workers, hold = Workers(1, 0), threading.Event()
+        workers, hold = Workers(partial(threads, 1), 1), threading.Event()
         with pytest.raises(asyncio.TimeoutError):
             await asyncio.wait_for(workers.run(hold.wait, 10), 0.02)
         assert workers.busy == 1

@@ -14,10 +14,13 @@ how close is a row of `python -m benchmarks.distance`.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from snt_zoo.encoders.projection import DIM
@@ -28,7 +31,7 @@ from snt_zoo.encoders.transport.bures import (
     squared_bures_of_pairs,
 )
 from snt_zoo.encoders.transport.coupling import Transport
-from snt_zoo.encoders.transport.solver import emd
+from snt_zoo.encoders.transport.solver import best_plan
 from snt_zoo.errors import IndexMismatchError
 
 SPREAD_SCALE = DIM / COVARIANCE_DIM
@@ -94,33 +97,34 @@ def class_distances(
         check_comparable(target, source)
     if not sources:
         return []
-    sizes = [len(source.class_names) for source in sources]
-    own, theirs = target.roots.to(device), torch.cat([source.roots for source in sources]).to(device)
-    all_means = torch.cat([source.means for source in sources]).to(device).double()
-    means = squared_distances(target.means.to(device).double(), all_means).cpu()
-    traces = torch.cat([source.traces for source in sources]).to(device)
-    spreads = square_root_distances(
-        own, theirs, left_traces=target.traces.to(device), right_traces=traces
-    ).cpu()
-    spreads *= SPREAD_SCALE
-    plans, worth = [], []
-    for source, mean, bound in zip(
-        sources, torch.split(means, sizes, 1), torch.split(spreads, sizes, 1), strict=True
-    ):
-        plans.append(exact_plan(target.frequencies, source.frequencies, mean + bound / _ROOT_EXCESS))
-        worth.append(_dearest(plans[-1] * bound, _COVERED))
-    rows, columns = torch.cat(worth, 1).nonzero(as_tuple=True)
-    # In float32: a rounding error of 1e-6, far below that of the bound, at half of the time.
-    pairs = rows.to(device), columns.to(device)
-    exact = SPREAD_SCALE * squared_bures_of_pairs(own.float(), theirs.float(), pairs=pairs).cpu().double()
-    # It is below the bound but for rounding; so equal classes are at zero.
-    spreads[rows, columns] = torch.minimum(exact, spreads[rows, columns])
-    return [
-        between_classes(target, source, mean, spread, plan)
-        for source, plan, mean, spread in zip(
-            sources, plans, torch.split(means, sizes, 1), torch.split(spreads, sizes, 1), strict=True
+    # A zoo of generalists holds the sketch of a dataset many times, once read it is one object.
+    distinct = list(dict.fromkeys(sources))
+    ends = list(itertools.accumulate(len(source.class_names) for source in distinct))
+    starts = [0, *ends[:-1]]
+    columns = [slice(*each) for each in zip(starts, ends, strict=True)]
+    means, spreads = _bounds(target, distinct, device=device)
+    costs = means + spreads / _ROOT_EXCESS
+    own = target.frequencies.numpy()
+    pairs = list(zip(distinct, columns, strict=True))
+    plan = np.concatenate(
+        [best_plan(own, each.frequencies.numpy(), costs[:, part]) for each, part in pairs], 1
+    )
+    _tighten(spreads, plan, target, distinct, device=device)
+    costs = means + spreads
+    by_part = [np.add.reduceat((plan * part).sum(0), starts).tolist() for part in (means, spreads)]
+    answers = {
+        source: Transport(
+            distance=(mean + spread) ** 0.5,
+            coupling=torch.from_numpy(plan[:, part]),
+            costs=torch.from_numpy(costs[:, part]),
+            level="class",
+            parts={"means": mean, "spreads": spread},
+            target_classes=target.class_names,
+            source_classes=source.class_names,
         )
-    ]
+        for source, part, mean, spread in zip(distinct, columns, *by_part, strict=True)
+    }
+    return [answers[source] for source in sources]
 
 
 def bures_wasserstein(target: Sketch, source: Sketch, *, device: torch.device | str = "cpu") -> Tensor:
@@ -152,26 +156,62 @@ def exact_plan(left: Tensor, right: Tensor, costs: Tensor) -> Tensor:
         right: masses ``m``, sum 1.
         costs: float64 ``n x m``.
     """
-    # Masses sum to 1 by construction and duals are not read: checking one and centring the other takes
-    # longer than solving a small problem.
-    found = emd(
-        left.numpy(),
-        right.numpy(),
-        costs.numpy(),
-        numItermax=10_000_000,
-        check_marginals=False,
-        center_dual=False,
-    )
-    return torch.from_numpy(found)
+    return torch.from_numpy(best_plan(left.numpy(), right.numpy(), costs.numpy()))
 
 
-def _dearest(costs: Tensor, share: float) -> Tensor:
-    """Marks the largest entries that have this share of the sum, as a mask of the same shape."""
-    ordered, places = costs.flatten().sort(descending=True)
-    before = ordered.cumsum(0) - ordered
-    mask = torch.zeros(costs.numel(), dtype=torch.bool)
-    mask[places[(before < share * ordered.sum()) & (ordered > 0)]] = True
-    return mask.view(costs.shape)
+def _bounds(
+    target: Sketch, sources: Sequence[Sketch], *, device: torch.device | str
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Squared distances of the means of all pairs of classes, and those of the roots, scaled."""
+    all_means = torch.cat([source.means for source in sources]).to(device).double()
+    means = squared_distances(target.means.to(device).double(), all_means)
+    flat = target.roots.to(device).flatten(1)
+    inner = torch.cat([flat @ source.roots.to(device).flatten(1).mT for source in sources], 1)
+    traces = torch.cat([source.traces for source in sources]).to(device)
+    spreads = (target.traces.to(device)[:, None] + traces - 2 * inner).clamp_min_(0).mul_(SPREAD_SCALE)
+    return means.cpu().numpy(), spreads.cpu().numpy()
+
+
+def _tighten(
+    spreads: NDArray[np.float64],
+    plan: NDArray[np.float64],
+    target: Sketch,
+    sources: Sequence[Sketch],
+    *,
+    device: torch.device | str,
+) -> None:
+    """Put Bures distances in the place of bounds where a plan has most of the cost of spreads."""
+    sizes = [len(source.class_names) for source in sources]
+    number = np.repeat(np.arange(len(sizes)), sizes)
+    rows, columns = _dearest(plan * spreads, number, _COVERED)
+    starts = np.cumsum(sizes) - sizes
+    right = [
+        source.roots[torch.from_numpy(columns[number[columns] == each] - starts[each])]
+        for each, source in enumerate(sources)
+    ]
+    left = target.roots[torch.from_numpy(rows)]
+    # In float32: a rounding error of 1e-6, far below that of the bound, at half of the time.
+    exact = squared_bures_of_pairs(left.to(device).float(), torch.cat(right).to(device).float())
+    # It is below the bound but for rounding; so equal classes are at zero.
+    tight = SPREAD_SCALE * exact.cpu().double().numpy()
+    spreads[rows, columns] = np.minimum(tight, spreads[rows, columns])
+
+
+def _dearest(
+    costs: NDArray[np.float64], group: NDArray[np.int64], share: float
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows and columns of the largest entries that have this share of the sum of their group of columns, by
+    group."""
+    rows, columns = costs.nonzero()
+    found = costs[rows, columns]
+    order = np.lexsort((-found, group[columns]))
+    rows, columns, found = rows[order], columns[order], found[order]
+    before = found.cumsum() - found
+    first = np.searchsorted(group[columns], np.arange(group[-1] + 1))
+    sums = np.bincount(group[columns], found, group[-1] + 1)
+    own = group[columns]
+    kept = before - before[first[own]] < share * sums[own]
+    return rows[kept], columns[kept]
 
 
 def _ground_costs(target: Sketch, source: Sketch, *, device: torch.device | str) -> tuple[Tensor, Tensor]:

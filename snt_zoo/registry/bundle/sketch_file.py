@@ -5,7 +5,9 @@ The tensors of sketch i are named `i.<name>`; its names and ids are the metadata
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
+from weakref import WeakValueDictionary
 
 from torch import Tensor
 
@@ -16,6 +18,10 @@ from snt_zoo.formats.tensor_file import dump_tensors, load_tensors
 from snt_zoo.registry.bundle.fields import one_line
 from snt_zoo.registry.bundle.folder import DATASET, DATASET_HEADER_LIMIT, MAX_SKETCHED_CLASSES, MAX_SKETCHES
 from snt_zoo.registry.bundle.schema import BundleConfig
+
+_IN_MEMORY: WeakValueDictionary[bytes, Sketch] = WeakValueDictionary()
+"""Sketches that something holds, by content. Each generalist brings those of all its datasets: a query would
+read the same ones again and again, and measure them."""
 
 
 def dump_sketches(sketches: Sequence[Sketch]) -> bytes:
@@ -60,10 +66,11 @@ def load_sketches(raw: bytes, *, backbone: str | None) -> tuple[Sketch, ...]:
             f"{DATASET}: the metadata must be sketch.0, sketch.1 and so on, at most {MAX_SKETCHES}"
         )
     parts: list[dict[str, Tensor]] = [{} for _ in range(count)]
+    numbers = {str(i) for i in range(count)}
     for name, tensor in tensors.items():
         number, _, key = name.partition(".")
         # Compared as text: "01." and "٣." are not names that a writer gives.
-        if number not in {str(i) for i in range(count)}:
+        if number not in numbers:
             raise TensorError(f"{DATASET}: {ascii(name)[:80]} belongs to no sketch")
         parts[int(number)][key] = tensor
     classes = sum(part["counts"].numel() for part in parts if "counts" in part)
@@ -113,6 +120,9 @@ def _load_one(tensors: dict[str, Tensor], meta: str, number: int, backbone: str 
     where = f"{DATASET}: sketch {number}"
     if any(tensor.dim() == 0 for tensor in tensors.values()):
         raise TensorError(f"{where}: a tensor is a single number, expected one row for each class or sample")
+    key = _key(tensors, meta)
+    if (known := _IN_MEMORY.get(key)) is not None and backbone in (None, known.backbone):
+        return known
     try:
         # For its duplicate keys; Sketch.from_tensors reads it again.
         parse_json(meta.encode("utf-8", "surrogatepass"), what=where, limit=DATASET_HEADER_LIMIT)
@@ -128,4 +138,15 @@ def _load_one(tensors: dict[str, Tensor], meta: str, number: int, backbone: str 
             f"{where} was made by the backbone {sketch.backbone!r}, config.json: backbone says "
             f"{backbone!r}: sketch the dataset again with that one"
         )
+    _IN_MEMORY[key] = sketch
     return sketch
+
+
+def _key(tensors: dict[str, Tensor], meta: str) -> bytes:
+    """Names the content of a sketch in a file."""
+    digest = hashlib.sha256(meta.encode("utf-8", "surrogatepass"))
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        digest.update(f"|{name}|{tensor.dtype}|{tuple(tensor.shape)}|".encode("utf-8", "surrogatepass"))
+        digest.update(tensor.contiguous().numpy().tobytes())
+    return digest.digest()

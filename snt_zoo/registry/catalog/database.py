@@ -7,6 +7,7 @@ so that it never finds at its end that what it read has changed.
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import sqlite3
 import tempfile
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.pool import NullPool
+from sqlalchemy.pool import NullPool, QueuePool
 
 from snt_zoo.errors import DamagedCatalogError, DiskFullError, ReadOnlyRegistryError, RegistryError
 
@@ -35,7 +36,9 @@ class Database:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._engine = _engine(lambda: sqlite3.connect(path, timeout=_BUSY_SECONDS))
+        self._engine = _engine(self._connect)
+        self._pool: sa.Engine | None = None
+        self._pool_of = 0
         self._is_usual = False
         self._copy: tuple[object, Path] | None = None
 
@@ -55,16 +58,25 @@ class Database:
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
-        """Inside, what SQLite keeps beside the file stays there: then to read needs no room on the disk."""
+        """Inside, what SQLite keeps beside the file stays there: then to read needs no room on the disk. And
+        connections that read are used again, which are half of the time of a short question."""
         connection = None
         with contextlib.suppress(sqlite3.Error):  # as where nobody may write; then it is read as it is
             connection = sqlite3.connect(self.path, check_same_thread=False)
             connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchall()
+        outer, self._pool = self._pool, _engine(self._connect, pool_size=0)  # of any number
         try:
             yield
         finally:
+            self._pool, pool = outer, self._pool
+            if pool is not None:
+                pool.dispose()
             if connection is not None:
                 connection.close()
+
+    def _connect(self) -> sqlite3.Connection:
+        # SQLAlchemy's pool lends a connection to one thread at a time.
+        return sqlite3.connect(self.path, timeout=_BUSY_SECONDS, check_same_thread=False)
 
     @contextlib.contextmanager
     def rebuild(self) -> Iterator[sa.Connection]:
@@ -90,12 +102,12 @@ class Database:
         the file either, and it is read as it is. Then it is asked each time: another user may have the right.
         """
         if self._is_usual and _may_be_written(self.path):  # a disk can come to be read-only
-            return self._engine
+            return self._pooled()
         try:
             with self._engine.connect() as connection:
                 connection.exec_driver_sql("SELECT 1 FROM sqlite_master LIMIT 1")
             self._is_usual = True
-            return self._engine
+            return self._pooled()
         except sa.exc.OperationalError as error:
             reason = str(error.orig)
             # "locking protocol": of what a killed process left beside the file, which cannot be cleared away.
@@ -104,6 +116,16 @@ class Database:
                 raise
         path = self._with_wal()
         return _engine(lambda: sqlite3.connect(f"{path.as_uri()}?mode=ro&immutable=1", uri=True))
+
+    def _pooled(self) -> sa.Engine:
+        """What reads while it is `held`; connections to a file that was put aside are not used again."""
+        if self._pool is None:
+            return self._engine
+        number = self.path.stat().st_ino
+        if number != self._pool_of:
+            self._pool_of = number
+            self._pool.dispose()
+        return self._pool
 
     def _with_wal(self) -> Path:
         """The file; or a copy with what only its WAL holds, as of a process that was killed."""
@@ -172,9 +194,9 @@ class Database:
             raise RegistryError(f"{ascii(error.object)[:80]} is no text: write it in UTF-8") from error
 
 
-def _engine(connect: Callable[[], sqlite3.Connection]) -> sa.Engine:
-    # No pool: a connection that outlives its transaction would break at a fork, and leak.
-    made = sa.create_engine("sqlite://", poolclass=NullPool, creator=connect)
+def _engine(connect: Callable[[], sqlite3.Connection], **pool: int) -> sa.Engine:
+    # As a rule no pool: a connection that outlives its transaction would break at a fork, and leak.
+    made = sa.create_engine("sqlite://", poolclass=QueuePool if pool else NullPool, creator=connect, **pool)
     sa.event.listen(made, "connect", _configure)
     sa.event.listen(made, "begin", _begin)
     return made
@@ -185,11 +207,9 @@ def _is_read_only(reason: str) -> bool:
 
 
 def _may_be_written(path: Path) -> bool:
-    try:
-        path.open("ab").close()
-    except OSError:
-        return False
-    return True
+    # Asked, not tried: a process that opens and closes a file loses all its locks on it, SQLite's too. Then
+    # another one that closes its connection takes itself for the last, and clears the WAL away.
+    return os.access(path, os.W_OK, effective_ids=os.access in os.supports_effective_ids)
 
 
 def _configure(connection: Any, _: Any) -> None:

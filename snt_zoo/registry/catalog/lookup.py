@@ -79,6 +79,11 @@ class Lookup:
             found |= {record.id: record for record in self._records([BUNDLES.c.id.in_(part)])}
         return found
 
+    def digests(self, ids: Sequence[str]) -> dict[str, str]:
+        """The digests of these ids; one that is not there is left out."""
+        with self.read() as connection:
+            return vector_rows.digests(connection, ids)
+
     def select(self, where: Filter) -> list[Record]:
         """The records that fit, by name and id."""
         return self._records(where.conditions())

@@ -25,6 +25,7 @@ _MAKERS = sa.select(BUNDLES.c.backbone, BUNDLES.c.encoder, _DIM).join_from(VECTO
 _STATE = sa.select(STATE.c.key, STATE.c.value)
 _EACH = sa.select(sa.func.json_each(sa.bindparam("values")).table_valued("value").c.value)
 """Values as a table: one parameter, however many they are."""
+_DIGESTS = sa.select(BUNDLES.c.id, BUNDLES.c.digest).where(BUNDLES.c.id.in_(_EACH))
 _FOUND = sa.select(VECTORS.c.bundle, VECTORS.c.data).where(VECTORS.c.id.in_(_EACH)).order_by(VECTORS.c.id)
 
 
@@ -118,6 +119,11 @@ def of_bundles(connection: sa.Connection, bundles: Sequence[str]) -> dict[str, V
     ):
         found.setdefault(bundle, []).append(data)
     return {bundle: _decode(blobs) for bundle, blobs in found.items()}
+
+
+def digests(connection: sa.Connection, ids: Sequence[str]) -> dict[str, str]:
+    """The digests of these bundles; one that is not there is left out."""
+    return dict(connection.execute(_DIGESTS, {"values": json.dumps(list(ids))}).all())
 
 
 def best_of_bundles(

@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import os
 import re
+import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from collections.abc import Set as AbstractSet
@@ -56,6 +57,9 @@ if TYPE_CHECKING:
 _Read = TypeVar("_Read")
 
 _ADDRESS = re.compile(r"\w[\w.-]*(@\w[\w.-]*)?", re.ASCII)  # an id, a name, or one with a version
+KEPT_BYTES = 4 * 2**30
+"""Of bundles in the cache: four of the largest that `pull` takes by default. The oldest go first."""
+_LIGHT = 2_000  # bundles of which small files alone are kept, at some 50 KB each
 _PAGE = 200  # rows that are asked for at once
 
 
@@ -203,7 +207,8 @@ class RemoteRegistry(Registry):
         try:
             return read(record)
         except BundleError:  # damaged since it was fetched
-            self._intake.remove(record.id)
+            with contextlib.suppress(NotInRegistryError):  # another process made room
+                self._intake.remove(record.id)
             return read(self._here(id))
 
     def _here(self, id: str) -> Record:
@@ -212,6 +217,7 @@ class RemoteRegistry(Registry):
         held = self._catalog.get(served.id)
         if held is not None and held.digest == served.digest:
             return held
+        self._make_room(served.size)
         with tempfile.TemporaryDirectory(prefix="snt-zoo-fetch-", dir=self.home) as folder:
             place = Path(folder)
             raw = self._manifest(served.id, served.digest)
@@ -225,6 +231,20 @@ class RemoteRegistry(Registry):
         if held is None or held.digest != served.digest:
             raise IntegrityError(f"{self.client.url} sent another bundle than {served.id}: do not use it")
         return held
+
+    def _make_room(self, size: int) -> None:
+        """Let go of what was fetched longest ago, so that a bundle of that size fits into `KEPT_BYTES`."""
+        held = sorted(self._catalog.select(Filter()), key=lambda record: record.added_at)
+        left = KEPT_BYTES - size - sum(record.size for record in held)
+        for record in held:
+            if left >= 0:
+                break
+            with contextlib.suppress(NotInRegistryError):  # another process was faster
+                self._intake.remove(record.id)
+            left += record.size
+        light = sorted((self.home / "light").glob("*"), key=lambda folder: folder.stat().st_mtime)
+        for folder in light[:-_LIGHT]:
+            shutil.rmtree(folder, ignore_errors=True)
 
     def _light(self, record: Record, *names: str) -> Path:
         """The folder of a record with small files of its bundle, as its manifest says they are."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from starlette.routing import BaseRoute
 
-from snt_zoo.service.api import asking, changing, reading, watching
+from snt_zoo.service.api import asking, changing, outcomes, reading, watching
 
 
 def routes() -> list[BaseRoute]:
     """All of them."""
-    return [route for part in (watching, reading, asking, changing) for route in part.router.routes]
+    return [route for part in (watching, reading, asking, changing, outcomes) for route in part.router.routes]

@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
 from typing import IO, Annotated, Any
 
 from fastapi import APIRouter, Query, Request
-from starlette.responses import JSONResponse
+from starlette.responses import Response
 
-from snt_zoo.encoders.distances import get_distance
-from snt_zoo.encoders.target import Target
 from snt_zoo.errors import DatasetError
-from snt_zoo.registry.bundle.sketch_file import load_sketch
 from snt_zoo.registry.catalog.filters import Filter
 from snt_zoo.registry.remote.documents import Distance, Matches
-from snt_zoo.registry.retrieval import BY_ACCURACY, BY_DISTANCE, DEFAULT_DISTANCE, QueryResult, retrieve
+from snt_zoo.registry.retrieval import BY_ACCURACY, BY_DISTANCE, DEFAULT_DISTANCE
+from snt_zoo.service.answering import ask, rendered
 from snt_zoo.service.api.failing import FAILURES
 from snt_zoo.service.api.parameters import Where
+from snt_zoo.service.askers import answered
 from snt_zoo.service.guards import allow
 from snt_zoo.service.receiving import FIELD, image_dataset, sent_files
 from snt_zoo.service.settings import MAX_SKETCH_BYTES, UPLOAD_BYTES, UPLOAD_SECONDS, Settings
 from snt_zoo.workflows.query import query
-from snt_zoo.workflows.shelves import check_excluded
 from snt_zoo.zoo import Zoo
 
 router = APIRouter(prefix="/v1", tags=["asking"], responses=FAILURES)
 
+_JSON = "application/json"
 _Count = Annotated[int, Query(ge=1, le=100)]
 _By = Annotated[str, Query(pattern=f"^({BY_DISTANCE}|{BY_ACCURACY})$")]
 _SKETCH = {
@@ -59,21 +56,25 @@ async def query_by_sketch(
     k: _Count = 5,
     by: _By = BY_DISTANCE,
     distance: Annotated[str, Query(max_length=40)] = DEFAULT_DISTANCE,
-) -> JSONResponse:
+) -> Response:
     """The supernets that were trained on the most similar data, by a sketch of yours.
 
     The body is the sketch's file, as `snt_zoo.registry.bundle.sketch_file` writes it: safetensors, made on
     the client's machine, of at most 200,000 bytes. Images are not sent.
     """
     raw = await request.body()
-    zoo: Zoo = request.app.state.zoo
-    workers = request.app.state.workers
-    return JSONResponse(await workers.run(ask, zoo, raw, where, k=k, by=by, distance=distance))
+    state = request.app.state
+    options: dict[str, Any] = {"k": k, "by": by, "distance": distance}
+    if state.askers is not None:
+        content = await state.askers.run(answered, raw, where, options)
+    else:
+        content = await state.workers.run(lambda: rendered(ask(state.zoo, raw, where, **options)))
+    return Response(content, media_type=_JSON)
 
 
 @router.post("/query/images", response_model=Matches, openapi_extra=_IMAGES)
 @allow("read", body=UPLOAD_BYTES, seconds=UPLOAD_SECONDS)
-async def query_by_images(request: Request, where: Where, k: _Count = 5, probe: bool = False) -> JSONResponse:
+async def query_by_images(request: Request, where: Where, k: _Count = 5, probe: bool = False) -> Response:
     """The same by images: one `.npz` in MedMNIST's layout, one `.zip`, or several files, each called by its
     path in the dataset's folder, as `cats/1.png`.
 
@@ -83,46 +84,18 @@ async def query_by_images(request: Request, where: Where, k: _Count = 5, probe: 
     state = request.app.state
     async with sent_files(request, most=state.settings.max_images) as files:
         found = await state.workers.run(ask_images, state.zoo, files, where, state.settings, k=k, probe=probe)
-    return JSONResponse(found)
+    return Response(rendered(found), media_type=_JSON)
 
 
 @router.get("/distance", response_model=Distance)
 @allow("read")
 async def distance(
     request: Request, a: Annotated[str, Query(max_length=200)], b: Annotated[str, Query(max_length=200)]
-) -> JSONResponse:
+) -> Response:
     """How far the data of two supernets are from each other, and which class lies near which."""
     state = request.app.state
     found = await state.workers.run(state.zoo.distance, a, b)
-    return JSONResponse(finite(found.to_json()))
-
-
-def ask(
-    zoo: Zoo,
-    raw: bytes,
-    where: Filter,
-    *,
-    k: int,
-    by: str = BY_DISTANCE,
-    distance: str = DEFAULT_DISTANCE,
-) -> dict[str, Any]:
-    """The answer to a sketch.
-
-    Args:
-        zoo: where to look.
-        raw: the sketch's file.
-        where: conditions on the answers.
-        k: how many.
-        by: as of `retrieve`.
-        distance: what ranks.
-    """
-    sketch = load_sketch(raw)
-    measure = get_distance(distance)
-    if measure.needs_images:
-        raise DatasetError(f"the distance {distance!r} looks at images, and a sketch has none: take another")
-    check_excluded(zoo, where.exclude, None)
-    # The distance itself and not its name: nothing is kept on the disk of what is asked once.
-    return answer(retrieve(zoo.registry, Target(sketch), k=k, by=by, distance=measure, where=where))
+    return Response(rendered(found.to_json()), media_type=_JSON)
 
 
 def ask_images(
@@ -162,21 +135,4 @@ def ask_images(
             exclude=where.exclude,
             probe=probe,
         )
-        return answer(found)
-
-
-def answer(found: QueryResult) -> dict[str, Any]:
-    """The document of an answer."""
-    document: dict[str, Any] = finite(found.to_json())
-    return document
-
-
-def finite(value: Any) -> Any:
-    """A document as JSON can hold it: a number that is not finite becomes null."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {key: finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [finite(item) for item in value]
-    return value
+        return found.to_json()

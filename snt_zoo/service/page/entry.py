@@ -8,17 +8,20 @@ from functools import lru_cache
 
 from markupsafe import Markup
 
+from snt_zoo.encoders.outcomes import Outcome
 from snt_zoo.errors import BundleError, NotInRegistryError
 from snt_zoo.networks.supernet import Supernet
 from snt_zoo.registry.bundle.schema import BundleConfig, Source
 from snt_zoo.registry.catalog.filters import Filter
 from snt_zoo.registry.catalog.lineage import Lineage
 from snt_zoo.registry.catalog.records import Record
+from snt_zoo.registry.own_outcomes import by_supernet
 from snt_zoo.registry.registry import Registry
 from snt_zoo.search.adapting.drawing import draw_genotype
 from snt_zoo.service.page.classes import ClassNames
 
 _CELLS_KEPT = 64  # drawn cells; each is read from the weights, and has some ten kilobytes
+_OUTCOMES = 20  # that are shown; the others are told by the API
 _SAMPLE = 10  # classes of a source that are named
 
 
@@ -75,6 +78,7 @@ class Entry:
         attributions: texts that licences ask for, each with the sources that it speaks of.
         versions: other versions of its name, the newest first.
         lineage: its parents, and what came of it.
+        outcomes: what it came to on datasets, the newest first, and how many more there are.
         commands: that use it, each with what it does.
     """
 
@@ -85,6 +89,7 @@ class Entry:
     attributions: tuple[tuple[str, tuple[str, ...]], ...]
     versions: tuple[Record, ...]
     lineage: Lineage
+    outcomes: tuple[tuple[Outcome, ...], int]
     commands: tuple[tuple[str, str], ...]
 
 
@@ -121,8 +126,14 @@ def show(registry: Registry, classes: ClassNames, id: str, *, url: str = "") -> 
             )
         ),
         lineage=registry.lineage(record.id),
+        outcomes=_outcomes(registry, record),
         commands=commands_of(record.id, url),
     )
+
+
+def _outcomes(registry: Registry, record: Record) -> tuple[tuple[Outcome, ...], int]:
+    found = by_supernet(registry.home).get(record.digest[:16], ())
+    return tuple(reversed(found[-_OUTCOMES:])), max(0, len(found) - _OUTCOMES)
 
 
 def commands_of(id: str, url: str = "") -> tuple[tuple[str, str], ...]:

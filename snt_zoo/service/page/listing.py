@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
+from snt_zoo.encoders.outcomes import Outcome
 from snt_zoo.errors import RequestError
 from snt_zoo.formats.counts import parse_size
 from snt_zoo.registry.catalog.filters import Filter
 from snt_zoo.registry.catalog.pages import MAX_ROWS, SORTS, Page, Place
 from snt_zoo.registry.catalog.records import Record
+from snt_zoo.registry.own_outcomes import by_supernet
 from snt_zoo.registry.registry import Registry
 from snt_zoo.service.cursors import cursor, place
 from snt_zoo.service.page.classes import ClassNames
@@ -141,10 +143,17 @@ def _count(name: str, text: str) -> int | None:
 
 @dataclass(frozen=True)
 class Row:
-    """A supernet in the list, and the classes in whose names the word stands."""
+    """A supernet in the list.
+
+    Args:
+        record: of it.
+        found: the classes in whose names the word stands.
+        outcomes: how many times it was tried on a dataset.
+    """
 
     record: Record
     found: tuple[str, ...]
+    outcomes: int
 
 
 @dataclass(frozen=True)
@@ -174,9 +183,10 @@ def list_supernets(registry: Registry, classes: ClassNames, asked: Asked, *, row
     """
     where = asked.filter()
     after = place(asked.after, where, asked.sort) if asked.after else None
+    tried = by_supernet(registry.home)
     if not asked.word:
         found = registry.page(where, sort=asked.sort, after=after, limit=rows)
-        return _listing(asked, where, found, None, {})
+        return _listing(asked, where, found, None, {}, tried)
     fitting = [one for one in _pages(registry, where, asked.sort) if classes.fits(one[0], asked.word)]
     start = 0
     if after is not None:
@@ -186,7 +196,7 @@ def list_supernets(registry: Registry, classes: ClassNames, asked: Asked, *, row
     part = Page(tuple(record for record, _ in shown), len(fitting), end)
     names = {record.id: classes.found(record, asked.word) for record in part.records}
     more = registry.page(where, limit=1).total > SEARCHED
-    return _listing(asked, where, part, SEARCHED if more else None, names)
+    return _listing(asked, where, part, SEARCHED if more else None, names, tried)
 
 
 def _pages(registry: Registry, where: Filter, sort: str) -> Iterator[tuple[Record, Place]]:
@@ -202,10 +212,18 @@ def _pages(registry: Registry, where: Filter, sort: str) -> Iterator[tuple[Recor
 
 
 def _listing(
-    asked: Asked, where: Filter, found: Page, searched: int | None, names: Mapping[str, tuple[str, ...]]
+    asked: Asked,
+    where: Filter,
+    found: Page,
+    searched: int | None,
+    names: Mapping[str, tuple[str, ...]],
+    tried: Mapping[str, Sequence[Outcome]],
 ) -> Listing:
     following = None
     if found.end is not None:
         following = asked.address(after=cursor(found.end, where, asked.sort))
-    rows = tuple(Row(record, names.get(record.id, ())) for record in found.records)
+    rows = tuple(
+        Row(record, names.get(record.id, ()), len(tried.get(record.digest[:16], ())))
+        for record in found.records
+    )
     return Listing(asked, rows, found.total, searched, following)

@@ -118,6 +118,15 @@ def test_a_batch_lies_just_above_its_pairs(device: str) -> None:
         assert answer.distance**2 == pytest.approx(sum(answer.parts.values()))
 
 
+def test_a_sketch_that_is_there_twice_is_measured_once_and_answers_twice() -> None:
+    target, one, other = random_sketch(4, seed=1), random_sketch(3, seed=2), random_sketch(5, seed=3)
+    first, second, again = class_distances(target, [one, other, one])
+    assert again is first and second is not first
+    alone = class_distances(target, [other])[0]
+    assert second.distance == pytest.approx(alone.distance, rel=1e-12)
+    assert second.matches == alone.matches
+
+
 def test_a_batch_of_none_is_empty_and_other_backbones_are_refused() -> None:
     assert class_distances(random_sketch(2), []) == []
     with pytest.raises(IndexMismatchError, match="sketch both with the same one"):

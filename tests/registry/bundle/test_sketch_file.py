@@ -28,6 +28,17 @@ from tests.registry.making import (
 )
 
 
+def test_equal_sketches_are_one_object_while_something_holds_them() -> None:
+    one, other = sketch(seed=1), sketch(seed=2)
+    (first, second) = load_sketches(dump_sketches([one, other]), backbone=None)
+    (again,) = load_sketches(dump_sketches([other]), backbone=BACKBONE)
+    assert again is second and first is not second
+    with pytest.raises(ConfigError, match="made by the backbone"):
+        load_sketches(dump_sketches([other]), backbone="other/gauss-64")
+    renamed = load_sketches(dump_sketches([sketch(seed=2, name="others")]), backbone=None)
+    assert renamed[0] is not second and renamed[0].name == "others"
+
+
 def with_more_sketches(count: int) -> Callable[[Path], None]:
     """So that a supernet of one dataset is near everybody's."""
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -49,3 +51,62 @@ def test_what_a_kill_left_where_nobody_may_write_is_read_as_it_is(
         assert connection.exec_driver_sql("SELECT 1").scalar() == 1
     with pytest.raises(RegistryError, match="locking protocol"), database.read():  # others may be writing
         pass
+
+
+def test_while_it_is_held_connections_are_used_again_but_not_to_a_file_that_was_put_aside(
+    tmp_path: Path,
+) -> None:
+    class Counted(Database):
+        made = 0
+
+        def _connect(self) -> sqlite3.Connection:
+            self.made += 1
+            return super()._connect()
+
+    def fill(path: Path, value: int) -> None:
+        connection = sqlite3.connect(path)
+        connection.executescript(f"CREATE TABLE t (v); INSERT INTO t VALUES ({value});")
+        connection.close()
+
+    def told(database: Database) -> int:
+        with database.read() as connection:
+            return int(connection.exec_driver_sql("SELECT v FROM t").scalar_one())
+
+    path = tmp_path / "catalog.sqlite"
+    fill(path, 1)
+    database = Counted(path)
+    with database.held():
+        assert [told(database) for _ in range(4)] == [1] * 4
+        assert database.made == 2  # one that asks whether it can be read, one of the pool
+        path.rename(tmp_path / "aside.sqlite")
+        fill(path, 2)
+        assert told(database) == 2
+        with database.write() as connection:
+            connection.exec_driver_sql("UPDATE t SET v = 3")
+        assert told(database) == 3
+    made = database.made
+    assert [told(database) for _ in range(2)] == [3, 3] and database.made == made + 2
+
+
+def test_what_reads_keeps_its_locks_while_others_come_and_go(tmp_path: Path) -> None:
+    """Another process that closes its connection must not take itself for the last, and clear the WAL."""
+    path = tmp_path / "catalog.sqlite"
+    database = Database(path)
+    database.use_wal()
+    with database.write() as connection:
+        connection.exec_driver_sql("CREATE TABLE t (v)")
+    with database.held():
+        for value in range(3):
+            for _ in range(3):
+                with database.read() as connection:
+                    assert connection.exec_driver_sql("SELECT count(*) FROM t").scalar_one() == value
+            code = (
+                f"import sqlite3; c = sqlite3.connect({str(path)!r}); c.execute('SELECT * FROM t'); c.close()"
+            )
+            subprocess.run([sys.executable, "-c", code], check=True)
+            assert (tmp_path / "catalog.sqlite-wal").is_file()
+            with database.write() as connection:
+                connection.exec_driver_sql("INSERT INTO t VALUES (1)")
+    with sqlite3.connect(path) as plain:
+        assert plain.execute("SELECT count(*) FROM t").fetchone() == (3,)
+    assert Database(path).problems() == []

@@ -21,7 +21,7 @@ from snt_zoo.registry.remote.registry import RemoteRegistry
 from tests.registry.making import make_bundle
 from tests.service.making import READ
 
-HERE = {"open", "place", "rescue", "keep_sketches", "home", "maker", "get", "checkout", "held", "embed"}
+HERE = {"open", "place", "rescue", "keep", "to_rank", "home", "maker", "get", "checkout", "held", "embed"}
 """What `RemoteRegistry` takes over: it says nothing of the service, or reads what was fetched."""
 
 
@@ -74,6 +74,21 @@ def test_what_is_fetched_is_what_is_there_and_is_fetched_once(
     assert {path.name for path in remote.folder(id).iterdir()} == {
         path.name for path in registry.show(id).path.iterdir()
     }
+
+
+def test_the_cache_lets_go_of_what_was_fetched_first(
+    registry: Registry, remote: RemoteRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = registry.list()
+    remote.get(first.id)
+    monkeypatch.setattr("snt_zoo.registry.remote.registry.KEPT_BYTES", first.size + second.size - 1)
+    monkeypatch.setattr("snt_zoo.registry.remote.registry._LIGHT", 1)
+    for record in (first, second):
+        remote.show(record.id)
+    remote.get(second.id)
+    assert [path.name for path in (remote.home / "bundles").iterdir()] == [second.id]
+    assert len(list((remote.home / "light").iterdir())) == 1
+    assert remote.get(first.id).digest == first.digest
 
 
 def test_a_cache_that_was_damaged_is_fetched_anew(registry: Registry, remote: RemoteRegistry) -> None:

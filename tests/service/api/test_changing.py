@@ -12,7 +12,7 @@ from snt_zoo.errors import ReadOnlyRegistryError
 from snt_zoo.registry.bundle.folder import FILE_LIMITS
 from snt_zoo.registry.bundle.sketch_file import dump_sketches
 from snt_zoo.registry.catalog.filters import Filter
-from snt_zoo.service.api.asking import ask
+from snt_zoo.service.answering import ask
 from snt_zoo.service.api.changing import _add
 from snt_zoo.service.failures import of_error
 from snt_zoo.zoo import Zoo
