@@ -68,15 +68,20 @@ def latency_limits(
     """
     if max_latency is None:
         return Limits(max_params, max_macs)
-    if latency_table is not None:
-        return Limits(max_params, max_macs, max_latency, LatencyTable.read(Path(latency_table)))
-    table, _ = home_table(zoo.registry.home)
-    if not table.rows:
+    table = known_table(zoo, latency_table)
+    if latency_table is None and not table.rows:
         raise LatencyTableError(
             "there is no table of this machine's latencies, or it is stale: make one with `snt-zoo bench "
             "--table`, or give another machine's with --latency-table"
         )
     return Limits(max_params, max_macs, max_latency, table)
+
+
+def known_table(zoo: Shelves, latency_table: str | Path | None = None) -> LatencyTable:
+    """The table of a file, or of this machine by one thread, which may be empty."""
+    return (
+        home_table(zoo.registry.home)[0] if latency_table is None else LatencyTable.read(Path(latency_table))
+    )
 
 
 def too_slow(zoo: Shelves, limits: Limits, where: Filter) -> tuple[str, ...]:
