@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from snt_zoo.data import ImageDataset
+from snt_zoo.errors import DivergenceError
 from snt_zoo.networks.bounds import derived_size
 from snt_zoo.networks.derived import DerivedModel
 from snt_zoo.networks.evaluate import accuracy
@@ -65,7 +67,12 @@ def train_front(
             waiting = [rows[each] for each in order[place:]]
             rows[index] = replace(rows[index], end=_end(waiting, run, reserved))
             run.note(front=tuple(rows))
-        trained = begun.train(candidate, data, run, stage=stage_of(index), share=rows[index].end or 1.0)
+        begins = copy.deepcopy(begun.model)
+        try:
+            trained = begun.train(candidate, data, run, stage=stage_of(index), share=rows[index].end or 1.0)
+        except DivergenceError:  # the others may be worth having, and this one as it began
+            begun.model = begins
+            trained = begun.untrained(data)
         steps = trained.steps | {"test": accuracy(trained.test, data.test.labels)}
         rows[index], models[index] = replace(rows[index], trained=steps), trained.model
         _keep(run, supernet, rows, models)

@@ -7,10 +7,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
+from torch.nn import functional
 
 from snt_zoo.data import ImageDataset
 from snt_zoo.networks.derived import DerivedModel
-from snt_zoo.networks.evaluate import NORM_IMAGES, evaluate, logits, recalibrate
+from snt_zoo.networks.evaluate import NORM_IMAGES, accuracy, evaluate, logits, recalibrate
 from snt_zoo.networks.genotype import Genotype
 from snt_zoo.networks.head import Norms, fit_head, preparation
 from snt_zoo.networks.supernet import Supernet
@@ -92,16 +93,23 @@ class Inherited:
     def fit_head(self, data: ImageDataset, images: int) -> None:
         """Give it a head of its own, where that is better on validation than the one that it inherited.
 
+        Better by cross-entropy: a head that was made for other features can be right and yet so sure that the
+        first steps behind it diverge.
+
         Args:
             data: the task.
             images: of the training part, at most.
         """
-        before = copy.deepcopy(self.model.head.state_dict())
-        fit_head(self.model, data.train.thinned(images))
-        own = evaluate(self.model, data.val)
-        if own < self.initial:
-            self.model.head.load_state_dict(before)
-        self.initial = max(own, self.initial)
+        heads, said = [], []
+        for own in (False, True):
+            if own:
+                fit_head(self.model, data.train.thinned(images))
+            heads.append(copy.deepcopy(self.model.head.state_dict()))
+            said.append(logits(self.model, data.val))
+        losses = [float(functional.cross_entropy(each, data.val.labels)) for each in said]
+        better = losses.index(min(losses))
+        self.model.head.load_state_dict(heads[better])
+        self.initial = accuracy(said[better], data.val.labels)
 
     def train(
         self,
@@ -151,8 +159,16 @@ class Inherited:
             halfway=halfway,
             better=better,
         )
-        test = logits(model, data.test)
-        return Trained(model.placed("cpu").eval(), self.steps, learner.steps, test)
+        return self._measured(data, learner.steps)
+
+    def untrained(self, data: ImageDataset) -> Trained:
+        """As it is, measured on the test part."""
+        self.steps["finetuned"] = self.initial
+        return self._measured(data, 0)
+
+    def _measured(self, data: ImageDataset, steps: int) -> Trained:
+        test = logits(self.model, data.test)
+        return Trained(self.model.placed("cpu").eval(), self.steps, steps, test)
 
 
 @dataclass(frozen=True, eq=False)

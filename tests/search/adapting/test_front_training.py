@@ -12,6 +12,7 @@ import torch
 import snt_zoo
 from snt_zoo.data import ImageDataset
 from snt_zoo.encoders.target import Target
+from snt_zoo.errors import DivergenceError
 from snt_zoo.networks.bounds import Limits
 from snt_zoo.networks.evaluate import evaluate
 from snt_zoo.search.adapting import front_choice
@@ -90,6 +91,25 @@ def test_each_begins_with_what_those_before_it_learned(
     assert [stage for stage, _, _ in seen] == [f"network {n + 1}" for n in outwards(len(seen))]
     for (_, _, left), (_, begins, _) in itertools.pairwise(seen):
         assert torch.equal(left, begins)
+
+
+def test_one_that_diverges_stays_as_it_began(
+    make_supernet: MakeSupernet, few_digits: ImageDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original, begun = Inherited.train, []
+
+    def train(self: Inherited, *args: Any, **options: Any) -> Any:
+        if options["stage"] != "network 1":
+            return original(self, *args, **options)
+        begun.append(self.initial)
+        torch.nn.init.normal_(self.model.head.weight)
+        raise DivergenceError("the loss is not finite")
+
+    monkeypatch.setattr(Inherited, "train", train)
+    front = run(few_digits, make_supernet).front
+    assert front is not None
+    smallest = min((*front.points, *front.dominated), key=lambda point: point.macs)
+    assert [smallest.accuracy["val"]] == begun == [evaluate(smallest.model, few_digits.val)]
 
 
 def test_the_middle_is_trained_first() -> None:
