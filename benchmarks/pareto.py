@@ -2,14 +2,15 @@
 
     python -m benchmarks.pareto --json --data DIR [--budget 60]
 
-For each task one run from the best source, with several networks of its supernet; then each network of the
-front alone: the same genotype from the same supernet, for the share of the whole budget that a network of
-its size has of it (`snt_zoo.search.adapting.front_choice.shares_of`). What the run takes to compare networks
-and to find a source counts against it and not against them.
+For each task one run from the best source, with several networks of its supernet; then each of them alone:
+the same genotype from the same supernet, for the share of the whole budget that a network of its size has of
+it (`snt_zoo.search.adapting.front_choice.shares_of`). What the run takes to compare networks and to find a
+source counts against it and not against them.
 
-`gap`: of a point the test accuracy of the best network alone that is no larger, less its own, in points;
-positive where the point is dominated. No supernet answers for a task of which it saw a relative. Seconds are
-processor time of one thread. Rows go into a file of JSON lines and are skipped when they are there.
+`gap`: test accuracy alone, less that of the same network in the run, in points; positive where it is
+dominated. `front`: of those that no other of the run beats on validation at its size or below. No supernet
+answers for a task of which it saw a relative. Seconds are processor time of one thread. Rows go into a file
+of JSON lines and are skipped when they are there.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from benchmarks.document import RESULTS, document, tell, write
 from benchmarks.json_lines import read_rows
 from benchmarks.leave_out import excluded, open_zoo
 from snt_zoo.data import ImageDataset, open_dataset
+from snt_zoo.networks.derived import DerivedModel
 from snt_zoo.networks.genotype import Genotype
 from snt_zoo.search.adapting.candidates import Candidate
 from snt_zoo.search.adapting.finetune import finetune
@@ -57,27 +59,22 @@ def front(zoo: Zoo, task: str, data: ImageDataset, budget: float, seed: int) -> 
         timer=time.process_time,
     )
     assert result.front is not None
-    points, dominated = (
-        [
-            {**each.facts(), "genotype": each.model.genotype.to_json()}  # type: ignore[union-attr]
-            for each in networks
-        ]
-        for networks in (result.front.points, result.front.dominated)
-    )
     return {
         "source": result.source,
         "seconds": time.process_time() - began,
         "compared": len(result.front.compared),
-        "points": points,
-        "dominated": dominated,
+        "networks": [
+            {**point.facts(), "dominated": dominated, "genotype": point.model.genotype.to_json()}
+            for point, dominated in result.front.networks
+            if isinstance(point.model, DerivedModel)
+        ],
     }
 
 
 def alone(zoo: Zoo, row: Row, data: ImageDataset, place: int) -> Row:
-    """What a network of a front's row comes to by itself."""
-    trained = sorted([*row["points"], *row["dominated"]], key=lambda each: int(each["macs"]))
-    point = row["points"][place]
-    share = shares_of([each["macs"] for each in trained])[trained.index(point)]
+    """What a network of a run's row comes to by itself."""
+    point = row["networks"][place]
+    share = shares_of([each["macs"] for each in row["networks"]])[place]
     supernet = zoo.load(row["source"])
     supernet.commit(Genotype.from_json(point["genotype"]))
     candidate = Candidate.of(row["source"], supernet, {"search_share": 0.0})
@@ -94,37 +91,34 @@ def alone(zoo: Zoo, row: Row, data: ImageDataset, place: int) -> Row:
 
 
 def summary(rows: list[Row]) -> dict[str, Any]:
-    """For each task its points, and by how much each is dominated; the largest gap of all."""
-    found: dict[str, Any] = {}
+    """For each task its networks, and by how much each is dominated; the largest gap of all."""
+    tasks: dict[str, Any] = {}
+    every: list[float] = []
+    fronts: list[float] = []
     for row in (row for row in rows if row["arm"] == "pareto"):
-        others = [other for other in rows if other["arm"] == "alone" and _key(other)[1:4] == _key(row)[1:4]]
-        gaps = [
-            100 * (max(rivals) - point["accuracy"]["test"])
-            for point in row["points"]
-            if (rivals := [o["accuracy"]["test"] for o in others if o["macs"] <= point["macs"]])
-        ]
-        own = {other["place"]: other for other in others}
-        found[f"{row['task']}, seed {row['seed']}"] = {
-            "points": len(row["points"]),
-            "trained": len(row["points"]) + len(row["dominated"]),
-            "macs": [point["macs"] for point in row["points"]],
-            "test": [round(100 * point["accuracy"]["test"], 1) for point in row["points"]],
-            "alone": [
-                round(100 * own[place]["accuracy"]["test"], 1) for place in range(len(gaps)) if place in own
-            ],
+        by_macs = {
+            other["macs"]: other["accuracy"]["test"]
+            for other in rows
+            if other["arm"] == "alone" and _key(other)[1:4] == _key(row)[1:4]
+        }
+        pairs = [(each, by_macs[each["macs"]]) for each in row["networks"] if each["macs"] in by_macs]
+        gaps = [100 * (rival - each["accuracy"]["test"]) for each, rival in pairs]
+        every += gaps
+        fronts += [gap for gap, (each, _) in zip(gaps, pairs, strict=True) if not each["dominated"]]
+        tasks[f"{row['task']}, seed {row['seed']}"] = {
+            "networks": len(row["networks"]),
+            "front": sum(not each["dominated"] for each in row["networks"]),
+            "macs": [each["macs"] for each, _ in pairs],
+            "test": [round(100 * each["accuracy"]["test"], 1) for each, _ in pairs],
+            "alone": [round(100 * rival, 1) for _, rival in pairs],
             "largest_gap": round(max(gaps), 1) if gaps else None,
         }
-    gaps = [each["largest_gap"] for each in found.values() if each["largest_gap"] is not None]
-    gains = [
-        point - other
-        for each in found.values()
-        for point, other in zip(each["test"], each["alone"], strict=False)
-    ]
     return {
-        "tasks": found,
-        "largest_gap": max(gaps, default=None),
-        "fewest_points": min((each["points"] for each in found.values()), default=None),
-        "mean_gain_over_alone": round(sum(gains) / len(gains), 1) if gains else None,
+        "tasks": tasks,
+        "fewest_networks": min((each["networks"] for each in tasks.values()), default=None),
+        "largest_gap": round(max(every), 1) if every else None,
+        "largest_gap_of_fronts": round(max(fronts), 1) if fronts else None,
+        "mean_gap": round(sum(every) / len(every), 1) if every else None,
     }
 
 
@@ -160,7 +154,7 @@ def main() -> None:
             row = there.get(("pareto", task, args.seed, args.budget, None))
             if row is None:
                 row = keep({"arm": "pareto", **base, **front(zoo, task, data, args.budget, args.seed)})
-            for place in range(len(row["points"])):
+            for place in range(len(row["networks"])):
                 if ("alone", task, args.seed, args.budget, place) not in there:
                     keep({"arm": "alone", "place": place, **base, **alone(zoo, row, data, place)})
             tell({"task": task} | summary(rows)["tasks"][f"{task}, seed {args.seed}"])

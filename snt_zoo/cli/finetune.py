@@ -68,12 +68,16 @@ def _show_front(networks: Sequence[Mapping[str, Any]]) -> None:
         "MACs": [format_size(each["macs"]) for each in networks],
         "parameters": [format_size(each["params"]) for each in networks],
         "latency": [_milliseconds(each["latency"]) for each in networks],
+        "front": ["no" if each["dominated"] else "yes" for each in networks],
         "folder": [each["out"] for each in networks],
     }
     if all(each["latency"] is None for each in networks):
         del columns["latency"]  # no table knows them
     click.echo()
-    table([(name, name != "folder") for name in columns], list(zip(*columns.values(), strict=True)))
+    table(
+        [(name, name not in ("front", "folder")) for name in columns],
+        list(zip(*columns.values(), strict=True)),
+    )
 
 
 def _milliseconds(seconds: float | None) -> str:

@@ -162,7 +162,8 @@ def test_several_networks_of_one_run_are_models_each(
         str(out / "pareto" / str(n + 1)) for n in range(len(networks))
     ]
     assert [each["macs"] for each in networks] == sorted(each["macs"] for each in networks)
-    assert run["accuracy"] == networks[-1]["accuracy"]
+    best = max((each for each in networks if not each["dominated"]), key=lambda each: each["macs"])
+    assert run["accuracy"] == best["accuracy"]
     image = next(photos.rglob("*.png"))
     for each in networks:
         assert answer("evaluate", each["out"], photos)["accuracy"] == each["accuracy"]["test"]

@@ -75,6 +75,12 @@ class Front:
     dominated: tuple[Point, ...] = ()
     compared: tuple[tuple[int, float], ...] = ()
 
+    @property
+    def networks(self) -> list[tuple[Point, bool]]:
+        """All that were trained, by multiply-accumulates, and whether another dominates each."""
+        both = [(point, False) for point in self.points] + [(point, True) for point in self.dominated]
+        return sorted(both, key=lambda each: each[0].macs)
+
     @classmethod
     def of(cls, points: Sequence[Point], compared: Sequence[tuple[int, float]] = ()) -> Front:
         """Points parted by whether another dominates them."""

@@ -6,7 +6,7 @@ config.json, model.safetensors, genotype.json, seen.safetensors
 report.json   the run, as `snt-zoo finetune --json` prints it
 report.html   the same to look at
 derived/      where another network is handed back: that of the search, such a folder itself
-pareto/N/     of a front its networks, from the smallest on, such folders too, without a report
+pareto/N/     with `pareto` each network, from the smallest on: such a folder too, without a report
 ```
 """
 
@@ -150,9 +150,9 @@ class FinetuneResult:
         folders = (None if out is None else str(Path(out) / PARETO / str(n)) for n in itertools.count(1))
         return {
             "networks": [
-                point.facts() | {"out": folder} for point, folder in zip(front.points, folders, strict=False)
+                point.facts() | {"dominated": dominated, "out": folder}
+                for (point, dominated), folder in zip(front.networks, folders, strict=False)
             ],
-            "dominated": [point.facts() for point in front.dominated],
             "compared": [{"macs": macs, "val_accuracy": share} for macs, share in front.compared],
         }
 
@@ -170,12 +170,12 @@ class FinetuneResult:
         """What is written; the report last, so that where it stands the rest does."""
         below = {} if self.derived is None else self.derived._files(folder / DERIVED)
         document = self.to_json(out=folder)
-        points = {} if self.front is None else dict(enumerate(self.front.points, start=1))
+        networks = [] if self.front is None else self.front.networks
         return {
             **{f"{DERIVED}/{name}": content for name, content in below.items()},
             **{
                 f"{PARETO}/{number}/{name}": content
-                for number, point in points.items()
+                for number, (point, _) in enumerate(networks, start=1)
                 for name, content in self._model_files(point.model, point.accuracy, point.returned).items()
             },
             **self._model_files(self.model, self.accuracy, self.returned),

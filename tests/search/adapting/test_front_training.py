@@ -61,17 +61,18 @@ def test_several_networks_of_rising_size_and_accuracy_come_of_one_run(
     assert result.accuracy == front.points[-1].accuracy and result.macs == front.points[-1].macs
     document = result.to_json(out=tmp_path / "model")
     result.save(tmp_path / "model")
-    assert [row["out"] for row in document["pareto"]["networks"]] == [
-        str(tmp_path / "model" / PARETO / str(n + 1)) for n in range(len(front.points))
-    ]
-    for point, row in zip(front.points, document["pareto"]["networks"], strict=True):
+    rows = document["pareto"]["networks"]
+    assert len(rows) == len(trained) and sum(not row["dominated"] for row in rows) == len(front.points)
+    for number, ((point, dominated), row) in enumerate(zip(front.networks, rows, strict=True), start=1):
+        assert row["out"] == str(tmp_path / "model" / PARETO / str(number))
         assert (row["macs"], row["params"], row["latency"]) == (point.macs, point.params, None)
+        assert row["dominated"] is dominated
         loaded = snt_zoo.load_model(row["out"])
         assert loaded.accuracy == dict(point.accuracy)
         assert evaluate(loaded.model, few_digits.test) == point.accuracy["test"]
         assert evaluate(loaded.model, few_digits.val) == point.accuracy["val"]
     html = (tmp_path / "model" / "report.html").read_text()
-    assert "Networks of several sizes" in html and f"pareto/{len(front.points)}" in html
+    assert "Networks of several sizes" in html and f"pareto/{len(trained)}" in html
     assert html.count('class="line"') >= 2
 
 

@@ -23,7 +23,8 @@ def draw_front(front: Mapping[str, Any], *, styled: bool = True) -> str:
     Returns:
         An `<svg>` element.
     """
-    trained = [*front["networks"], *front["dominated"]]
+    trained = front["networks"]
+    best, beaten = ([each for each in trained if each["dominated"] is which] for which in (False, True))
     macs = [each["macs"] for each in (*trained, *front["compared"])]
     shares = [each["accuracy"]["val"] for each in trained]
     shares += [each["val_accuracy"] for each in front["compared"]]
@@ -42,9 +43,9 @@ def draw_front(front: Mapping[str, Any], *, styled: bool = True) -> str:
     return TEMPLATES.get_template("front.svg.j2").render(
         frame=(_LEFT, _RIGHT, _TOP, _BOTTOM),
         height=_BOTTOM + 84,
-        line=" ".join("{:g},{:g}".format(*spot[:2]) for spot in spots(front["networks"])),
-        best=spots(front["networks"]),
-        dominated=spots(front["dominated"]),
+        line=" ".join("{:g},{:g}".format(*spot[:2]) for spot in spots(best)),
+        best=spots(best),
+        dominated=spots(beaten),
         compared=[place(each["macs"], each["val_accuracy"]) for each in front["compared"]],
         x_ticks=[(place(cost, bottom)[0], format_size(cost)) for cost in _costs(10**low, 10**high)],
         y_ticks=[(place(10**low, share)[1], f"{100 * share:g} %") for share in ticks(bottom, top)],
