@@ -84,6 +84,12 @@ def known_table(zoo: Shelves, latency_table: str | Path | None = None) -> Latenc
     )
 
 
+def known_file(zoo: Shelves) -> Path | None:
+    """Where the table of this machine by one thread lies; None without one."""
+    table, path = home_table(zoo.registry.home)
+    return path if table.rows else None
+
+
 def too_slow(zoo: Shelves, limits: Limits, where: Filter) -> tuple[str, ...]:
     """Ids of the supernets whose own network takes longer than the limits allow, or is not in the table."""
     if limits.max_latency is None:

@@ -26,7 +26,7 @@ from snt_zoo.search.adapting.published import SIZES, SMALL
 from snt_zoo.search.adapting.race import LEAST_PASSES, PASS_COST
 from snt_zoo.search.run import Run
 
-COMPARED = 48
+COMPARED = 24
 """Networks that are compared, at most."""
 COMPARE_SHARE = 0.15
 """Of what is left of a budget in seconds, for comparing them; three are compared at least."""

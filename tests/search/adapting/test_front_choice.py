@@ -52,7 +52,7 @@ def test_networks_of_all_sizes_are_compared_and_the_supernet_stays(
     found = compared(candidate, supernet, few_digits, a_run(few_digits))
     assert all(torch.equal(tensor, before[name]) for name, tensor in supernet.state_dict().items())
     assert [each.macs for each in found] == sorted(each.macs for each in found)
-    assert len(found) > 20 and found[-1].macs > 2 * found[0].macs
+    assert len(found) > 12 and found[-1].macs > 2 * found[0].macs
     for each in found:
         assert each.macs == derived_size(supernet.config, each.genotype)[1]
         assert 0 <= each.accuracy <= 1 and each.seconds > 0
