@@ -14,6 +14,7 @@ from snt_zoo.networks.latency.table import LatencyTable, home_table, key_of
 from snt_zoo.networks.starting import STARTS
 from snt_zoo.networks.supernet import NetworkConfig
 from snt_zoo.registry.catalog.filters import Filter
+from snt_zoo.registry.hub.cache import HubCache
 from snt_zoo.workflows.shelves import Shelves
 
 STARTER_NETWORK = NetworkConfig("nas_bench_201", {"channels": 16, "stem_stride": 2})
@@ -90,8 +91,15 @@ def known_file(zoo: Shelves) -> Path | None:
     return path if table.rows else None
 
 
-def too_slow(zoo: Shelves, limits: Limits, where: Filter) -> tuple[str, ...]:
-    """Ids of the supernets whose own network takes longer than the limits allow, or is not in the table."""
+def too_slow(zoo: Shelves, limits: Limits, where: Filter, hub: HubCache | None = None) -> tuple[str, ...]:
+    """Ids of the supernets whose own network takes longer than the limits allow, or is not in the table.
+
+    Args:
+        zoo: with the registry.
+        limits: with the bound.
+        where: only these are looked at.
+        hub: what was seen of the Hub, to look at as well.
+    """
     if limits.max_latency is None:
         return ()
     only = Limits(None, None, limits.max_latency, limits.table)
@@ -102,7 +110,9 @@ def too_slow(zoo: Shelves, limits: Limits, where: Filter) -> tuple[str, ...]:
             network = (config.network.to_network(), config.genotype.to_genotype())
             if not only.allow([network]):
                 found.append(record.id)
-    return tuple(found)
+    seen = [] if hub is None else [one for one in hub.list() if where.fits(one)]
+    found += [one.id for one in seen if not only.allow([one.derived()])]
+    return tuple(dict.fromkeys(found))
 
 
 def _configs(zoo: Shelves) -> list[NetworkConfig]:
