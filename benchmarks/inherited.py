@@ -137,7 +137,8 @@ def way(
     candidate, begins = begun(zoo, source, data, seed)
     networks = spread(begins, 24, seed=seed)[:: -(24 // POINTS)][:POINTS]  # the largest first
     for which in ways:
-        supernet, share, before = copy.deepcopy(begins), SHARE, None
+        supernet, share = copy.deepcopy(begins), SHARE
+        before: DerivedModel | None = None
         if which == "sandwich":
             share = SHARE / 2
             _sandwich(candidate, supernet, data, POINTS * share, seed)
@@ -154,7 +155,7 @@ def way(
                 trained.append(network)
             begin(network, data)
             start = evaluate(network, data.val)
-            teacher = before if which == "distilled" else None
+            teacher: DerivedModel | None = before if which == "distilled" else None
             found = finetuned(candidate, network, data, share, seed, teacher=teacher)
             if chained:
                 before = DerivedModel.inherit(supernet).eval()

@@ -52,7 +52,7 @@ def to_executorch(model: Model, metadata: Mapping[str, str]) -> bytes:
         raise ExportError(
             f"an export for ExecuTorch needs the package {error.name}: pip install 'snt-zoo[mobile]'"
         ) from error
-    core = _Sized(model).eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    core = _Sized(model).eval().to(memory_format=torch.contiguous_format)
     images = tuple(torch.zeros(1, size, size, 3, dtype=torch.uint8) for size in core.sizes)
     try:
         with _quiet(), torch.no_grad():
@@ -81,7 +81,7 @@ def run_executorch(file: bytes, model: Model) -> Callable[[NDArray[Any]], NDArra
 
     def run(images: NDArray[Any]) -> NDArray[Any]:
         answers = []
-        for image in torch.from_numpy(images).split(1):
+        for image in torch.split(torch.from_numpy(images), 1):
             pixels = [each.permute(0, 2, 3, 1).byte().contiguous() for each in resized(image)]
             answers.append(method.execute(pixels)[0].clone())
         out: NDArray[Any] = torch.cat(answers).numpy()
