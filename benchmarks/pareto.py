@@ -158,7 +158,7 @@ def main() -> None:
                 if ("alone", task, args.seed, args.budget, place) not in there:
                     keep({"arm": "alone", "place": place, **base, **alone(zoo, row, data, place)})
             tell({"task": task} | summary(rows)["tasks"][f"{task}, seed {args.seed}"])
-    made = document(COMMAND, rows, summary(rows))
+    made = document(f"{COMMAND} --budget {args.budget:g}", rows, summary(rows))
     write(args.out, made)
     print(json.dumps(made if args.json else made["summary"], indent=1))
 
