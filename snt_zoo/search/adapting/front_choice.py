@@ -3,9 +3,9 @@
 Networks of all sizes inherit its weights, so dozens of them are compared without training one (`compared`),
 and a few of all sizes share the budget (`chosen`).
 
-They are judged by the head of the supernet's own path, and not by heads of their own: of a set on which networks
-differ much after training that tells more of it (rank correlation 0.74 against 0.41); of one on which they do
-not, neither does (`python -m benchmarks.inherited`).
+They are judged by the head of the supernet's own path, and not by heads of their own: of a set on which
+networks differ much after training that tells more of it (rank correlation 0.74 against 0.41); of one on
+which they do not, neither does (`python -m benchmarks.inherited`).
 """
 
 from __future__ import annotations
