@@ -34,15 +34,15 @@ def _show(document: Mapping[str, Any]) -> None:
 @click.argument("model_dir", type=FOLDER)
 @click.option(
     "--format",
-    type=click.Choice(["onnx", "torch"]),
+    type=click.Choice(["onnx", "torch", "executorch"]),
     default="onnx",
     show_default=True,
-    help="An ONNX file, or a program of torch.export.",
+    help="An ONNX file, a program of torch.export, or one of ExecuTorch for phones.",
 )
 @click.option(
     "--out",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="The file.  [default: model.onnx, model-int8.onnx or model.pt2 in MODEL_DIR]",
+    help="The file.  [default: model.onnx, model-int8.onnx, model.pt2 or model.pte in MODEL_DIR]",
 )
 @click.option(
     "--data",
@@ -68,13 +68,15 @@ def export_command(
 
     It takes images as they are decoded, uint8, of any size, and gives probabilities: resize and
     normalisation are inside. Class names, licences, accuracy and where it came from are its metadata. It is
-    asked about images, and is kept only if it answers as the network does.
+    asked about images, and is kept only if it answers as the network does. A program of ExecuTorch takes one
+    image that is resized already.
 
     \b
     Example:
       snt-zoo export runs/photos-1
       snt-zoo export runs/photos-1 --data photos/ --int8
       snt-zoo export runs/photos-1 --format torch --out photos.pt2
+      snt-zoo export runs/photos-1 --format executorch
     """
     data = None if dataset is None else read_dataset(dataset, on_bad_image)
     with waiting(f"loading {model_dir}") as tell:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
 from snt_zoo.cli.datasets import read_dataset
-from snt_zoo.cli.output import fields, is_first_process, note, percent, prints
+from snt_zoo.cli.output import fields, is_first_process, note, percent, prints, table
 from snt_zoo.cli.parameters import (
     FOLDER,
     Home,
@@ -57,6 +57,31 @@ def show_run(document: Mapping[str, Any]) -> None:
             "report": Path(document["out"]) / "report.html",
         }
     )
+    if document["pareto"] is not None:
+        _show_front(document["pareto"]["networks"])
+
+
+def _show_front(networks: Sequence[Mapping[str, Any]]) -> None:
+    """The networks of a run with `--pareto`, from the smallest on."""
+    columns: dict[str, list[str]] = {
+        "test accuracy": [percent(each["accuracy"]["test"]) for each in networks],
+        "MACs": [format_size(each["macs"]) for each in networks],
+        "parameters": [format_size(each["params"]) for each in networks],
+        "latency": [_milliseconds(each["latency"]) for each in networks],
+        "front": ["no" if each["dominated"] else "yes" for each in networks],
+        "folder": [each["out"] for each in networks],
+    }
+    if all(each["latency"] is None for each in networks):
+        del columns["latency"]  # no table knows them
+    click.echo()
+    table(
+        [(name, name not in ("front", "folder")) for name in columns],
+        list(zip(*columns.values(), strict=True)),
+    )
+
+
+def _milliseconds(seconds: float | None) -> str:
+    return "–" if seconds is None else f"{1000 * seconds:.3g} ms"
 
 
 @contextlib.contextmanager
@@ -102,6 +127,11 @@ def _watching(folder: Path, wanted: bool) -> Iterator[None]:
     "and the probe together, where that is clearly better.",
 )
 @click.option(
+    "--pareto",
+    is_flag=True,
+    help="Several networks, small and large, in place of one: each in a folder of OUT/pareto.",
+)
+@click.option(
     "--watch", is_flag=True, help="Also show the run live in a browser, at an address that is told."
 )
 @licence_option
@@ -119,6 +149,7 @@ def finetune_command(
     out: Path | None,
     resume: bool,
     watch: bool,
+    pareto: bool,
     on_bad_image: str,
     home: Home,
     **options: Any,
@@ -143,8 +174,11 @@ def finetune_command(
       snt-zoo finetune photos/ --from scratch --epochs 20 --out model/
       snt-zoo finetune photos/ --budget 10m --max-macs 5M
       snt-zoo finetune photos/ --budget 10m --max-latency 5ms
+      snt-zoo finetune photos/ --budget 10m --pareto
     """
     one_budget(budget, epochs)
+    if pareto and source == "scratch":
+        raise click.UsageError("--pareto chooses networks by inherited weights: --from scratch has none")
     data = read_dataset(dataset, on_bad_image)
     with run_folder(out, data.name, resume=resume) as folder, _watching(folder, watch):
         with waiting("opening the registry"):
@@ -154,7 +188,7 @@ def finetune_command(
             zoo = Zoo.open(home)
         note(f"writing to {folder}")
         seconds = None if epochs else Budget.parse(budget or DEFAULT_BUDGET).seconds
-        with epoch_progress(seconds=seconds, count=None if epochs is None else 2 * epochs) as tell:
+        with epoch_progress(seconds=seconds, count=None if epochs is None or pareto else 2 * epochs) as tell:
             result: FinetuneResult = zoo.finetune(
                 source,
                 data,
@@ -162,6 +196,7 @@ def finetune_command(
                 epochs=epochs,
                 out=folder,
                 resume=resume,
+                pareto=pareto,
                 on_source=lambda id: note(f"from {id}"),
                 on_epoch=tell,
                 **options,

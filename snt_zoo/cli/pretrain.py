@@ -17,6 +17,7 @@ from snt_zoo.cli.parameters import (
     device_option,
     duration,
     home_option,
+    latency_options,
     one_budget,
     search_options,
     setting,
@@ -33,11 +34,13 @@ def _show(document: Mapping[str, Any]) -> None:
         for name, value in document["metrics"].items()
         if isinstance(value, float)
     }
+    latency = document["search"].get("constraints", {}).get("latency")
     fields(
         {
             "id": document["id"],
             "parameters": f"{document['params']:,}",
             **metrics,
+            "latency": None if latency is None else f"{1000 * latency:.3g} ms, predicted",
             "time": f"{document['seconds']:.1f} s",
             "bundle": document["out"],
             "registry": "added" if document["added"] else f"snt-zoo add {document['out']}",
@@ -68,6 +71,7 @@ def _show(document: Mapping[str, Any]) -> None:
 @click.option("--budget", type=duration, help="Time, as 10m.  [default: 60 epochs]")
 @training_options
 @search_options
+@latency_options
 @click.option("--name", help="Of the supernet.  [default: made of the space and the datasets]")
 @click.option("--licence", default="not stated", show_default=True, help="Of the supernet.")
 @click.option("--tag", "tags", multiple=True, help="A word to find it by; may be repeated.")
@@ -87,6 +91,8 @@ def pretrain_command(
     name: str | None,
     out: Path | None,
     resume: bool,
+    max_latency: float | None,
+    latency_table: Path | None,
     add: bool,
     on_bad_image: str,
     home: Home,
@@ -108,6 +114,7 @@ def pretrain_command(
         with waiting("opening the registry"):
             from snt_zoo import Budget, Zoo
             from snt_zoo.data.joining import join
+            from snt_zoo.workflows.latency import known_file
 
             zoo = Zoo.open(home)
         note(f"writing to {folder}")
@@ -123,6 +130,8 @@ def pretrain_command(
                 epochs=epochs,
                 name=name,
                 resume=resume,
+                max_latency=max_latency,
+                latency_table=latency_table or known_file(zoo),
                 on_epoch=tell,
                 **options,
             )

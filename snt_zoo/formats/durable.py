@@ -46,7 +46,7 @@ def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
 
     Args:
         folder: where to; made if need be.
-        files: contents by name, which may lead into a folder within it; those that are there are replaced.
+        files: contents by name, which may lead into folders within it; those that are there are replaced.
     """
     partial = folder / _PARTIAL
     shutil.rmtree(partial, ignore_errors=True)  # left by a process that was killed
@@ -59,9 +59,10 @@ def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
             sync_file(path)
         for name in files:
             path = folder / name
-            path.parent.mkdir(exist_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
             if name == last:
-                for place in {folder, *((folder / other).parent for other in files)}:
+                parents = (place for other in files for place in (folder / other).parents)
+                for place in {place for place in parents if place == folder or folder in place.parents}:
                     sync_folder(place, files=False)
             (partial / name).replace(path)
         sync_folder(folder, files=False)

@@ -8,6 +8,7 @@ training, and names the smallest network that there is.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -67,6 +68,15 @@ class Limits:
         if self.max_latency is not None:
             assert self.table is not None
             found |= {"max_latency": self.max_latency, "latency_table": self.table.describe()}
+        return found
+
+    def costs_of(self, config: NetworkConfig, genotype: Genotype) -> dict[str, Any]:
+        """What the network of a genotype costs, as plain data; its latency where the table knows it."""
+        params, macs = derived_size(config, genotype)
+        found: dict[str, Any] = {"params": params, "macs": macs}
+        if self.table is not None:
+            with contextlib.suppress(LatencyTableError):
+                found["latency"] = self.table.predict(config, genotype)
         return found
 
     def bound(self, config: NetworkConfig) -> Bound | None:

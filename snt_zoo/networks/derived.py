@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
 
@@ -53,6 +55,23 @@ class DerivedModel(nn.Module):
         supernet.trunk.inherit(net.trunk, genotype)
         net.head.load_state_dict(supernet.head.state_dict())
         return net
+
+    def at(self, input_size: int | None) -> DerivedModel:
+        """Itself, for images of another size; None changes nothing."""
+        if input_size is not None:
+            self.config = replace(self.config, input_size=input_size)
+        return self
+
+    def take_over(self, other: DerivedModel) -> None:
+        """Take the weights of another network of the same supernet where both have the same piece.
+
+        Its batch norms then fit neither: see `recalibrate`.
+        """
+        theirs = self.space.pieces(other.trunk)
+        for name, piece in self.space.pieces(self.trunk).items():
+            if name in theirs:
+                piece.load_state_dict(theirs[name].state_dict())
+        self.head.load_state_dict(other.head.state_dict())
 
     def features(self, x: Tensor) -> Tensor:
         """``batch x 3 x size x size`` to ``batch x feature_dim``."""

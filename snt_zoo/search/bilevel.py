@@ -8,7 +8,6 @@ import torch
 
 from snt_zoo.data import Augmentation, Split
 from snt_zoo.data.splits import stratified_split
-from snt_zoo.networks.bounds import derived_size
 from snt_zoo.networks.head import Norms, preparation
 from snt_zoo.networks.supernet import NetworkConfig, Supernet
 from snt_zoo.search.conflict import check_conflict
@@ -71,14 +70,14 @@ def search(
     elif searcher.steps:
         genotype, selection = select(searcher)
     supernet.commit(genotype)
-    params, macs = derived_size(supernet.config, genotype)
+    limits = run.options.limits
     report = {
         "searcher": recipe.searcher,
         "steps": searcher.steps,
         "entropy": entropy,
         "regularisers": searcher.report(),
         "selection": selection,
-        "constraints": run.options.limits.to_json() | {"params": params, "macs": macs},
+        "constraints": limits.to_json() | limits.costs_of(supernet.config, genotype),
     }
     return Searched(accuracy, report, tuple(searcher.warnings()))
 

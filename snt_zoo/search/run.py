@@ -125,6 +125,28 @@ class Searched:
 
 
 @dataclass(frozen=True)
+class FrontRow:
+    """A network of a front (`snt_zoo.search.adapting.front`), as plain data.
+
+    Args:
+        genotype: of the network, as JSON has it.
+        input_size: side of its images, in pixels.
+        macs: multiply-accumulates for one image.
+        inherited: its accuracy on validation with inherited weights.
+        end: share of a budget in seconds, counted from the start of the run, at which its training ends; None
+            before it begins.
+        trained: accuracies when it was trained, on the way and in the end (`test`); None before.
+    """
+
+    genotype: dict[str, Any]
+    input_size: int
+    macs: int
+    inherited: float
+    end: float | None = None
+    trained: dict[str, float] | None = None
+
+
+@dataclass(frozen=True)
 class Facts:
     """What the finished stages of a run found; plain data, kept in its checkpoints.
 
@@ -134,6 +156,8 @@ class Facts:
         augmentation: that a pretraining chose, with the evidence for each dataset.
         grown: whether the probe beside a finetuning has looked at more images.
         closer: number of better backbones that have looked too.
+        compared: multiply-accumulates and validation accuracy of the networks among which a front was chosen.
+        front: the networks that were.
     """
 
     begun: Begun | None = None
@@ -141,6 +165,8 @@ class Facts:
     augmentation: tuple[str, list[dict[str, Any]]] | None = None
     grown: bool = False
     closer: int = 0
+    compared: tuple[tuple[int, float], ...] = ()
+    front: tuple[FrontRow, ...] = ()
 
 
 _FACTS = TypeAdapter(Facts)

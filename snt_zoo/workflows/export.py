@@ -16,6 +16,7 @@ from snt_zoo.formats.durable import write_files
 from snt_zoo.networks.evaluate import Model, input_sizes
 from snt_zoo.networks.export.agreement import Agreement, check, compare, shipped_images
 from snt_zoo.networks.export.deployed import description
+from snt_zoo.networks.export.executorch_file import run_executorch, to_executorch
 from snt_zoo.networks.export.onnx_file import (
     OPSET,
     Array,
@@ -31,8 +32,8 @@ from snt_zoo.networks.export.torch_file import run_program, to_program
 from snt_zoo.networks.model_folder import load_model
 from snt_zoo.workflows.evaluate import relabelled
 
-Format = Literal["onnx", "torch"]
-SUFFIXES: Mapping[str, str] = {"onnx": ".onnx", "torch": ".pt2"}
+Format = Literal["onnx", "torch", "executorch"]
+SUFFIXES: Mapping[str, str] = {"onnx": ".onnx", "torch": ".pt2", "executorch": ".pte"}
 SAMPLE = 64
 """Images of the test part that an exported file is asked about."""
 MAX_DROP = 0.01
@@ -74,8 +75,9 @@ def export_model(
 
     Args:
         folder: of the network, as `finetune` writes it.
-        format: `onnx`, or `torch` for a program of `torch.export`.
-        out: the file; by default `model.onnx`, `model-int8.onnx` or `model.pt2` in the folder.
+        format: `onnx`; `torch` for a program of `torch.export`; or `executorch`, for phones, which takes one
+            image that is resized already.
+        out: the file; by default `model.onnx`, `model-int8.onnx`, `model.pt2` or `model.pte` in the folder.
         data: that the network was trained on; needed for int8.
         opset: of ONNX.
         int8: make weights, and what goes between the layers, small integers.
@@ -108,6 +110,10 @@ def export_model(
         content = to_program(loaded.model, description(loaded))
         tell("asking it about images")
         agreement = check(run_program(content), loaded, sources)
+    elif format == "executorch":
+        content = to_executorch(loaded.model, description(loaded))
+        tell("asking it about images")
+        agreement = check(run_executorch(content, loaded.model), loaded, sources)
     else:
         sizes = tuple(dict.fromkeys(input_sizes(loaded.model)))
         resize, core = resize_to_onnx(sizes, opset), core_to_onnx(loaded.model, opset)

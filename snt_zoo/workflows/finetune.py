@@ -15,7 +15,7 @@ from snt_zoo.encoders.backbone import get_backbone
 from snt_zoo.encoders.looking import CLOSER, LOOK_SHARE, choose_looks
 from snt_zoo.encoders.sketch import Sample
 from snt_zoo.encoders.target import Target
-from snt_zoo.errors import ModelFolderError, NoMatchError, leaving_out
+from snt_zoo.errors import ConfigError, ModelFolderError, NoMatchError, leaving_out
 from snt_zoo.formats.tensor_file import dump_tensors
 from snt_zoo.networks.device import resolve_device
 from snt_zoo.networks.distributed import Team
@@ -35,7 +35,7 @@ from snt_zoo.search.adapting.result import FinetuneResult
 from snt_zoo.search.budget import Budget
 from snt_zoo.search.checkpoint import remove_checkpoint
 from snt_zoo.search.run import OnEpoch, RunOptions
-from snt_zoo.workflows.latency import STARTER_NETWORK, latency_limits
+from snt_zoo.workflows.latency import STARTER_NETWORK, known_table, latency_limits
 from snt_zoo.workflows.share import id_of
 from snt_zoo.workflows.shelves import Shelves, check_excluded, seen_on_hub
 
@@ -71,6 +71,7 @@ def finetune(
     exclude: Collection[str] = (),
     hub: bool = False,
     floor: bool = True,
+    pareto: bool = False,
     on_source: Callable[[str], None] | None = None,
     on_epoch: OnEpoch | None = None,
     timer: Callable[[], float] = time.perf_counter,
@@ -103,6 +104,9 @@ def finetune(
         floor: fit a linear probe on the ImageNet backbone as well, and hand back its network if it is better
             on validation and within the limits, or the network of the search and the probe's as an ensemble,
             if that is clearly better; the network of the search alone is then kept in `result.derived`.
+        pareto: train several networks of the supernet, small and large, in the budget, in place of one
+            (`result.front`); the most accurate on validation is `result.model`, the others lie in `pareto/`
+            of `out`. Limits hold for each.
         on_source: called with the id of the supernet that is trained.
         on_epoch: called with the record of each epoch.
         timer: what counts the budget's seconds; wall clock by default. Benchmarks that share a machine count
@@ -116,9 +120,15 @@ def finetune(
         HubError: the supernet has to be pulled, and cannot be.
         InfeasibleError: no network of the search space is that small, or that quick.
         LatencyTableError: a bound on the latency, and no table.
+        ConfigError: also `pareto` from scratch, where no weights are inherited.
         UnknownComponentError: no such searcher, selection or regulariser.
     """
     began = timer()
+    if pareto and source == SCRATCH:
+        raise ConfigError(
+            "several networks are chosen by the weights that they inherit, and a search from scratch has "
+            "none: name a supernet or auto, or leave out --pareto"
+        )
     options = RunOptions(
         Budget.of(budget, epochs, default=DEFAULT_BUDGET),
         limits=latency_limits(
@@ -155,7 +165,10 @@ def finetune(
         check_writable(options.folder)
     probe = _floor(target, options) if floor and target is not None else None
     options = replace(options, spent=timer() - began)
-    result = adapt(data, candidates, options, floor=probe, on_source=on_source)
+    result = adapt(data, candidates, options, floor=probe, on_source=on_source, pareto=pareto)
+    if result.front is not None:
+        table = known_table(zoo, latency_table)
+        result = replace(result, front=result.front.timed(table))
     if options.folder is not None and Team.current().first:
         try:
             result.save(options.folder)

@@ -14,6 +14,7 @@ from snt_zoo.networks.latency.table import LatencyTable, home_table, key_of
 from snt_zoo.networks.starting import STARTS
 from snt_zoo.networks.supernet import NetworkConfig
 from snt_zoo.registry.catalog.filters import Filter
+from snt_zoo.registry.hub.cache import HubCache
 from snt_zoo.workflows.shelves import Shelves
 
 STARTER_NETWORK = NetworkConfig("nas_bench_201", {"channels": 16, "stem_stride": 2})
@@ -68,10 +69,8 @@ def latency_limits(
     """
     if max_latency is None:
         return Limits(max_params, max_macs)
-    if latency_table is not None:
-        return Limits(max_params, max_macs, max_latency, LatencyTable.read(Path(latency_table)))
-    table, _ = home_table(zoo.registry.home)
-    if not table.rows:
+    table = known_table(zoo, latency_table)
+    if latency_table is None and not table.rows:
         raise LatencyTableError(
             "there is no table of this machine's latencies, or it is stale: make one with `snt-zoo bench "
             "--table`, or give another machine's with --latency-table"
@@ -79,8 +78,28 @@ def latency_limits(
     return Limits(max_params, max_macs, max_latency, table)
 
 
-def too_slow(zoo: Shelves, limits: Limits, where: Filter) -> tuple[str, ...]:
-    """Ids of the supernets whose own network takes longer than the limits allow, or is not in the table."""
+def known_table(zoo: Shelves, latency_table: str | Path | None = None) -> LatencyTable:
+    """The table of a file, or of this machine by one thread, which may be empty."""
+    return (
+        home_table(zoo.registry.home)[0] if latency_table is None else LatencyTable.read(Path(latency_table))
+    )
+
+
+def known_file(zoo: Shelves) -> Path | None:
+    """Where the table of this machine by one thread lies; None without one."""
+    table, path = home_table(zoo.registry.home)
+    return path if table.rows else None
+
+
+def too_slow(zoo: Shelves, limits: Limits, where: Filter, hub: HubCache | None = None) -> tuple[str, ...]:
+    """Ids of the supernets whose own network takes longer than the limits allow, or is not in the table.
+
+    Args:
+        zoo: with the registry.
+        limits: with the bound.
+        where: only these are looked at.
+        hub: what was seen of the Hub, to look at as well.
+    """
     if limits.max_latency is None:
         return ()
     only = Limits(None, None, limits.max_latency, limits.table)
@@ -91,7 +110,9 @@ def too_slow(zoo: Shelves, limits: Limits, where: Filter) -> tuple[str, ...]:
             network = (config.network.to_network(), config.genotype.to_genotype())
             if not only.allow([network]):
                 found.append(record.id)
-    return tuple(found)
+    seen = [] if hub is None else [one for one in hub.list() if where.fits(one)]
+    found += [one.id for one in seen if not only.allow([one.derived()])]
+    return tuple(dict.fromkeys(found))
 
 
 def _configs(zoo: Shelves) -> list[NetworkConfig]:

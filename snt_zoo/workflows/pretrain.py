@@ -19,6 +19,7 @@ from snt_zoo.encoders.sketch import Sketch, sketch
 from snt_zoo.errors import BundleError
 from snt_zoo.networks.bounds import Limits
 from snt_zoo.networks.distributed import Team
+from snt_zoo.networks.latency.table import LatencyTable
 from snt_zoo.networks.starting import check_space, starting_supernet
 from snt_zoo.networks.supernet import NetworkConfig, Supernet
 from snt_zoo.registry.bundle.bundle import check_target, read_bundle, write_bundle
@@ -111,6 +112,8 @@ def pretrain(
     recipe: Mapping[str, Any] | None = None,
     max_params: int | None = None,
     max_macs: int | None = None,
+    max_latency: float | None = None,
+    latency_table: str | Path | None = None,
     backbone: str = DEFAULT_BACKBONE,
     on_epoch: OnEpoch | None = None,
 ) -> Pretrained:
@@ -138,6 +141,9 @@ def pretrain(
         recipe: fields of `Recipe` to change; the others keep what is right for a pretraining in that space.
         max_params: most weights of the network that the supernet derives to.
         max_macs: most multiply-accumulates of it for one image.
+        max_latency: most seconds that it may take for one image, as the table predicts them.
+        latency_table: file of a table of latencies (`snt-zoo bench --table`), which a bound on them needs;
+            with one the report tells the latency of the network.
         backbone: makes the sketches.
         on_epoch: called with the record of each epoch.
 
@@ -145,14 +151,20 @@ def pretrain(
         BundleError: `out` is in use, or the bundle cannot be written.
         ConfigError: the space, its hyperparameters and the starting point do not go together; or no such
             field of a recipe, or a value of another type.
-        InfeasibleError: no network of the search space is that small.
+        InfeasibleError: no network of the search space is that small, or that quick.
+        LatencyTableError: a bound on the latency, and no table.
         UnknownComponentError: no such searcher, selection or regulariser.
     """
     out = Path(out)
     working = out.parent / f".{out.name}.run"  # a bundle's folder holds the bundle's files only
     options = RunOptions(
         Budget.of(budget, epochs, default=DEFAULT_PRETRAINING),
-        limits=Limits(max_params, max_macs),
+        limits=Limits(
+            max_params,
+            max_macs,
+            max_latency,
+            None if latency_table is None else LatencyTable.read(Path(latency_table)),
+        ),
         seed=seed,
         device=device,
         folder=working,

@@ -57,8 +57,7 @@ def query(
         k: how many answers.
         max_params: largest number of weights of the network that a supernet's genotype derives to.
         max_macs: largest number of its multiply-accumulates.
-        max_latency: most seconds that it takes for one image, as a table of latencies predicts them; those
-            on the Hub are not judged by it.
+        max_latency: most seconds that it takes for one image, as a table of latencies predicts them.
         latency_table: as of `finetune`.
         space: only supernets of this search space.
         licence: only those of this licence, in any case of letters; `*` and `?` stand for any signs.
@@ -87,7 +86,7 @@ def query(
         space=space, max_params=max_params, max_macs=max_macs, licence=licence, exclude=tuple(exclude)
     )
     limits = latency_limits(zoo, max_latency=max_latency, latency_table=latency_table)
-    where = replace(where, exclude=(*where.exclude, *too_slow(zoo, limits, where)))
+    where = replace(where, exclude=(*where.exclude, *too_slow(zoo, limits, where, shelf)))
     on_stage("sketch")
     start = time.perf_counter()
     target = Target.of(data, backbone, on_progress=on_progress)

@@ -148,3 +148,28 @@ def test_what_cannot_be_is_one_line_before_any_training(photos: Path, home: Path
     assert vague.exit_code == 2 and "weight_lr=0.05" in vague.stderr
     pretraining = ("pretrain", photos, "--set", "channels=2", "--epochs", 1, "--home", home)
     assert "at most 10 parameters" in reason(invoke(*pretraining, "--max-params", 10))
+
+
+def test_several_networks_of_one_run_are_models_each(
+    photos: Path, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("snt_zoo.search.adapting.front_choice.COMPARED", 6)
+    out = tmp_path / "sizes"
+    args = ("finetune", photos, "--from", "tiny", "--epochs", 1, "--no-floor", "--pareto", "--home", home)
+    run = answer(*args, "--out", out)
+    networks = run["pareto"]["networks"]
+    assert [each["out"] for each in networks] == [
+        str(out / "pareto" / str(n + 1)) for n in range(len(networks))
+    ]
+    assert [each["macs"] for each in networks] == sorted(each["macs"] for each in networks)
+    best = max((each for each in networks if not each["dominated"]), key=lambda each: each["macs"])
+    assert run["accuracy"] == best["accuracy"]
+    image = next(photos.rglob("*.png"))
+    for each in networks:
+        assert answer("evaluate", each["out"], photos)["accuracy"] == each["accuracy"]["test"]
+        assert answer("predict", each["out"], image)["predictions"]
+    shown = invoke(*args, "--out", tmp_path / "shown")
+    assert shown.exit_code == 0, shown.output
+    assert "test accuracy" in shown.stdout and str(tmp_path / "shown" / "pareto" / "1") in shown.stdout
+    refused = invoke("finetune", photos, "--from", "scratch", "--pareto", "--home", home)
+    assert refused.exit_code == 2 and "inherited weights" in refused.stderr

@@ -2,9 +2,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 import torch
 
 from snt_zoo.networks.derived import DerivedModel
+from snt_zoo.networks.spread import spread
 from tests.conftest import TINY, MakeSupernet
 
 
@@ -27,3 +29,24 @@ def test_fresh_weights_are_the_generators_alone(make_supernet: MakeSupernet) -> 
     first, again, third = (torch.cat([p.flatten() for p in model.parameters()]) for model in made)
     assert torch.equal(first, again) and not torch.equal(first, third)
     assert made[0](torch.zeros(2, 3, 16, 16)).shape == (2, 7)
+
+
+@pytest.mark.parametrize("space", sorted(TINY))
+def test_what_two_networks_have_in_common_is_taken_over(space: str, make_supernet: MakeSupernet) -> None:
+    net = make_supernet(TINY[space])
+    first, last = (DerivedModel.inherit(net, genotype) for genotype in spread(net, 4)[::3])
+    twin = DerivedModel.inherit(net, first.genotype)
+    with torch.no_grad():
+        for tensor in first.state_dict().values():
+            tensor.add_(1)
+    twin.take_over(first)  # of the same genotype it is all
+    assert all(torch.equal(tensor, first.state_dict()[name]) for name, tensor in twin.state_dict().items())
+    before = {name: tensor.clone() for name, tensor in last.state_dict().items()}
+    last.take_over(first)
+    changed = {name for name, tensor in last.state_dict().items() if not torch.equal(tensor, before[name])}
+    assert {"head.weight", *(f"trunk.stem.{name}" for name in first.trunk.stem.state_dict())} <= changed
+    assert changed < set(before)
+    pieces = first.space.pieces(first.trunk)
+    assert sum(p.numel() for piece in pieces.values() for p in piece.parameters()) == sum(
+        p.numel() for p in first.trunk.parameters()
+    )

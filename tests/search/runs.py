@@ -70,12 +70,14 @@ def finetune(
     recipe: Recipe | None = None,
     floor: Floor | None = None,
     on_source: Callable[[str], None] | None = None,
+    pareto: bool = False,
     **options: Any,
 ) -> FinetuneResult:
     """`snt_zoo.search.adapting.finetune.finetune` with one candidate, or several."""
     if not isinstance(source, list):
         source = [Candidate(id, source, recipe or default_recipe(source))]
-    return adapt(data, source, RunOptions(**{"device": "cpu"} | options), floor=floor, on_source=on_source)
+    asked = RunOptions(**{"device": "cpu"} | options)
+    return adapt(data, source, asked, floor=floor, on_source=on_source, pareto=pareto)
 
 
 def pretrain(

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from snt_zoo.networks.derived import DerivedModel
 from snt_zoo.networks.ensemble import Ensemble, members
 from snt_zoo.networks.evaluate import Model, draft_of, input_sizes
 from snt_zoo.networks.export.resampling import Resampling
@@ -44,13 +45,19 @@ class Core(nn.Module):
         """For each of `sizes` float32 ``batch x 3 x size x size``, from 0 to 255, to ``batch x K``."""
         of = dict(zip(self.sizes, pixels, strict=True))
         logits = [
-            network(
-                (of[network.config.input_size] / 255.0 - self._buffer("mean", i)) / self._buffer("std", i)
+            self.answer(
+                network,
+                (of[network.config.input_size] / 255.0 - self._buffer("mean", i)) / self._buffer("std", i),
             )
             for i, network in enumerate(members(self.model))
         ]
         pooled = self.model.pooled(logits) if isinstance(self.model, Ensemble) else logits[0]
         return pooled.softmax(1)
+
+    def answer(self, network: DerivedModel, x: Tensor) -> Tensor:
+        """Logits of a network."""
+        out: Tensor = network(x)
+        return out
 
     def _buffer(self, name: str, place: int) -> Tensor:
         return self.get_buffer(f"{name}_{place}")

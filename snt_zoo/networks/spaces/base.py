@@ -134,6 +134,13 @@ class SearchSpace(abc.ABC):
     def build_derived_trunk(self, genotype: Genotype, in_channels: int) -> nn.Module:
         """The trunk of a genotype: ``batch x in_channels x h x w`` to ``batch x feature_dim``."""
 
+    def pieces(self, trunk: nn.Module) -> Mapping[str, nn.Module]:
+        """The modules of a derived trunk by what they do: those that another genotype's has too are alike.
+
+        By default none: such a space's networks hand nothing on once they are derived.
+        """
+        return {}
+
     @abc.abstractmethod
     def discretise(self, mixture: Mapping[str, Tensor]) -> Genotype:
         """The genotype of a mixture, by the rule of the paper that defined the space."""

@@ -30,7 +30,7 @@ from snt_zoo.registry.catalog.vectors import embeddings
 from snt_zoo.registry.hub.seen import Indexed, RemoteRecord
 
 FILE = "hub.sqlite"
-VERSION = 2  # 1 held what was not held to its config
+VERSION = 3  # 1 held what was not held to its config, 2 no networks
 OWNER_MOST = 4  # supernets of one owner in a shortlist: nobody fills it alone
 _SHOWN = 300  # characters of a reason
 
@@ -69,6 +69,8 @@ _SUPERNETS = sa.Table(
     sa.Column("tags", sa.Text, nullable=False),  # JSON
     sa.Column("licence", sa.Text, nullable=False),
     sa.Column("source_licences", sa.Text, nullable=False),  # JSON
+    sa.Column("network", sa.Text, nullable=False),  # JSON
+    sa.Column("genotype", sa.Text, nullable=False),  # JSON
     sa.Column("backbone", sa.Text, nullable=False),
     sa.Column("encoder", sa.Text, nullable=False),
     sa.Column("sketches", sa.LargeBinary, nullable=False),  # the file

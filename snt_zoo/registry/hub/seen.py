@@ -7,7 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from snt_zoo.registry.bundle.schema import BundleConfig
+from snt_zoo.errors import RegistryError
+from snt_zoo.networks.genotype import Genotype
+from snt_zoo.networks.supernet import NetworkConfig
+from snt_zoo.registry.bundle.schema import BundleConfig, GenotypeEntry, NetworkEntry
 from snt_zoo.registry.catalog.records import Candidate
 
 
@@ -19,11 +22,29 @@ class RemoteRecord(Candidate):
         repo: ``owner/name``.
         commit: at which it was seen.
         source_licences: of the datasets that it was trained on, each once.
+        network: config of its supernet, as JSON.
+        genotype: that it derives to, as JSON.
     """
 
     repo: str
     commit: str
     source_licences: tuple[str, ...]
+    network: str
+    genotype: str
+
+    def derived(self) -> tuple[NetworkConfig, Genotype]:
+        """Config and genotype of the network that it derives to.
+
+        Raises:
+            RegistryError: what was kept of it cannot be read.
+        """
+        try:
+            network = NetworkEntry.model_validate_json(self.network)
+            return network.to_network(), GenotypeEntry.model_validate_json(self.genotype).to_genotype()
+        except ValueError as error:
+            raise RegistryError(
+                f"what was kept of {self.repo} cannot be read: run `snt-zoo sync` anew"
+            ) from error
 
     @classmethod
     def of(cls, config: BundleConfig, *, id: str, digest: str, repo: str, commit: str) -> RemoteRecord:
@@ -41,6 +62,8 @@ class RemoteRecord(Candidate):
             repo=repo,
             commit=commit,
             source_licences=tuple(dict.fromkeys(config.source_licences.values())),
+            network=config.network.model_dump_json(),
+            genotype=config.genotype.model_dump_json(),
         )
 
 

@@ -11,42 +11,37 @@ before:
    again, and it is trained for the rest of the budget on the whole training split.
 5. The floor: whether something else than the derived network is handed back
 (`snt_zoo.search.adapting.floor`).
+
+With `pareto` several networks are trained in place of 3 and 4 (`snt_zoo.search.adapting.front`).
 """
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from snt_zoo.data import ImageDataset
 from snt_zoo.networks.bounds import derived_size
 from snt_zoo.networks.derived import DerivedModel
 from snt_zoo.networks.device import resolve_device
-from snt_zoo.networks.evaluate import (
-    NORM_IMAGES,
-    accuracy,
-    evaluate,
-    logits,
-    recalibrate,
-)
-from snt_zoo.networks.head import Norms, preparation
+from snt_zoo.networks.evaluate import accuracy
 from snt_zoo.networks.supernet import Supernet
 from snt_zoo.networks.trained_on import TrainedOn, shared_images
 from snt_zoo.search.adapting.candidates import Candidate
 from snt_zoo.search.adapting.floor import Floor
+from snt_zoo.search.adapting.front import Front, Point
+from snt_zoo.search.adapting.front_training import train_front
+from snt_zoo.search.adapting.inherited import Inherited, Trained
 from snt_zoo.search.adapting.race import LEAST_PASSES, PASS_COST, Head, affordable, images_for_head, race
 from snt_zoo.search.adapting.result import FinetuneResult
 from snt_zoo.search.bilevel import search
-from snt_zoo.search.learners import WeightLearner
+from snt_zoo.search.checkpoint import unnest
 from snt_zoo.search.recipe import Recipe
 from snt_zoo.search.run import Begun, Run, RunOptions, Searched
 from snt_zoo.search.softening import soften
-from snt_zoo.search.stage import fit
 
 
 def finetune(
@@ -56,6 +51,7 @@ def finetune(
     *,
     floor: Floor | None = None,
     on_source: Callable[[str], None] | None = None,
+    pareto: bool = False,
 ) -> FinetuneResult:
     """Adapt a supernet to a dataset and derive a network from it.
 
@@ -66,6 +62,8 @@ def finetune(
         floor: what there is without a search; its time counts. Without one the derived network is handed
             back.
         on_source: called with the id of the candidate that is trained.
+        pareto: train several networks of the supernet, small and large, in place of a search
+            (`snt_zoo.search.adapting.front`); the most accurate one is under the floor.
 
     Raises:
         ResumeError: nothing to resume, or another run's checkpoint.
@@ -74,21 +72,32 @@ def finetune(
         InfeasibleError: no candidate has a network within the limits.
     """
     device = resolve_device(options.device)
-    run = Run(options, settings=_settings(candidates, data, options), val=data.val)
+    run = Run(options, settings=_settings(candidates, data, options, pareto), val=data.val)
     if floor is not None:
         floor.attend(run)
     candidate, supernet = _begin(candidates, data, run, device)
     if on_source is not None:
         on_source(candidate.id)
-    searched = _search(candidate, supernet, data, run)
-    trained = _train(candidate, supernet, searched, data, run, floor)
-    params, macs = derived_size(trained.model.config, trained.model.genotype)
+    front: Front | None = None
+    if pareto:
+        front = train_front(candidate, supernet, data, run, floor)
+        best = front.points[-1]
+        assert isinstance(best.model, DerivedModel)
+        model, steps, test, accuracies = best.model, best.steps, None, best.accuracy
+        searched = Searched(steps["finetuned"], {"constraints": options.limits.to_json()})
+    else:
+        searched = _search(candidate, supernet, data, run)
+        trained = _train(candidate, supernet, searched, data, run, floor)
+        model, steps, test = trained.model, trained.steps, trained.test
+        accuracies = {"val": steps["finetuned"], "test": accuracy(test, data.test.labels)}
+        searched = replace(searched, report=searched.report | {"derived_steps": trained.derived_steps})
+    params, macs = derived_size(model.config, model.genotype)
     result = FinetuneResult(
-        model=trained.model,
+        model=model,
         supernet=supernet.placed("cpu").eval(),
-        genotype=trained.model.genotype,
-        accuracy={"val": trained.steps["finetuned"], "test": accuracy(trained.test, data.test.labels)},
-        steps=trained.steps,
+        genotype=model.genotype,
+        accuracy=accuracies,
+        steps=steps,
         params=params,
         macs=macs,
         history=tuple(run.history),
@@ -96,19 +105,23 @@ def finetune(
         source=candidate.id,
         class_names=data.class_names,
         settings=run.settings,
-        search=searched.report | {"derived_steps": trained.derived_steps},
+        search=searched.report,
         warnings=(*searched.warnings, *shared_images(data)),
         race=() if run.facts.begun is None else run.facts.begun.race,
         licences=candidate.licences,
         trained_on=TrainedOn.of(data),
     )
-    if floor is None:
-        return result
-    found = floor.under(result, device, trained.test)
-    return replace(found, seconds=run.clock.seconds())
+    if floor is not None:
+        result = floor.under(result, device, test)
+    if front is not None and result.derived is not None:
+        other = Point(result.model, result.accuracy, result.params, result.macs, {}, result.returned)
+        front = front.joined_by(other)
+    return replace(result, front=front, seconds=run.clock.seconds())
 
 
-def _settings(candidates: Sequence[Candidate], data: ImageDataset, options: RunOptions) -> dict[str, Any]:
+def _settings(
+    candidates: Sequence[Candidate], data: ImageDataset, options: RunOptions, pareto: bool
+) -> dict[str, Any]:
     """What the run is asked to do, by which it is known again when it is resumed."""
     ids = [candidate.id for candidate in candidates]
     return {
@@ -117,6 +130,7 @@ def _settings(candidates: Sequence[Candidate], data: ImageDataset, options: RunO
         "recipe": " or ".join(dict.fromkeys(repr(candidate.recipe) for candidate in candidates)),
         "limits": options.limits.to_json(),
         **({} if len(ids) == 1 else {"candidates": ids}),
+        **({"pareto": True} if pareto else {}),
     }
 
 
@@ -128,7 +142,7 @@ def _begin(
     if begun is not None:
         candidate = next(candidate for candidate in candidates if candidate.id == begun.source)
         supernet = candidate.start(data, run.options.limits, run.seed, device)
-        supernet.load_state_dict(run.kept)
+        supernet.load_state_dict(unnest("supernet", run.kept) or run.kept)  # the former of a front
         return candidate, supernet
     head: Head | None = None
     rows: tuple[dict[str, Any], ...] = ()
@@ -209,23 +223,6 @@ def _search(candidate: Candidate, supernet: Supernet, data: ImageDataset, run: R
     return run.facts.searched
 
 
-@dataclass(frozen=True, eq=False)
-class _Trained:
-    """The derived network, in eval mode on the CPU, and what its training came to.
-
-    Args:
-        model: the network.
-        steps: validation accuracies on the way, as of `FinetuneResult`.
-        derived_steps: of the optimizer.
-        test: its logits of the test part.
-    """
-
-    model: DerivedModel
-    steps: Mapping[str, float]
-    derived_steps: int
-    test: Tensor
-
-
 def _train(
     candidate: Candidate,
     supernet: Supernet,
@@ -233,51 +230,21 @@ def _train(
     data: ImageDataset,
     run: Run,
     floor: Floor | None,
-) -> _Trained:
+) -> Trained:
     """The stage `derived`."""
-    model = DerivedModel.inherit(supernet)
-    if data.test.fits(model.config.input_size):
-        data.test.tensor(model.config.input_size)  # read before training: nobody knows how long that takes
-    began = run.seconds()
-    steps = {"supernet": searched.accuracy, "inherited": evaluate(model, data.val)}
-    published = copy.deepcopy(model.state_dict())
-    recalibrate(model, data.train)
-    steps["recalibrated"] = initial = evaluate(model, data.val)
-    pace = (run.seconds() - began) / (2 * len(data.val) + min(NORM_IMAGES, len(data.train)))
-    if steps["inherited"] > initial:  # measured norms are not better as such: see `begin_on`
-        model.load_state_dict(published)
-        initial = steps["inherited"]
-    recipe = candidate.recipe
-    better = initial > steps["recalibrated"] and supernet.space.may_be_pretrained
-    norms: Norms = "published" if better else "measured"
-    kept = better and recipe.keep_norms
-    # The network as it is trained, its average, whose norms are measured before, and what the probe looks at.
-    seen = (2 * len(data.val) + NORM_IMAGES if recipe.average else len(data.val)) + len(data.val)
-    rest = pace * len(data.test)
+    begun = Inherited.of(candidate, supernet, data, run)
+    begun.steps = {"supernet": searched.accuracy, **begun.steps}
+    reserved = 0.0
     if floor is not None:
-        rest += floor.reserve(run.left() - rest, LEAST_PASSES * PASS_COST * pace * len(data.train))
-    training = WeightLearner(
-        model,
-        data.train,
-        recipe=recipe,
-        generator=run.generator,
-        peak_lr=recipe.derived_lr,
-        keep_norms=kept,
-    )
-    if floor is not None:
+        room = run.left() - begun.pace * len(data.test)
+        reserved = floor.reserve(room, LEAST_PASSES * PASS_COST * begun.pace * len(data.train))
         floor.go_on()
-    steps["finetuned"] = fit(
+    return begun.train(
+        candidate,
+        data,
         run,
-        "derived",
-        training,
-        share=1.0,
-        rest=rest,
-        evaluation=pace * seen,
-        initial=initial,
-        prepare=None if kept else preparation(model, data.train.thinned(affordable(run, pace, model)), norms),
+        rest=reserved,
         halfway=None if floor is None else floor.halfway,
         # Processes that train together each see a share of the images: they ask in the end.
         better=None if floor is None or run.team.size > 1 else floor.better,
     )
-    test = logits(model, data.test)
-    return _Trained(model.placed("cpu").eval(), steps, training.steps, test)

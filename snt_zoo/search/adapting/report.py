@@ -14,7 +14,14 @@ from typing import Any
 from markupsafe import Markup
 
 from snt_zoo.networks.genotype import Genotype
-from snt_zoo.search.adapting.drawing import STAGES, TEMPLATES, draw_genotype, draw_history, stage_colour
+from snt_zoo.search.adapting.drawing import (
+    STAGES,
+    TEMPLATES,
+    draw_front,
+    draw_genotype,
+    draw_history,
+    stage_colour,
+)
 from snt_zoo.search.run import EpochRecord
 
 _STEPS = {
@@ -64,6 +71,8 @@ def report_html(
         # Both are made by templates that escape: they go in as they are.
         curve=Markup(draw_history(history, others=others)),
         cells=Markup(draw_genotype(genotype)),
+        front="" if document["pareto"] is None else Markup(draw_front(document["pareto"])),
+        timed=any(each["latency"] for each in (document["pareto"] or {}).get("networks", [])),
         architecture=str(genotype),
         out_of_race=_OUT,
         meanings=_STEPS,

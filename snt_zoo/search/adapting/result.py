@@ -6,11 +6,13 @@ config.json, model.safetensors, genotype.json, seen.safetensors
 report.json   the run, as `snt-zoo finetune --json` prints it
 report.html   the same to look at
 derived/      where another network is handed back: that of the search, such a folder itself
+pareto/N/     with `pareto` each network, from the smallest on: such a folder too, without a report
 ```
 """
 
 from __future__ import annotations
 
+import itertools
 import platform
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -25,12 +27,15 @@ from snt_zoo.networks.genotype import Genotype
 from snt_zoo.networks.model_folder import model_files, write_into
 from snt_zoo.networks.supernet import Supernet
 from snt_zoo.networks.trained_on import TrainedOn
+from snt_zoo.search.adapting.front import Front
 from snt_zoo.search.adapting.report import report_html
 from snt_zoo.search.run import EpochRecord
 from snt_zoo.version import __version__
 
 DERIVED = "derived"
 """Folder within a model's folder: the network of the search, where another one is handed back."""
+PARETO = "pareto"
+"""Folder within a model's folder: the networks of a front, each in a folder named by its number."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +69,8 @@ class FinetuneResult:
         derived: where another network is handed back, the result of the search itself; else None.
         licences: of what `model` was made from, a supernet and the datasets that it was trained on, by name.
         trained_on: what a saved network tells of the dataset.
+        front: of a run with `pareto` networks of several sizes, of which `model` is the most accurate one on
+            validation; else None.
     """
 
     model: Model
@@ -87,6 +94,7 @@ class FinetuneResult:
     derived: FinetuneResult | None = None
     licences: Mapping[str, str] = field(default_factory=dict)
     trained_on: TrainedOn | None = None
+    front: Front | None = None
 
     def to_json(self, *, out: str | Path | None = None) -> dict[str, Any]:
         """Plain data with the keys of the command line's contract.
@@ -114,6 +122,7 @@ class FinetuneResult:
             "ensemble": None if self.ensemble is None else dict(self.ensemble),
             "race": [dict(row) for row in self.race],
             "derived": None if self.derived is None else self.derived._beside(out),
+            "pareto": None if self.front is None else self._front(self.front, out),
             "licences": dict(self.licences),
             "class_names": list(self.class_names),
             "settings": dict(self.settings),
@@ -137,6 +146,16 @@ class FinetuneResult:
             "out": None if out is None else str(Path(out) / DERIVED),
         }
 
+    def _front(self, front: Front, out: str | Path | None) -> dict[str, Any]:
+        folders = (None if out is None else str(Path(out) / PARETO / str(n)) for n in itertools.count(1))
+        return {
+            "networks": [
+                point.facts() | {"dominated": dominated, "out": folder}
+                for (point, dominated), folder in zip(front.networks, folders, strict=False)
+            ],
+            "compared": [{"macs": macs, "val_accuracy": share} for macs, share in front.compared],
+        }
+
     def save(self, out: str | Path) -> Path:
         """Write the model, its genotype and the report into a folder, which is made if need be.
 
@@ -150,18 +169,27 @@ class FinetuneResult:
     def _files(self, folder: Path) -> dict[str, Any]:
         """What is written; the report last, so that where it stands the rest does."""
         below = {} if self.derived is None else self.derived._files(folder / DERIVED)
-        source = "probe" if self.returned == "probe" else self.source
         document = self.to_json(out=folder)
+        networks = [] if self.front is None else self.front.networks
         return {
             **{f"{DERIVED}/{name}": content for name, content in below.items()},
-            **model_files(
-                self.model,
-                class_names=self.class_names,
-                source=source,
-                accuracy=dict(self.accuracy),
-                licences=self.licences,
-                trained_on=self.trained_on,
-            ),
+            **{
+                f"{PARETO}/{number}/{name}": content
+                for number, (point, _) in enumerate(networks, start=1)
+                for name, content in self._model_files(point.model, point.accuracy, point.returned).items()
+            },
+            **self._model_files(self.model, self.accuracy, self.returned),
             "report.html": report_html(document),
             "report.json": document,
         }
+
+    def _model_files(self, model: Model, accuracy: Mapping[str, float], returned: str) -> dict[str, Any]:
+        probe = returned == "probe"
+        return model_files(
+            model,
+            class_names=self.class_names,
+            source="probe" if probe else self.source,
+            accuracy=dict(accuracy),
+            licences={} if probe else self.licences,
+            trained_on=self.trained_on,
+        )

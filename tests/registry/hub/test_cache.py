@@ -10,10 +10,13 @@ from pathlib import Path
 import pytest
 
 from snt_zoo.encoders.embedding import MOMENTS, DatasetEncoder
-from snt_zoo.errors import HubError, NotInRegistryError
+from snt_zoo.errors import HubError, NoMatchError, NotInRegistryError
+from snt_zoo.networks.bounds import derived_size
+from snt_zoo.networks.latency.table import key_of
 from snt_zoo.registry.hub.cache import FILE, OWNER_MOST, HubCache
 from snt_zoo.registry.hub.sync import sync
 from snt_zoo.workflows.share import id_of
+from tests.networks.latency.making import made_up
 from tests.registry.conftest import Zoos
 from tests.registry.hub.repositories import repository
 from tests.registry.hub.state import Hub
@@ -112,3 +115,28 @@ def test_constraints_and_exclusions_hold_for_both(stocked: Hub, zoo: Zoos, tmp_p
     assert len(few) == len(everything)
     with pytest.raises(NotInRegistryError, match="nothing to exclude"):
         home.query(sketch(seed=7), hub=True, exclude=["leafi"])
+
+
+def test_a_limit_of_time_holds_for_what_is_on_the_hub(stocked: Hub, zoo: Zoos, tmp_path: Path) -> None:
+    home = zoo()
+    home.sync()
+    everything = home.query(sketch(seed=2), k=9, hub=True)
+    assert {match.repo for match in everything} == {f"alice/s{seed}" for seed in range(4)}
+    shelf = HubCache(home.registry.home, endpoint=home.hub.place, encoder=home.registry.encoder)
+    networks = {one.id: one.derived() for one in shelf.list()}
+    table = made_up(*{key_of(config): config for config, _ in networks.values()}.values())
+    table.write(tmp_path / "table.json")
+    taken = {id: table.predict(*network) for id, network in networks.items()}
+    assert all(match.macs == derived_size(*networks[match.id])[1] for match in everything)
+    slowest = max(taken.values())
+
+    def within(seconds: float, file: str = "table.json") -> set[str]:
+        found = home.query(sketch(seed=2), k=9, hub=True, max_latency=seconds, latency_table=tmp_path / file)
+        return {match.id for match in found}
+
+    assert within(slowest) == set(taken)
+    with pytest.raises(NoMatchError):
+        within(min(taken.values()) / 2)
+    replace(table, rows={}).write(tmp_path / "empty.json")  # what the table does not know is in no time
+    with pytest.raises(NoMatchError):
+        within(slowest, "empty.json")

@@ -96,6 +96,16 @@ class Network(SupernetTrunk):
             for edge, operation in zip(plain.edges, plain.operations, strict=True):
                 mixed.inherit(edge, operation)
 
+    def pieces(self) -> Mapping[str, nn.Module]:
+        """As of `SearchSpace`, of a derived trunk."""
+        found: dict[str, nn.Module] = {"stem": self.stem}
+        for index, cell in enumerate(self.cells):
+            assert isinstance(cell, DerivedCell)
+            found |= {f"{index} before": cell.before, f"{index} last": cell.last}
+            for edge, operation in zip(cell.edges, cell.operations, strict=True):
+                found[f"{index} {edge}"] = operation
+        return found
+
     def operation_parameters(self) -> Mapping[Owner, Sequence[Rows]]:
         found: dict[Owner, list[Rows]] = {}
         for kind, cell in zip(self.kinds, self.cells, strict=True):

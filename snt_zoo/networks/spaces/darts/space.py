@@ -78,6 +78,10 @@ class Darts(SearchSpace):
     def build_derived_trunk(self, genotype: Genotype, in_channels: int) -> nn.Module:
         return Network(in_channels, _check(genotype), **self.hyperparameters())
 
+    def pieces(self, trunk: nn.Module) -> Mapping[str, nn.Module]:
+        assert isinstance(trunk, Network)
+        return trunk.pieces()
+
     def discretise(self, mixture: Mapping[str, Tensor]) -> Genotype:
         """The two strongest edges into each node, each with its strongest operation, guarded.
 

@@ -52,6 +52,7 @@ class _Network(SupernetTrunk):
     def __init__(self, plan: Plan, in_channels: int, path: Sequence[int] | None) -> None:
         super().__init__()
         self.elastic = path is None
+        self.path = () if path is None else tuple(path)
         self.first_keeps_shape = plan.stem == plan.first  # only in networks narrower than the published ones
         family, eps = plan.family, plan.family.eps
         self.stem = nn.Sequential(
@@ -110,6 +111,12 @@ class _Network(SupernetTrunk):
                 target = next(plain)
                 assert isinstance(target, InvertedResidual)
                 block.copy_to(target, operation)
+
+    def pieces(self) -> Mapping[str, nn.Module]:
+        """As of `SearchSpace`, of a derived trunk."""
+        found: dict[str, nn.Module] = {name: getattr(self, name) for name in ("stem", "first", "last")}
+        kept = [f"{row} {OPERATIONS[op]}" for row, op in enumerate(self.path) if op != SKIP]
+        return found | dict(zip(kept, self.blocks, strict=True))
 
     def operation_parameters(self) -> Mapping[Owner, Sequence[Rows]]:
         """For each operation of each block the weights that it uses; a skip has none and is left out.
@@ -187,6 +194,10 @@ class Mobile(SearchSpace):
 
     def build_derived_trunk(self, genotype: Genotype, in_channels: int) -> nn.Module:
         return _Network(self.plan, in_channels, self._check(genotype))
+
+    def pieces(self, trunk: nn.Module) -> Mapping[str, nn.Module]:
+        assert isinstance(trunk, _Network)
+        return trunk.pieces()
 
     def discretise(self, mixture: Mapping[str, Tensor]) -> Genotype:
         """The strongest operation of each block (Wu et al. 2019, section 3.2), guarded.

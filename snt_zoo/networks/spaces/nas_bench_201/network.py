@@ -109,6 +109,15 @@ class Skeleton(SupernetTrunk):
                 if isinstance(operation, ConvNorm):
                     mixed.fan_out(edge).copy_to(operation, edge.target - edge.source - 1)
 
+    def pieces(self) -> Mapping[str, nn.Module]:
+        """As of `SearchSpace`, of a derived trunk."""
+        found: dict[str, nn.Module] = {name: getattr(self, name) for name in ("stem", "reductions", "norm")}
+        for index, cell in enumerate(self.cells):
+            assert isinstance(cell, DerivedCell)
+            for edge, operation in zip(cell.edges, cell.operations, strict=True):
+                found[f"{index} {edge}"] = operation
+        return found
+
     def operation_parameters(self) -> Mapping[Owner, Sequence[Rows]]:
         owned: dict[Owner, list[Rows]] = {}
         for cell in self.cells:

@@ -74,6 +74,10 @@ class NasBench201(SearchSpace):
     def build_derived_trunk(self, genotype: Genotype, in_channels: int) -> nn.Module:
         return Skeleton(in_channels, check(genotype), **self.hyperparameters())
 
+    def pieces(self, trunk: nn.Module) -> Mapping[str, nn.Module]:
+        assert isinstance(trunk, Skeleton)
+        return trunk.pieces()
+
     def discretise(self, mixture: Mapping[str, Tensor]) -> Genotype:
         """The strongest operation of each edge (Dong and Yang 2020, section 4), guarded.
 

@@ -61,11 +61,11 @@ def draw_history(
             for i, other in enumerate(others.values())
         ],
         x_ticks=[
-            (round(_LEFT + t * per / end * (_RIGHT - _LEFT), 1), f"{t:g}") for t in _ticks(0.0, end / per)
+            (round(_LEFT + t * per / end * (_RIGHT - _LEFT), 1), f"{t:g}") for t in ticks(0.0, end / per)
         ],
         y_ticks=[
             (round(_BOTTOM - (t - low) / (high - low) * (_BOTTOM - _TOP), 1), f"{100 * t:g} %")
-            for t in _ticks(low, high)
+            for t in ticks(low, high)
         ],
         unit=unit,
         legend=[(*spot, *entry) for spot, entry in zip(spots, legend, strict=True)],
@@ -74,7 +74,7 @@ def draw_history(
     )
 
 
-def _ticks(low: float, high: float) -> list[float]:
+def ticks(low: float, high: float) -> list[float]:
     """Three to eight round numbers within the bounds."""
     rough = (high - low) / 7
     size = 10.0 ** math.floor(math.log10(rough))

@@ -53,5 +53,7 @@ def label_width(name: str) -> float:
 
 
 def stage_colour(stage: str) -> str:
-    """The colour of a stage, in the curve and beside it."""
+    """The colour of a stage, in the curve and beside it; those of a front's networks take turns."""
+    if stage.startswith("network ") and stage[8:].isdigit():
+        return PALETTE[(int(stage[8:]) - 1) % len(PALETTE)]
     return STAGES.get(stage, ("", "#818b98"))[1]

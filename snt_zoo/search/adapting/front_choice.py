@@ -1,0 +1,148 @@
+"""Which networks of a supernet are trained for a front.
+
+Networks of all sizes inherit its weights, so dozens of them are compared without training one (`compared`),
+and a few of all sizes share the budget (`chosen`).
+
+They are judged by the head of the supernet's own path, and not by heads of their own: of a set on which
+networks differ much after training that tells more of it (rank correlation 0.74 against 0.41); of one on
+which they do not, neither does (`python -m benchmarks.inherited`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from snt_zoo.data import ImageDataset
+from snt_zoo.networks.bounds import derived_size
+from snt_zoo.networks.derived import DerivedModel
+from snt_zoo.networks.evaluate import evaluate, recalibrate
+from snt_zoo.networks.genotype import Genotype
+from snt_zoo.networks.spread import spread
+from snt_zoo.networks.supernet import Supernet
+from snt_zoo.search.adapting.candidates import Candidate
+from snt_zoo.search.adapting.published import SIZES, SMALL
+from snt_zoo.search.adapting.race import LEAST_PASSES, PASS_COST
+from snt_zoo.search.run import Run
+
+COMPARED = 24
+"""Networks that are compared, at most."""
+COMPARE_SHARE = 0.15
+"""Of what is left of a budget in seconds, for comparing them; three are compared at least."""
+POINTS = 6
+"""Networks that are trained, at most."""
+_IMAGES = 512
+"""Validation images that they are compared on, at most."""
+
+
+Sized = tuple[Genotype, int]
+"""A genotype, and the side of the images in pixels."""
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A network with inherited weights.
+
+    Args:
+        genotype: that it has.
+        input_size: side of its images, in pixels.
+        macs: multiply-accumulates for one image.
+        accuracy: on validation, with measured norms and the supernet's head.
+        seconds: for a forward pass of an image.
+    """
+
+    genotype: Genotype
+    input_size: int
+    macs: int
+    accuracy: float
+    seconds: float
+
+
+def compared(candidate: Candidate, supernet: Supernet, data: ImageDataset, run: Run) -> list[Compared]:
+    """Networks of all sizes with inherited weights, by their multiply-accumulates.
+
+    A published network knows one path alone, but at any size of its images: so of that they are.
+
+    Args:
+        candidate: whose recipe says whether it is one.
+        supernet: with a head for the task.
+        data: the task.
+        run: keeps time; the seed decides which networks.
+    """
+    config, val = supernet.config, data.val.thinned(_IMAGES)
+    if candidate.recipe.keep_norms:
+        own = supernet.genotype()
+        sizes = sorted(size for size in SIZES + SMALL if size <= config.input_size)
+        networks = [(own, size) for size in sizes]
+    else:
+        networks = [(genotype, config.input_size) for genotype in spread(supernet, COMPARED, seed=run.seed)]
+    end = run.seconds() + COMPARE_SHARE * run.left()
+    found: list[Compared] = []
+    for genotype, size in _ends_first(networks):
+        if len(found) >= 3 and run.seconds() >= end:
+            break
+        network = DerivedModel.inherit(supernet, genotype).at(size)
+        accuracy = evaluate(network, val) if supernet.space.may_be_pretrained else 0.0
+        recalibrate(network, data.train)
+        began = run.seconds()
+        accuracy = max(accuracy, evaluate(network, val))
+        pace = (run.seconds() - began) / len(val)
+        found.append(Compared(genotype, size, derived_size(network.config, genotype)[1], accuracy, pace))
+    return sorted(found, key=lambda each: each.macs)
+
+
+def _ends_first(networks: Sequence[Sized]) -> Iterator[Sized]:
+    """The smallest and the largest, then what halves the gaps: wherever it ends, all sizes were seen."""
+    last = len(networks) - 1
+    order = dict.fromkeys([0, last])
+    step = last
+    while step > 1:
+        step = -(-step // 2)
+        order |= dict.fromkeys(range(0, last + 1, step))
+    order |= dict.fromkeys(range(last + 1))
+    for index in order:
+        yield networks[index]
+
+
+def chosen(networks: Sequence[Compared], images: int, run: Run, *, points: int = POINTS) -> list[Compared]:
+    """Those that are trained: in each band of a logarithmic scale of sizes the most accurate.
+
+    Args:
+        networks: at least one.
+        images: of the training part.
+        run: what is left of its budget must let each see the images `LEAST_PASSES` times, else the largest
+            are left out: the scale ends lower.
+        points: of them, at most.
+
+    Returns:
+        At least one, by multiply-accumulates.
+    """
+    left = list(networks)
+    while True:
+        found = _best_of_bands(left, points)
+        shares = shares_of([each.macs for each in found])
+        needed = LEAST_PASSES * PASS_COST * images * found[-1].seconds
+        if len(left) == 1 or needed <= shares[-1] * run.left():
+            return found
+        left = [each for each in left if each.macs < left[-1].macs] or left[:1]
+
+
+def _best_of_bands(networks: Sequence[Compared], points: int) -> list[Compared]:
+    low, high = (math.log(each.macs) for each in (networks[0], networks[-1]))
+    bands: dict[int, Compared] = {}
+    for each in networks:
+        place = (math.log(each.macs) - low) / max(high - low, 1e-9)
+        band = min(int(points * place), points - 1)
+        if band not in bands or each.accuracy > bands[band].accuracy:
+            bands[band] = each
+    return [bands[band] for band in sorted(bands)]
+
+
+def shares_of(macs: Sequence[int]) -> list[float]:
+    """How several networks share a time: by the roots of their multiply-accumulates, which sum to 1.
+
+    A large network gets more of the time, and a small one more passes over the images.
+    """
+    roots = [math.sqrt(each) for each in macs]
+    return [root / sum(roots) for root in roots]
