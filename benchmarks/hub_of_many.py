@@ -101,6 +101,8 @@ def _seen(start: int, end: int) -> Iterator[Indexed]:
             repo=repo,
             commit=commit,
             source_licences=("CC0-1.0",),
+            network="{}",
+            genotype="{}",
         )
         yield Indexed(repo, commit, 1, record, BACKBONE, b"none", vector[None])
 

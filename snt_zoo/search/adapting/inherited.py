@@ -120,7 +120,7 @@ class Inherited:
         stage: str = "derived",
         share: float = 1.0,
         rest: float = 0.0,
-        halfway: Callable[[float], None] | None = None,
+        halfway: Callable[[float], float] | None = None,
         better: OnBetter | None = None,
     ) -> Trained:
         """Train it for its part of the budget, and measure it on the test part.
