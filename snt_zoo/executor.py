@@ -160,7 +160,7 @@ def _pool(function: Callable[[Task], Result], tasks: Iterator[Task], workers: in
 
 def _ray(function: Callable[[Task], Result], tasks: Sequence[Task], on: str, workers: int, need: Need) -> Any:
     """By a Ray cluster; a task is tried again by Ray where its machine is lost, not where it raises."""
-    ray = _connect(on, math.ceil(workers * need.cpus))
+    ray = connect(on, math.ceil(workers * need.cpus))
     here = Path.cwd()
     try:
 
@@ -190,10 +190,17 @@ def _ray(function: Callable[[Task], Result], tasks: Sequence[Task], on: str, wor
         ray.shutdown()
 
 
-def _connect(on: str, cores: int) -> Any:
-    """Ray, with the cluster that is named; one of this machine listens on loopback alone.
+def connect(on: str, cores: int) -> Any:
+    """Ray's module, connected to a cluster; one of this machine listens on loopback alone.
 
     From 2.59 on Ray makes a token for it, without which nobody may give it work.
+
+    Args:
+        on: `ray` or an address, as of `run_tasks`.
+        cores: that a cluster of this machine counts.
+
+    Raises:
+        ExecutorError: Ray is not installed, or the cluster cannot be reached.
     """
     if on == RAY:  # read when Ray is imported; on Linux too a cluster of one machine then keeps to loopback
         os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
