@@ -20,7 +20,7 @@ from snt_zoo.networks.ensemble import Pool
 from snt_zoo.networks.evaluate import evaluate, logits
 from snt_zoo.networks.head import begin_on, preparation
 from snt_zoo.networks.supernet import NetworkConfig, Supernet
-from snt_zoo.search.adapting import finetune as finetuning
+from snt_zoo.search.adapting import inherited
 from snt_zoo.search.adapting.candidates import Candidate
 from snt_zoo.search.adapting.finetune import worthwhile
 from snt_zoo.search.adapting.floor import Floor
@@ -227,8 +227,8 @@ def test_training_from_published_norms_begins_with_norms_and_a_head_of_its_own(
     def stand_still(self: WeightLearner, images: Any, labels: Any, progress: float) -> torch.Tensor:
         return self.tally.state()["total"] * 0
 
-    monkeypatch.setattr(finetuning, "recalibrate", spoil)
-    monkeypatch.setattr(finetuning, "preparation", prepare)
+    monkeypatch.setattr(inherited, "recalibrate", spoil)
+    monkeypatch.setattr(inherited, "preparation", prepare)
     monkeypatch.setattr(WeightLearner, "step", stand_still)
     source = make_supernet(TINY["mobile"])
     result = finetune(few_digits, source, budget=Budget(epochs=2))
