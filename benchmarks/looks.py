@@ -48,7 +48,16 @@ SMALL_SETS = (
     "emoji_category",
     "textile_sim",
 )
-SMALL_LOOKS = ("mobilenet_v2@96", "efficientnet_lite0@96", "efficientnet_lite0@160")
+MOBILE_96, LITE_160 = "mobilenet_v2@96", "efficientnet_lite0@160"
+SMALL_LOOKS = (
+    (MOBILE_96,),
+    ("efficientnet_lite0@96",),
+    (LITE_160,),
+    (LITE_224,),
+    (MOBILE_96, LITE_160),
+    (LITE_160, LITE_224),
+    (MOBILE_96, LITE_160, LITE_224),
+)
 SMALL_MOST = 600
 """Training images of a set of small ones."""
 
@@ -78,7 +87,7 @@ def plan(sets: Sequence[str], small_sets: Sequence[str]) -> Iterator[Job]:
         yield from (Job("photos", name, (LITE_224,), square) for square in (CROP, PAD))
         yield from (Job("photos", name, looks) for looks in TOGETHER)
     for name in small_sets:
-        yield from (Job("collection", name, (look,)) for look in SMALL_LOOKS)
+        yield from (Job("collection", name, looks) for looks in SMALL_LOOKS)
 
 
 def run(jobs: Sequence[Job], data: Path, out: Path) -> None:

@@ -16,10 +16,12 @@ generalists that saw one, others stand in that did not (`zoo.folds` says how FOL
 - `long`: of the arms of `ablation` those that tell what a search is worth where there is time for one.
 - `slow`: `--from auto` with and without the one supernet that is slow to train: whether time must count in a
   race (`benchmarks.race_rule`).
+- `wall`: scratch, scratch with the probe and `--from auto` as a user runs them: wall clock, all cores. It
+  takes one run at a time on a quiet machine, and runs only where it is named: `--parts wall`.
 
 Rows go into a file of JSON lines as they come and are skipped when they are there, so that hours of runs can
 be stopped and started again. Every run has one thread, and its seconds are processor time, so that two side
-by side do not see each other. Validation picks, test reports.
+by side do not see each other. `wall` alone counts wall clock. Validation picks, test reports.
 """
 
 from __future__ import annotations
@@ -37,7 +39,7 @@ from typing import Any
 
 from benchmarks.document import RESULTS, document, write
 from benchmarks.json_lines import read_rows
-from benchmarks.transfer_plan import PARTS, TARGETS, Budgets, Job, plan, promising_sources
+from benchmarks.transfer_plan import PARTS, TARGETS, WALL, Budgets, Job, plan, promising_sources
 
 COMMAND = "python -m benchmarks.transfer --data DIR --folds FOLDS --workers 2"
 Row = dict[str, Any]
@@ -105,7 +107,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder of npz files, or of folders")
     parser.add_argument("--targets", nargs="+", default=TARGETS, help="datasets in it")
     parser.add_argument("--folds", type=Path, help="folder of the folds' generalists, where a target has any")
-    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="which, in this order")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS[:-1], help="which, in this order")
     parser.add_argument("--arms", nargs="+", help="only these of the parts' arms")
     parser.add_argument("--workers", type=int, default=1, help="runs side by side")
     parser.add_argument("--minutes", type=float, help="begin no run after so many")
@@ -115,6 +117,8 @@ def main() -> None:
     parser.add_argument("--report", action="store_true", help="run nothing, report what is there")
     arguments = parser.parse_args()
     budgets = Budgets()
+    if WALL in arguments.parts and arguments.workers > 1:
+        parser.error(f"the part {WALL} takes one run at a time: leave --workers out")
     if not arguments.report:
         from benchmarks.leave_out import open_zoo
         from benchmarks.transfer_arms import names_of

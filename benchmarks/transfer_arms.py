@@ -1,6 +1,6 @@
 """The arms of `benchmarks.transfer`: what each does with a target, and the row that comes of it.
 
-All count processor time on one thread: two runs side by side do not see each other.
+All but the part `wall` count processor time on one thread: two runs side by side do not see each other.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import torch
 
 from benchmarks.leave_out import excluded
 from benchmarks.search_arms import residual
-from benchmarks.transfer_plan import AS_AUTO, GENERALIST, NO_SLOW, SLOW, WITH_PROBE, Job
+from benchmarks.transfer_plan import AS_AUTO, GENERALIST, NO_SLOW, SLOW, WALL, WITH_PROBE, Job
 from snt_zoo.data import ImageDataset, open_dataset
 from snt_zoo.encoders.probe import fit_probe
 from snt_zoo.encoders.sketch import Sample
@@ -32,6 +32,7 @@ from snt_zoo.search.recipe import Recipe
 from snt_zoo.search.run import Run, RunOptions
 from snt_zoo.search.stage import fit
 from snt_zoo.zoo import Zoo
+from zoo.sources import read_sources
 
 ABLATION = {"search_share": 0.1, "search_passes": 0}
 """In the parts `ablation` and `long` there is a search, however few passes it makes: what is adapted is the
@@ -43,7 +44,8 @@ MOBILENET_RATE = 0.01  # of SGD on all weights of a network that was pretrained;
 
 def measure(job: Job, data: Path, home: Path) -> dict[str, Any]:
     """Run a job; returns its row."""
-    torch.set_num_threads(1)
+    if job.part != WALL:
+        torch.set_num_threads(1)
     file = data / f"{job.target}.npz"
     target = open_dataset(file if file.exists() else data / job.target)
     if job.per_class is not None:
@@ -57,8 +59,10 @@ def measure(job: Job, data: Path, home: Path) -> dict[str, Any]:
         found = _ranked(job, target, Zoo.open(home))
     else:
         found = _adapted(job, target, Zoo.open(home))
+    known = read_sources().get(job.target)
     return {
         **vars(job),
+        "domain": "photograph" if known is None else known.domain,
         "classes": target.num_classes,
         "train_images": len(target.train),
         "val_images": len(target.val),
@@ -89,7 +93,7 @@ def _adapted(job: Job, target: ImageDataset, zoo: Zoo) -> dict[str, Any]:
         "epochs": round(job.budget) if job.part == "epochs" else None,
         "seed": job.seed,
         "device": "cpu",
-        "timer": time.process_time,
+        "timer": time.perf_counter if job.part == WALL else time.process_time,
     }
     exclude = excluded(zoo, job.target)
     if job.arm in ("auto", NO_SLOW):

@@ -41,6 +41,8 @@ METHODS = ("class-ot", "otdd", "class-means", "frechet", "mean-feature", "logme"
 
 WITH_PROBE = "scratch, with the probe"
 """The search from scratch with the floor that `auto` has: the probe, alone or together with the network."""
+WALL = "wall"
+"""The part that is measured as a user runs it: wall clock, all cores, nothing beside it."""
 NO_SLOW = "auto, no slow source"
 """A race without `SLOW`, whose network takes six times the multiply-accumulates of the others."""
 SLOW = "mobile-imagenet"
@@ -57,7 +59,8 @@ class Job:
         target: dataset.
         arm: what is done.
         seed: of the run.
-        budget: seconds of processor time on one thread; epochs in the part `epochs`.
+        budget: seconds of processor time on one thread; of wall clock on all cores in the part `wall`; epochs
+            in the part `epochs`.
         per_class: training images of each class; None for all.
         source: name of the supernet, where the arm does not choose it.
     """
@@ -85,6 +88,7 @@ class Budgets:
     ablation: float = 20.0
     long: float = 180.0
     matrix: float = 5.0
+    wall: tuple[float, ...] = (60.0, 600.0)
 
 
 def plan(
@@ -136,6 +140,12 @@ def plan(
                 for target in targets:
                     for arm in ("probe", "mobilenet", AS_AUTO, "residual", WITH_PROBE):
                         yield Job(part, target, arm, seed, budgets.main)
+        elif part == WALL:
+            for budget in budgets.wall:
+                for seed in SEEDS:
+                    for target in targets:
+                        for arm in ("scratch", WITH_PROBE, "auto"):
+                            yield Job(part, target, arm, seed, budget)
         elif part == "matrix":
             for target in targets:
                 for source in sources[target]:
@@ -151,7 +161,7 @@ def plan(
                         yield Job(part, target, method, 0, 0.0)
 
 
-PARTS = ("main", "retrieval", "matrix", "few", "rivals", "ablation", "epochs", "oracle", "long", "slow")
+PARTS = ("main", "retrieval", "matrix", "few", "rivals", "ablation", "epochs", "oracle", "long", "slow", WALL)
 
 
 def promising_sources(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:

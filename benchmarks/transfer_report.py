@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from benchmarks.averages import geomean, geometric_interval, interval, mean, share
-from benchmarks.transfer_plan import FEW, GENERALIST, METHODS, TARGETS, WITH_PROBE, winner
+from benchmarks.transfer_plan import FEW, GENERALIST, METHODS, TARGETS, WALL, WITH_PROBE, winner
 from zoo.folds import original
 
 Row = Mapping[str, Any]
@@ -40,7 +40,12 @@ def summarise(rows: Sequence[Row]) -> dict[str, Any]:
     found["long"] = _by_arm(parts["long"], over=("neither", "no search"))
     found["equal_epochs"] = _by_arm(parts["epochs"], over=("scratch",))
     found["imagenet"] = _imagenet(parts["rivals"], parts["main"])
-    found["scratch_with_probe"] = _against_scratch_with_probe(parts["rivals"], parts["main"])
+    found["scratch_with_probe"] = _against_scratch_with_probe([*parts["rivals"], *parts["main"]])
+    found[WALL] = {
+        f"{budget:g} s": _against_scratch(of) | {"scratch_with_probe": _against_scratch_with_probe(of)}
+        for budget in sorted({row["budget"] for row in parts[WALL]})
+        for of in [[row for row in parts[WALL] if row["budget"] == budget]]
+    }
     return found
 
 
@@ -84,9 +89,9 @@ def _against_scratch(rows: Sequence[Row]) -> dict[str, Any]:
     }
 
 
-def _against_scratch_with_probe(rivals: Sequence[Row], main: Sequence[Row]) -> dict[str, Any]:
+def _against_scratch_with_probe(rows: Sequence[Row]) -> dict[str, Any]:
     """What of the gain is the transfer's, and not the probe's, which a search from scratch could have too."""
-    pairs = _paired([*rivals, *main], WITH_PROBE, "auto")
+    pairs = _paired(rows, WITH_PROBE, "auto")
     if not pairs:
         return {}
     gains = [_difference(both, lambda auto: auto["test"]) for both in pairs.values()]
@@ -165,7 +170,9 @@ def _paired(rows: Sequence[Row], one: str, other: str) -> dict[str, list[tuple[R
     for target, arm, seed in by_key:
         if arm == one and (target, other, seed) in by_key:
             pairs[target].append((by_key[target, one, seed], by_key[target, other, seed]))
-    return {target: pairs[target] for target in TARGETS if target in pairs}
+    return {
+        target: pairs[target] for target in (*TARGETS, *sorted(set(pairs) - {*TARGETS})) if target in pairs
+    }
 
 
 def _difference(both: Sequence[tuple[Row, Row]], of: Callable[[Row], float]) -> float:

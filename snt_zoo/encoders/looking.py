@@ -1,7 +1,8 @@
 """With which backbones, and at which sizes, a probe looks at somebody's images.
 
-Small images are looked at as by the sketch. Photographs gain much by a better network and by more pixels, and
-a little by several looks that answer together (`python -m benchmarks.looks --data DIR`): as there is time.
+Small images are looked at as by the sketch, and by a better network besides where that matters. Photographs
+gain much by a better network and by more pixels, and a little by several looks that answer together
+(`python -m benchmarks.looks --data DIR`): as there is time.
 """
 
 from __future__ import annotations
@@ -30,6 +31,9 @@ LOOKS: tuple[Looks, ...] = (
     ("efficientnet_lite0@96",),
 )
 """What looks at photographs, best first: docs/decisions.md, 87."""
+
+CLOSER: Looks = ("efficientnet_lite0@160", "efficientnet_lite0@224")
+"""What looks at small images besides, where a probe answers for them: docs/decisions.md, 111."""
 
 LOOK_SHARE = 0.5
 """Of a budget in seconds: what looking at photographs may take, as far as the size can be chosen."""

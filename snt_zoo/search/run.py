@@ -133,12 +133,14 @@ class Facts:
         searched: by the stage `search`.
         augmentation: that a pretraining chose, with the evidence for each dataset.
         grown: whether the probe beside a finetuning has looked at more images.
+        closer: number of better backbones that have looked too.
     """
 
     begun: Begun | None = None
     searched: Searched | None = None
     augmentation: tuple[str, list[dict[str, Any]]] | None = None
     grown: bool = False
+    closer: int = 0
 
 
 _FACTS = TypeAdapter(Facts)

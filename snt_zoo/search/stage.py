@@ -50,6 +50,7 @@ class Stage:
         best_at: epochs that were finished when it was found.
         prepared: whether the network is as it shall be trained.
         halfway: whether half of it is over, and who wanted to know has been told.
+        besides: seconds of what must follow, besides those that were known at the start.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Stage:
     best_at: int = 0
     prepared: bool = False
     halfway: bool = False
+    besides: float = 0.0
 
 
 def fit(
@@ -73,7 +75,7 @@ def fit(
     evaluation: float = 0.0,
     initial: float | None = None,
     prepare: Callable[[], None] | None = None,
-    halfway: Callable[[float], None] | None = None,
+    halfway: Callable[[float], float] | None = None,
     better: OnBetter | None = None,
 ) -> float:
     """Train until the stage's part of the budget is spent; leave the network at its best epoch.
@@ -94,7 +96,7 @@ def fit(
         prepare: called before the first step, if there is one, when that candidate is kept: what it makes of
             the network is what is trained.
         halfway: called once, with the best validation accuracy so far, when half of the stage is over; what
-            it takes is the stage's time.
+            it takes is the stage's time. Returns seconds of what must follow besides `rest`.
         better: called whenever another network is the stage's best, and at the start with that of then, if
             there is one; so too when the stage goes on after an interruption.
 
@@ -142,7 +144,7 @@ class _Training:
         share: float,
         rest: float,
         prepare: Callable[[], None] | None,
-        halfway: Callable[[float], None] | None,
+        halfway: Callable[[float], float] | None,
         better: OnBetter | None,
     ) -> float:
         budget = self.run.budget
@@ -160,7 +162,7 @@ class _Training:
                 return done / (budget.epochs or 1)
             # The first process's clock is everybody's.
             now = self.run.clock.seconds()
-            last = end - (rest + self.evaluation) * self.pace.slowdown
+            last = end - (rest + state.besides + self.evaluation) * self.pace.slowdown
             spent = (now - state.start) / (last - state.start) if now < last else 1.0
             return team.largest(spent if team.first else 0.0)[0]
 
@@ -170,7 +172,7 @@ class _Training:
             now = progress()
             if halfway is not None and not state.halfway and 0.5 <= now < 1:
                 state.halfway = True
-                halfway(state.best)
+                state.besides = halfway(state.best)
                 now = progress()
             if now < 1:
                 self.pace.begin()

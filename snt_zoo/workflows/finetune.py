@@ -12,7 +12,7 @@ from typing import Any
 
 from snt_zoo.data import ImageDataset
 from snt_zoo.encoders.backbone import get_backbone
-from snt_zoo.encoders.looking import LOOK_SHARE, choose_looks
+from snt_zoo.encoders.looking import CLOSER, LOOK_SHARE, choose_looks
 from snt_zoo.encoders.sketch import Sample
 from snt_zoo.encoders.target import Target
 from snt_zoo.errors import ModelFolderError, NoMatchError, leaving_out
@@ -260,9 +260,11 @@ def _floor(target: Target, options: RunOptions) -> Floor:
         allowed=lambda looks: options.limits.allow(looks_parts(looks, data.num_classes)),
         timer=options.timer,
     )
-    samples, share = [sample], FLOOR_SHARE
+    samples, share, closer = [sample], FLOOR_SHARE, CLOSER
     if looks != (sample.backbone.id,):
-        share = LOOK_SHARE
+        share, closer = LOOK_SHARE, ()
+    while closer and not options.limits.allow(looks_parts((*looks, *closer), data.num_classes)):
+        closer = closer[:-1]
         samples = [Sample.of(data, get_backbone(look).quick(), timer=options.timer) for look in looks]
     return Floor(
         replace(target, sample=samples[0]),
@@ -272,4 +274,5 @@ def _floor(target: Target, options: RunOptions) -> Floor:
         seed=options.seed,
         timer=options.timer,
         others=tuple(samples[1:]),
+        closer=closer,
     )

@@ -11,7 +11,16 @@ import pytest
 
 from benchmarks.transfer_arms import cut
 from benchmarks.transfer_pictures import best_so_far
-from benchmarks.transfer_plan import METHODS, PARTS, TARGETS, WITH_PROBE, Budgets, plan, promising_sources
+from benchmarks.transfer_plan import (
+    METHODS,
+    PARTS,
+    TARGETS,
+    WALL,
+    WITH_PROBE,
+    Budgets,
+    plan,
+    promising_sources,
+)
 from benchmarks.transfer_report import _best_of_three, answers, goal, ratio, reached, summarise
 from benchmarks.transfer_tables import BEGIN, END, insert, tables
 from snt_zoo.data import ImageDataset
@@ -254,3 +263,21 @@ def test_fewer_training_images(few_digits: ImageDataset) -> None:
     assert small.val is few_digits.val and small.test is few_digits.test
     assert small.train.labels.tolist() == cut(few_digits, 5, 0).train.labels.tolist()
     assert small.fingerprint != cut(few_digits, 5, 1).fingerprint
+
+
+def test_runs_by_the_wall_clock_are_summed_up_by_budget_and_beside_the_search_with_the_probe() -> None:
+    target = "photographs-of-somebody"  # no row of the sources: it comes after the twelve
+    curve = [["derived", 10.0, 0.5, None], ["derived", 40.0, 0.8, None]]
+    rows = [
+        row(part=WALL, arm="scratch", target=target, test=0.7, curve=curve),
+        row(part=WALL, arm=WITH_PROBE, target=target, test=0.75, curve=curve),
+        row(part=WALL, target=target, test=0.78, curve=[["derived", 8.0, 0.85, None]]),
+        row(part=WALL, arm="scratch", target=target, budget=600.0),
+    ]
+    found = summarise(rows)[WALL]
+    assert list(found) == ["60 s", "600 s"]
+    assert found["60 s"]["time_ratio_geomean"] == pytest.approx(5.0)
+    assert found["60 s"]["by_target"][target]["scratch"] == pytest.approx(0.7)
+    assert found["60 s"]["mean_gain"]["mean"] == pytest.approx(0.08)
+    assert found["60 s"]["scratch_with_probe"]["mean_gain"]["mean"] == pytest.approx(0.03)
+    assert found["600 s"] == {"scratch_with_probe": {}}

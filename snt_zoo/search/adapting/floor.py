@@ -2,7 +2,7 @@
 the probe and the finetuned network together.
 
 The probe costs a pass of the backbone over every image it looks at. So it begins with those that the sketch
-has seen, and goes on to more only where it has a chance.
+has seen. Only where it has a chance it goes on to more, and a better backbone looks too.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ import torch
 from torch import Tensor
 
 from snt_zoo.data import ImageDataset
+from snt_zoo.encoders.backbone import get_backbone
+from snt_zoo.encoders.looking import TIMED_SIZE, Looks, pace
 from snt_zoo.encoders.probe import MAX_IMAGES, GrowingProbe, Probe
 from snt_zoo.encoders.sketch import Sample
 from snt_zoo.encoders.target import Target
@@ -70,6 +72,8 @@ class Floor:
         seed: of the images that are drawn besides.
         timer: what counts seconds.
         others: the images of the sketch as other backbones see them, whose probes answer with the first.
+        closer: names of better backbones, which look too once the probe looks at more images: as many as
+            there is time for. All probes then answer together.
     """
 
     target: Target
@@ -79,6 +83,7 @@ class Floor:
     seed: int = 0
     timer: Callable[[], float] = time.perf_counter
     others: tuple[Sample, ...] = ()
+    closer: Looks = ()
 
     def __post_init__(self) -> None:
         data, sample = self.target.data, self.target.sample
@@ -87,10 +92,8 @@ class Floor:
         most = _MAX_VAL
         if self.seconds is not None and self.pace > 0:
             most = max(_MIN_VAL, min(most, int(_VAL_SHARE * self.seconds / self.pace)))
-        self.each = [
-            GrowingProbe(data, one, max_val=most, seed=self.seed, timer=self.timer)
-            for one in (sample, *self.others)
-        ]
+        self._most = most
+        self.each = [self._growing(one) for one in (sample, *self.others)]
         self.growing = self.each[0]
         self._probe: Probe | None = None
         self._seen: tuple[Tensor, float] | None = None
@@ -98,6 +101,9 @@ class Floor:
         self._run: Run | None = None
         self._left_out = False  # for want of time to measure it
         self._told = False  # whether the history has what comes next already
+
+    def _growing(self, sample: Sample) -> GrowingProbe:
+        return GrowingProbe(self.data, sample, max_val=self._most, seed=self.seed, timer=self.timer)
 
     @property
     def probe(self) -> Probe:
@@ -114,11 +120,8 @@ class Floor:
             if seconds is not None:
                 left = max(seconds - (self.timer() - start), 0.0) / (len(self.each) - len(found))
             found.append(one.fit(max_images=max_images, seconds=left))
-        return found[0].with_others(found[1:], self._val_features, self.growing.val.labels)
-
-    @property
-    def _val_features(self) -> list[Tensor]:
-        return [one.val_features for one in self.each]
+        features = [one.val_features for one in self.each]
+        return found[0].with_others(found[1:], features, self.growing.val.labels)
 
     # ---- while a run goes on --------------------------------------------------------------------
 
@@ -139,10 +142,10 @@ class Floor:
             room: seconds for this and for training.
             training: seconds of the shortest training that is worth while.
         """
-        pace = sum(
+        measuring = sum(
             one.pace * _UNFOLDED * (1.0 if one.sample.backbone.exact else _UNROUNDED) for one in self.each
         )
-        needed = Team.current().largest(pace)[0] * len(self.data.test)
+        needed = Team.current().largest(measuring)[0] * len(self.data.test)
         self._left_out = needed > room / 2 and room >= training
         return 0.0 if self._left_out else needed
 
@@ -151,7 +154,7 @@ class Floor:
         assert self._run is not None
         self._told = self._run.goes_on_in("derived")
         if self._told and self._run.facts.grown:
-            self.grow()
+            self.grow(closer=self._run.facts.closer)
 
     def better(self, network: Supernet | DerivedModel, accuracy: float) -> None:
         """See the derived network as it is best so far, and its validation accuracy."""
@@ -160,13 +163,39 @@ class Floor:
             self._record()
         self._told = False
 
-    def halfway(self, reached: float) -> None:
-        """Look at more images, halfway through the derived network's training, if the probe then answers."""
-        if self.matters(reached):
-            assert self._run is not None
-            self._run.note(grown=True)
-            self._run.record("probe", self.grow())
-            self._record()
+    def halfway(self, reached: float) -> float:
+        """Look at more images, halfway through the derived network's training, if the probe then answers.
+
+        Returns:
+            Seconds that measuring the probe's network will take besides those of `reserve`.
+        """
+        if not self.matters(reached):
+            return 0.0
+        assert self._run is not None
+        closer, measuring = self._affordable()
+        self._run.note(grown=True, closer=closer)
+        self._run.record("probe", self.grow(closer=closer))
+        self._record()
+        return measuring if self.probe.others else 0.0
+
+    def _affordable(self) -> tuple[int, float]:
+        """How many of the better backbones look too, and the seconds that measuring their network takes.
+
+        Looking and measuring may take half of what is left.
+        """
+        if self.seconds is None or not self.closer or self._left_out:
+            return (0 if self._left_out else len(self.closer)), 0.0
+        assert self._run is not None
+        room, taken, measuring = self._run.left() / 2, 0.0, 0.0
+        one = pace(self.closer[0].partition("@")[0], self.timer)
+        for count, look in enumerate(self.closer):
+            scaled = one * (get_backbone(look).size / TIMED_SIZE) ** 2
+            later = scaled * _UNFOLDED * _UNROUNDED * len(self.data.test)
+            taken += scaled * (self.first + len(self.growing.val)) + later
+            if taken > room:
+                return count, measuring
+            measuring += later
+        return len(self.closer), measuring
 
     def _record(self) -> None:
         found = self.pool()
@@ -192,7 +221,7 @@ class Floor:
         """
         if self._seen is None:
             return None
-        asked = (self.probe.together(self._val_features), self.probe.val_accuracy)
+        asked = (self._answer(), self.probe.val_accuracy)
         alone = max(self._seen, asked, key=lambda each: each[1])
         if alone[1] >= 1:
             return None
@@ -200,6 +229,11 @@ class Floor:
         pool = fit_pool([self._seen[0], asked[0]], labels)
         single = fit_pool([alone[0]], labels)
         return (pool, single) if pool.accuracy >= asked[1] and pool.clearly_better_than(single) else None
+
+    def _answer(self) -> Tensor:
+        """What the probe says of the validation images; of those that look some may not belong to it."""
+        seen = [one.val_features for one in self.each[: len(self.probe.members)]]
+        return self.probe.together(seen)
 
     def matters(self, reached: float) -> bool:
         """Whether it shall look at more images: if it answers, alone or with the network.
@@ -209,13 +243,21 @@ class Floor:
         """
         # A network that is ahead while its training goes on is out of reach: docs/decisions.md, 51 and 61.
         spent = self.seconds is not None and self.probe.seconds >= self.seconds
-        if spent or all(one.complete for one in self.each):
+        if spent or (not self.closer and all(one.complete for one in self.each)):
             return False
         return self.probe.val_accuracy >= reached or self.pool() is not None
 
-    def grow(self) -> float:
-        """Fit it to more images; returns its validation accuracy then."""
-        left = None if self.seconds is None else max(self.seconds - self.probe.seconds, 0.0)
+    def grow(self, *, closer: int = 0) -> float:
+        """Fit it to more images; returns its validation accuracy then.
+
+        Args:
+            closer: number of better backbones that look too.
+        """
+        spent, began = self.probe.seconds, self.timer()
+        for name in self.closer[:closer]:
+            sample = Sample.of(self.data, get_backbone(name).quick(), timer=self.timer)
+            self.each.append(self._growing(sample))
+        left = None if self.seconds is None else max(self.seconds - spent - (self.timer() - began), 0.0)
         grown = self._fit(MAX_IMAGES, left)
         if grown.val_accuracy >= self.probe.val_accuracy:
             self._probe = grown

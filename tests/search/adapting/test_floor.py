@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import snt_zoo
+import snt_zoo.search.adapting.floor as flooring
 from snt_zoo.data import ImageDataset
 from snt_zoo.encoders.probe import Probe, fit_probe
 from snt_zoo.encoders.sketch import Sample, sketch
@@ -25,6 +26,7 @@ from snt_zoo.search.adapting.floor import Floor
 from snt_zoo.search.adapting.probe_network import looks_size, probe_network
 from snt_zoo.search.adapting.result import FinetuneResult
 from snt_zoo.search.budget import Budget
+from snt_zoo.search.run import Run, RunOptions
 from tests.conftest import TINY
 from tests.encoders.making import cheap_backbone
 from tests.search.runs import finetune, pretrain
@@ -289,6 +291,58 @@ def test_probes_of_several_looks_answer_together(
     result.save(tmp_path / "model")
     again = snt_zoo.load_model(tmp_path / "model").model
     assert evaluate(again, few_digits.test) == evaluate(result.model, few_digits.test)
+
+
+CLOSE = ("efficientnet_lite0@64", "efficientnet_lite0@96")
+
+
+def a_run(data: ImageDataset, seconds: float, spent: float) -> Run:
+    options = RunOptions(Budget(seconds=seconds), spent=spent, device="cpu")
+    return Run(options, settings={}, val=data.val)
+
+
+def test_a_better_backbone_looks_halfway_if_the_probe_answers_and_there_is_time(
+    few_digits: ImageDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = quarter(few_digits)
+
+    def floor_of(run: Run) -> Floor:
+        target = Target(sketch(few_digits), few_digits, first)
+        made = Floor(target, seconds=60.0, closer=CLOSE)
+        made.attend(run)
+        return made
+
+    run = a_run(few_digits, seconds=600.0, spent=300.0)
+    floor = floor_of(run)
+    before = floor.probe.val_accuracy
+    assert floor.halfway(1.1) == 0.0 and not run.facts.grown  # a network is out of its reach
+    measuring = floor.halfway(0.0)
+    assert run.facts.grown and run.facts.closer == 2
+    looks = ["mobilenet_v2", *CLOSE]
+    assert [one.sample.backbone.id for one in floor.each] == looks
+    assert floor.probe.val_accuracy >= before
+    if floor.probe.others:  # both together were no worse
+        assert [one.backbone for one in floor.probe.members] == looks and 0 < measuring < 60
+    else:
+        assert measuring == 0.0
+    # One that goes on in a killed run looks with the same backbones, whatever time is left.
+    again = floor_of(a_run(few_digits, seconds=600.0, spent=599.0))
+    assert again.grow(closer=2) == floor.probe.val_accuracy
+
+    late = a_run(few_digits, seconds=60.0, spent=59.999)
+    hurried = floor_of(late)
+    assert hurried.halfway(0.0) == 0.0
+    assert late.facts.grown and late.facts.closer == 0 and len(hurried.each) == 1
+
+    def one(name: str, timer: object) -> float:
+        return 2.0  # seconds of an image of 160 pixels
+
+    monkeypatch.setattr(flooring, "pace", one)
+    images, tests = len(first.indices) + len(few_digits.val), len(few_digits.test)
+    seconds = [2.0 * (size / 160) ** 2 * (images + 2.8 * tests) for size in (64, 96)]
+    for room, count in ((seconds[0] - 9, 0), (seconds[0] + 9, 1), (sum(seconds) + 9, 2)):
+        floor = floor_of(a_run(few_digits, seconds=1e5, spent=1e5 - 2 * room))
+        assert floor._affordable()[0] == count
 
 
 def test_a_network_beside_several_looks_shares_the_weight_of_the_probe(
