@@ -42,7 +42,7 @@ from snt_zoo.workflows.finetune import RACERS
 from zoo.folds import original
 
 BEFORE = 4
-"""Nearest supernets, and nearest generalists besides, that raced before decision 111."""
+"""Nearest supernets, and nearest generalists besides, that raced until now."""
 MOST = 8
 """Entrants that are asked about, at most."""
 
