@@ -169,7 +169,7 @@ def _heads(world: World) -> dict[tuple[str, str], Outcome]:
 
 
 def _entrants(near: Tensor, said: Tensor) -> list[int]:
-    """Who races on a dataset: of which the most is predicted, and the nearest; columns."""
+    """Who races on a dataset, but for the broadest: of which the most is predicted, the nearest; columns."""
     may = near.isfinite()
     best, nearest = (
         each.masked_fill(~may, torch.inf).argsort().tolist()[: int(may.sum())] for each in (-said, near)

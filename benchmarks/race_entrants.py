@@ -63,6 +63,7 @@ class Entrants:
     def __init__(self, world: World, truth: Truth, predicted: Tensor, broad: Sequence[int]) -> None:
         self.truth, self.predicted, self.broad = truth, predicted, set(broad)
         self.near = arms.class_ot(world)
+        self.breadth = [len(world.networks.sources[n]) for n in world.own]
 
     def first(self, score: Tensor, row: int, count: int, among: set[int] | None = None) -> list[int]:
         """The first so many of those that may."""
@@ -90,10 +91,17 @@ class Entrants:
             def of_before(row: int, count: int = count) -> list[int]:
                 return sorted(self.before(row), key=lambda c: -float(self.predicted[row, c]))[:count]
 
-            now = " (now)" if count == RACERS else ""
-            found[f"{count} predicted, {count} nearest{now}"] = both
+            found[f"{count} predicted, {count} nearest"] = both
             found[f"of those before the {count} predicted"] = of_before
+        found[f"{RACERS} predicted, {RACERS} nearest, the broadest (now)"] = self.now
         return found
+
+    def now(self, row: int) -> list[int]:
+        """Of which the most is predicted, the nearest, and the broadest."""
+        may = self.first(self.near, row, len(self.breadth))
+        broadest = max(may, key=lambda column: self.breadth[column])
+        best = self.first(self.predicted, row, RACERS)
+        return [*dict.fromkeys([*best, *may[:RACERS], broadest])]
 
 
 def winner(heads: Tensor, entrants: Sequence[int], breadth: Sequence[int], images: int) -> int:
@@ -116,7 +124,6 @@ def compare(
         heads: validation accuracies of heads, ``W x N``, NaN where there is none.
         images: on which those were measured, of each row.
     """
-    breadth = [len(world.networks.sources[n]) for n in world.own]
     macs = [world.networks.facts[n].macs for n in world.own]
     rows = [r for r in truth.rows if int((truth.may[r] & ~heads[r].isnan()).sum()) >= MOST]
     names = sorted({world.parent[r] for r in rows})
@@ -127,7 +134,7 @@ def compare(
             may = truth.may[r].nonzero().flatten()
             best = chosen(truth, r, torch.zeros(truth.test.shape[1]), len(may))
             racing = [c for c in rule(r) if not heads[r, c].isnan()]
-            won = winner(heads[r], racing, breadth, images[r])
+            won = winner(heads[r], racing, entrants.breadth, images[r])
             parent = world.parent[r]
             found["regret"][parent].append(100 * (best - float(truth.test[r, won])))
             found["heads"][parent].append(len(racing))

@@ -45,7 +45,8 @@ AUTO = "auto"
 
 RACERS = 3
 """Supernets that race as those of which the most is predicted, and as many as the nearest: by the distance
-alone, with four generalists besides, more heads chose worse (`python -m benchmarks.race_entrants`)."""
+alone, with four generalists besides, more heads chose worse (`python -m benchmarks.race_entrants`). The
+broadest races too: a minute of training favours it (docs/decisions.md, 123)."""
 
 RANKED = 64
 """Supernets of which something is predicted for a race."""
@@ -212,7 +213,7 @@ def _keep_outcomes(
 def _nearest(
     zoo: Shelves, target: Target, where: Filter, *, hub: bool, expected: dict[str, float]
 ) -> list[str]:
-    """Ids of those that race: of which the most is predicted, and the nearest.
+    """Ids of those that race: of which the most is predicted, the nearest, and the broadest.
 
     Args:
         expected: gets what is predicted of each, by id.
@@ -221,7 +222,9 @@ def _nearest(
     check_excluded(zoo, where.exclude, shelf)
     ranking = retrieve(zoo.registry, target, k=RANKED, where=where, hub=shelf)
     best = sorted(ranking, key=lambda match: -(match.predicted_accuracy or 0.0))
-    found = {(match.id, match.repo): match for match in (*best[:RACERS], *ranking[:RACERS])}
+    broadest = max(ranking, key=lambda match: len(match.sources))
+    racing = (*best[:RACERS], *ranking[:RACERS], broadest)
+    found = {(match.id, match.repo): match for match in racing}
     expected |= {m.id: m.predicted_accuracy for m in found.values() if m.predicted_accuracy is not None}
     ids: list[str] = []
     for match in found.values():

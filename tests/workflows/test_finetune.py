@@ -77,13 +77,17 @@ def test_finetune_takes_a_match_an_id_auto_or_scratch(
         zoo.finetune("scratch", few_digits, epochs=1, budget="1m")
 
 
-def test_auto_races_what_is_predicted_to_be_good_and_what_is_near(zoo: Zoo, few_digits: ImageDataset) -> None:
+def test_auto_races_what_is_predicted_to_be_good_what_is_near_and_the_broadest(
+    zoo: Zoo, few_digits: ImageDataset
+) -> None:
     told: list[str] = []
     predicted, nearest = (
         [match.id for match in zoo.query(few_digits, k=RACERS, by=by, probe=False)]
         for by in ("accuracy", "distance")
     )
-    expected = [*dict.fromkeys([*predicted, *nearest])]
+    every = zoo.query(few_digits, k=64, probe=False)
+    broadest = max(every, key=lambda match: len(match.sources)).id
+    expected = [*dict.fromkeys([*predicted, *nearest, broadest])]
     assert len(expected) > RACERS
     options: dict[str, Any] = {"epochs": 1, "device": "cpu", "floor": False}
     result = zoo.finetune("auto", few_digits, on_source=told.append, **options)

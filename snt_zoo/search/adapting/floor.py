@@ -120,6 +120,7 @@ class Floor:
             if seconds is not None:
                 left = max(seconds - (self.timer() - start), 0.0) / (len(self.each) - len(found))
             found.append(one.fit(max_images=max_images, seconds=left))
+        self._alone = found[0]
         features = [one.val_features for one in self.each]
         return found[0].with_others(found[1:], features, self.growing.val.labels)
 
@@ -259,8 +260,10 @@ class Floor:
             self.each.append(self._growing(sample))
         left = None if self.seconds is None else max(self.seconds - spent - (self.timer() - began), 0.0)
         grown = self._fit(MAX_IMAGES, left)
-        if grown.val_accuracy >= self.probe.val_accuracy:
-            self._probe = grown
+        # With little time the better backbones see few images, and the first one may answer better alone.
+        for each in (self._alone, grown) if closer else (grown,):
+            if each.val_accuracy >= self.probe.val_accuracy:
+                self._probe = each
         return self.probe.val_accuracy
 
     # ---- in the end -----------------------------------------------------------------------------
