@@ -279,9 +279,9 @@ def _floor(target: Target, options: RunOptions) -> Floor:
     samples, share, closer = [sample], FLOOR_SHARE, CLOSER
     if looks != (sample.backbone.id,):
         share, closer = LOOK_SHARE, ()
+        samples = [Sample.of(data, get_backbone(look).quick(), timer=options.timer) for look in looks]
     while closer and not options.limits.allow(looks_parts((*looks, *closer), data.num_classes)):
         closer = closer[:-1]
-        samples = [Sample.of(data, get_backbone(look).quick(), timer=options.timer) for look in looks]
     return Floor(
         replace(target, sample=samples[0]),
         seconds=None if seconds is None else share * seconds,

@@ -10,9 +10,12 @@ from typing import Any
 import pytest
 import torch
 
+import snt_zoo.workflows.finetune as finetuning
 from benchmarks.limits import files_of_at_most
 from snt_zoo.cli.runs import is_interrupted
 from snt_zoo.data import ImageDataset
+from snt_zoo.encoders.looking import CLOSER
+from snt_zoo.encoders.target import Target
 from snt_zoo.errors import (
     BudgetError,
     HubNotFoundError,
@@ -23,6 +26,7 @@ from snt_zoo.errors import (
     TensorError,
     UnwritableError,
 )
+from snt_zoo.networks.bounds import Limits
 from snt_zoo.networks.evaluate import evaluate, recalibrate
 from snt_zoo.networks.head import fit_head
 from snt_zoo.networks.supernet import Supernet
@@ -31,7 +35,9 @@ from snt_zoo.registry.bundle.bundle import Bundle
 from snt_zoo.registry.own_outcomes import SWITCH, forget_outcomes, own_outcomes
 from snt_zoo.search.adapting.candidates import Candidate
 from snt_zoo.search.adapting.result import FinetuneResult
+from snt_zoo.search.budget import Budget
 from snt_zoo.search.checkpoint import CHECKPOINT
+from snt_zoo.search.run import RunOptions
 from snt_zoo.workflows import share
 from snt_zoo.workflows.finetune import RACERS
 from snt_zoo.workflows.latency import STARTER_NETWORK
@@ -202,3 +208,19 @@ def test_a_run_adds_what_it_came_to_and_what_was_expected(
     ]
     assert all(head.method == "head" and head.expected is not None for head in heads)
     assert (end.method, end.bundle, end.test) == ("finetune", result.source, result.accuracy["test"])
+
+
+def test_the_floor_looks_with_what_suits_the_images_and_the_limits(
+    few_digits: ImageDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def backbones(limits: Limits) -> tuple[list[str], tuple[str, ...]]:
+        options = RunOptions(Budget(seconds=60.0), limits=limits, device="cpu")
+        floor = finetuning._floor(Target.of(few_digits), options)
+        return [one.sample.backbone.id for one in floor.each], floor.closer
+
+    assert backbones(Limits()) == (["mobilenet_v2"], CLOSER)
+    assert backbones(Limits(max_macs=300_000_000)) == (["mobilenet_v2"], CLOSER[:1])
+    assert backbones(Limits(max_macs=60_000_000)) == (["mobilenet_v2"], ())
+    looks = ("efficientnet_lite0@64", "mobilenet_v2@48")  # as of photographs, but quick
+    monkeypatch.setattr(finetuning, "choose_looks", lambda *_, **__: looks)
+    assert backbones(Limits()) == ([*looks], ())
