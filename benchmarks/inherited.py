@@ -11,7 +11,10 @@
   `distilled`: so too, and the smaller ones also learn the answers of the one before. `sandwich`: half of the
   budget trains the supernet by the sandwich rule, the rest each network. `down`, `up`, `outwards`: each takes
   over what those before it have in common with it, from the largest to the smallest, from the smallest to the
-  largest, or from the middle to both ends.
+  largest, or from the middle to both ends. `double`, `quadruple`: outwards, and the first has so many times
+  the time of another.
+  `twice`: outwards with half of the time, and then all once more, each from its own weights and what those
+  trained since have in common with it.
 
 No dataset is a target of another benchmark. Seconds are processor time of one thread. Rows go into a file of
 JSON lines and are skipped when they are there.
@@ -54,9 +57,19 @@ DATASETS = ("gtsrb", "asl36")
 SOURCES = ("nb201-generalist-all", "mobile-imagenet")
 NETWORKS, SECONDS = 20, 4.0
 PARTS = ("rank", "way")
-WAYS = ("alone", "chain", "distilled", "sandwich", "down", "up", "outwards")
-HANDED_ON = {"down": (0, 1, 2, 3, 4), "up": (4, 3, 2, 1, 0), "outwards": (2, 1, 3, 0, 4)}
+WAYS = ("alone", "chain", "distilled", "sandwich", "down", "up", "outwards", "double", "quadruple", "twice")
+_OUTWARDS = (2, 1, 3, 0, 4)
+HANDED_ON = {
+    "down": (0, 1, 2, 3, 4),
+    "up": (4, 3, 2, 1, 0),
+    "outwards": _OUTWARDS,
+    "double": _OUTWARDS,
+    "quadruple": _OUTWARDS,
+    "twice": _OUTWARDS * 2,
+}
 """In which order networks are trained, of which the largest is 0."""
+FIRST = {"double": 2, "quadruple": 4}
+"""How many times the time of another the first has."""
 POINTS, SHARE = 5, 8.0
 SIZE = 512
 """Training images to which heads are fitted."""
@@ -142,25 +155,31 @@ def way(
         if which == "sandwich":
             share = SHARE / 2
             _sandwich(candidate, supernet, data, POINTS * share, seed)
-        trained: list[DerivedModel] = []
-        for index in HANDED_ON.get(which, range(POINTS)):
+        trained: dict[int, DerivedModel] = {}
+        order = HANDED_ON.get(which, tuple(range(POINTS)))
+        for turn, index in enumerate(order):
             genotype = networks[index]
-            supernet.commit(genotype)
             chained = which in ("chain", "distilled")
-            network = supernet if chained else DerivedModel.inherit(supernet)
+            if chained:
+                supernet.commit(genotype)
+            network = supernet if chained else trained.pop(index, DerivedModel.inherit(supernet, genotype))
             if which in HANDED_ON:
                 assert isinstance(network, DerivedModel)
-                for other in trained:
+                for other in trained.values():
                     network.take_over(other)
-                trained.append(network)
+                trained[index] = network
             begin(network, data)
             start = evaluate(network, data.val)
             teacher: DerivedModel | None = before if which == "distilled" else None
-            found = finetuned(candidate, network, data, share, seed, teacher=teacher)
+            first = FIRST.get(which, 1)
+            seconds = POINTS * share / (len(order) + first - 1) * (1 if turn else first)
+            found = finetuned(candidate, network, data, seconds, seed, teacher=teacher)
             if chained:
                 before = DerivedModel.inherit(supernet).eval()
             macs = derived_size(supernet.config, genotype)[1]
             row = {"part": "way", "way": which, "source": source, "data": name, "seed": seed}
+            if turn < len(order) - POINTS:
+                continue  # it is trained once more
             yield row | {"macs": macs, "start": start, **found}
 
 

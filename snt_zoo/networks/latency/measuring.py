@@ -3,6 +3,9 @@
 An operation by itself tells little: a call, a copy of its input and a change of the memory's layout cost as
 much. So it is measured as a difference, between a chain of several of it and one alone; or, where it
 changes the shape of the maps, between a convolution that is followed by it and that convolution.
+
+All are run in turn, several times over, and the least of the rounds counts: other work on the machine comes
+and goes, and lengthens processor time too, by the cache that it takes.
 """
 
 from __future__ import annotations
@@ -22,9 +25,12 @@ from snt_zoo.networks.spaces.parts import Part
 
 CHAIN = 4  # operations more in the longer chain
 _WARM = 3
-_LEAST_RUNS = 15
+_LEAST_RUNS = 5  # in a round
 SECONDS = 0.15
-"""For which each network is run over and over."""
+"""For which each network is run over and over, in all rounds."""
+ROUNDS = 3
+_TOGETHER = 4
+"""Whole networks of one pass of the exporter: with more, each takes longer."""
 
 
 @dataclass(frozen=True)
@@ -40,13 +46,20 @@ class Clock:
     threads: int
     seconds: float = SECONDS
 
+    def all(self, files: Sequence[bytes], shapes: Sequence[tuple[int, int, int]]) -> NDArray[np.float64]:
+        """Seconds of ONNX files of one input, each for one image of its shape."""
+        networks = [OnnxNetwork(file, threads=self.threads) for file in files]
+        images = [np.random.default_rng(0).standard_normal((1, *shape), dtype=np.float32) for shape in shapes]
+        rounds = [[self.of(*each) for each in zip(networks, images, strict=True)] for _ in range(ROUNDS)]
+        return np.asarray(np.min(rounds, 0))
+
     def of(self, network: OnnxNetwork, *inputs: Any) -> float:
-        """The first quartile of the runs, in seconds: those that were disturbed least."""
+        """The first quartile of the runs of a round, in seconds: those that were disturbed least."""
         now = time.thread_time if self.threads == 1 else time.perf_counter
         for _ in range(_WARM):
             network(*inputs)
         times: list[float] = []
-        end = time.perf_counter() + self.seconds
+        end = time.perf_counter() + self.seconds / ROUNDS
         while len(times) < _LEAST_RUNS or time.perf_counter() < end:
             start = now()
             network(*inputs)
@@ -60,24 +73,20 @@ def measure_parts(parts: Sequence[Part], clock: Clock) -> list[float]:
     files = branches_to_onnx([part.build() for part in parts], shapes)
     leads = {shape: nn.Conv2d(shape[0], shape[0], 1) for shape in shapes}
     lead = dict(zip(leads, branches_to_onnx(list(leads.values()), list(leads)), strict=True))
-    found = []
+    chains, alone = [], []
     for part, shape, file in zip(parts, shapes, files, strict=True):
-        chain, alone = ([file] * (1 + CHAIN), file) if part.chains else ([lead[shape], file], lead[shape])
-        pair = (OnnxNetwork(one, threads=clock.threads) for one in (chained(chain), alone))
-        more, less = (clock.of(network, _noise(shape)) for network in pair)
-        found.append(max(more - less, 0.0) / (len(chain) - 1))
-    return found
+        chains.append(chained([file] * (1 + CHAIN) if part.chains else [lead[shape], file]))
+        alone.append(file if part.chains else lead[shape])
+    more, less = np.split(clock.all([*chains, *alone], [*shapes, *shapes]), 2)
+    links = np.array([CHAIN if part.chains else 1 for part in parts])
+    return [float(each) for each in (more - less).clip(0) / links]
 
 
 def measure_networks(networks: Sequence[DerivedModel], clock: Clock) -> list[float]:
     """Seconds of each whole network for one image of its size, from normalised pixels to logits."""
     shapes = [(3, network.config.input_size, network.config.input_size) for network in networks]
-    files = branches_to_onnx(networks, shapes)
-    return [
-        clock.of(OnnxNetwork(file, threads=clock.threads), _noise(shape))
-        for file, shape in zip(files, shapes, strict=True)
-    ]
-
-
-def _noise(shape: tuple[int, int, int]) -> NDArray[np.float32]:
-    return np.random.default_rng(0).standard_normal((1, *shape), dtype=np.float32)
+    files: list[bytes] = []
+    for start in range(0, len(networks), _TOGETHER):
+        some = slice(start, start + _TOGETHER)
+        files += branches_to_onnx(networks[some], shapes[some])
+    return [float(each) for each in clock.all(files, shapes)]

@@ -32,6 +32,8 @@ COMPARE_SHARE = 0.15
 """Of what is left of a budget in seconds, for comparing them; three are compared at least."""
 POINTS = 6
 """Networks that are trained, at most."""
+FIRST = 2
+"""How many times its share the first network has that is trained (`python -m benchmarks.inherited`)."""
 _IMAGES = 512
 """Validation images that they are compared on, at most."""
 
@@ -139,10 +141,18 @@ def _best_of_bands(networks: Sequence[Compared], points: int) -> list[Compared]:
     return [bands[band] for band in sorted(bands)]
 
 
-def shares_of(macs: Sequence[int]) -> list[float]:
-    """How several networks share a time: by the roots of their multiply-accumulates, which sum to 1.
+def outwards(count: int) -> list[int]:
+    """The order of training, for places by size: the one in the middle, then those beside it."""
+    middle = (count - 1) / 2
+    return sorted(range(count), key=lambda index: (abs(index - middle), index))
 
-    A large network gets more of the time, and a small one more passes over the images.
+
+def shares_of(macs: Sequence[int]) -> list[float]:
+    """How several networks, by size, share a time: by the roots of their multiply-accumulates; they sum to 1.
+
+    A large network gets more of the time, and a small one more passes over the images. The first that is
+    trained has `FIRST` times as much, since the others take over what it learned.
     """
-    roots = [math.sqrt(each) for each in macs]
-    return [root / sum(roots) for root in roots]
+    first = outwards(len(macs))[0]
+    parts = [math.sqrt(each) * (FIRST if index == first else 1) for index, each in enumerate(macs)]
+    return [part / sum(parts) for part in parts]

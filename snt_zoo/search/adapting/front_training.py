@@ -16,7 +16,7 @@ from snt_zoo.networks.supernet import Supernet
 from snt_zoo.search.adapting.candidates import Candidate
 from snt_zoo.search.adapting.floor import Floor
 from snt_zoo.search.adapting.front import Front, Point
-from snt_zoo.search.adapting.front_choice import chosen, compared, shares_of
+from snt_zoo.search.adapting.front_choice import chosen, compared, outwards, shares_of
 from snt_zoo.search.adapting.inherited import Inherited
 from snt_zoo.search.adapting.race import IMAGES
 from snt_zoo.search.checkpoint import nest, unnest
@@ -64,8 +64,7 @@ def train_front(
         )
         begun.fit_head(data, IMAGES)
         if rows[index].end is None:
-            waiting = [rows[each] for each in order[place:]]
-            rows[index] = replace(rows[index], end=_end(waiting, run, reserved))
+            rows[index] = replace(rows[index], end=_end(rows, order[place:], run, reserved))
             run.note(front=tuple(rows))
         begins = copy.deepcopy(begun.model)
         try:
@@ -83,22 +82,17 @@ def train_front(
     return Front.of([_point(models[index], row) for index, row in enumerate(rows)], run.facts.compared)
 
 
-def outwards(count: int) -> list[int]:
-    """The order of training, for places by size: the one in the middle, then those beside it."""
-    middle = (count - 1) / 2
-    return sorted(range(count), key=lambda index: (abs(index - middle), index))
-
-
 def stage_of(index: int) -> str:
     """What the training of a front's network is called."""
     return f"network {index + 1}"
 
 
-def _end(rows: Sequence[FrontRow], run: Run, reserved: float) -> float:
-    """When the training of the first of some networks ends, which share what is left."""
+def _end(rows: Sequence[FrontRow], waiting: Sequence[int], run: Run, reserved: float) -> float:
+    """When the training of the first of those that wait ends, which share what is left."""
     if run.budget.seconds is None:
         return 1.0
-    share = shares_of([row.macs for row in rows])[0]
+    shares = shares_of([row.macs for row in rows])
+    share = shares[waiting[0]] / sum(shares[index] for index in waiting)
     return (run.seconds() + share * max(run.left() - reserved, 0.0)) / run.budget.seconds
 
 

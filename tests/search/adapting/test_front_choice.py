@@ -15,7 +15,7 @@ from snt_zoo.networks.genotype import Genotype
 from snt_zoo.networks.head import begin_on
 from snt_zoo.networks.supernet import Supernet
 from snt_zoo.search.adapting.candidates import Candidate
-from snt_zoo.search.adapting.front_choice import Compared, chosen, compared, shares_of
+from snt_zoo.search.adapting.front_choice import Compared, chosen, compared, outwards, shares_of
 from snt_zoo.search.adapting.published import SIZES, SMALL
 from snt_zoo.search.adapting.race import LEAST_PASSES, PASS_COST
 from snt_zoo.search.budget import Budget
@@ -95,5 +95,12 @@ def test_what_would_see_the_images_too_few_times_is_left_out(few_digits: ImageDa
     assert [each.macs for each in chosen(slow, images, run)] == [1000]  # one is trained whatever it takes
 
 
-def test_shares_are_those_of_the_roots() -> None:
-    assert shares_of([1, 4, 9]) == pytest.approx([1 / 6, 2 / 6, 3 / 6])
+def test_shares_are_those_of_the_roots_and_the_first_has_twice_as_much() -> None:
+    assert shares_of([1, 4, 9]) == pytest.approx([1 / 8, 4 / 8, 3 / 8])
+    assert shares_of([7]) == [1]
+
+
+def test_the_middle_is_trained_first() -> None:
+    assert outwards(5) == [2, 1, 3, 0, 4]
+    assert outwards(4) == [1, 2, 0, 3]
+    assert outwards(1) == [0]

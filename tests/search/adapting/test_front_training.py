@@ -17,7 +17,7 @@ from snt_zoo.networks.bounds import Limits
 from snt_zoo.networks.evaluate import evaluate
 from snt_zoo.search.adapting import front_choice
 from snt_zoo.search.adapting.floor import Floor
-from snt_zoo.search.adapting.front_training import outwards
+from snt_zoo.search.adapting.front_choice import outwards
 from snt_zoo.search.adapting.inherited import Inherited
 from snt_zoo.search.adapting.result import PARETO, FinetuneResult
 from snt_zoo.search.budget import Budget
@@ -111,12 +111,6 @@ def test_one_that_diverges_stays_as_it_began(
     assert front is not None
     smallest = min((*front.points, *front.dominated), key=lambda point: point.macs)
     assert [smallest.accuracy["val"]] == begun == [evaluate(smallest.model, few_digits.val)]
-
-
-def test_the_middle_is_trained_first() -> None:
-    assert outwards(5) == [2, 1, 3, 0, 4]
-    assert outwards(4) == [1, 2, 0, 3]
-    assert outwards(1) == [0]
 
 
 @pytest.mark.parametrize("epoch", [1, 2, 4])
