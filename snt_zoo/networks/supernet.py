@@ -211,7 +211,7 @@ class Supernet(nn.Module):
 
     @torch.no_grad()
     def commit(self, genotype: Genotype) -> None:
-        """Raise the alphas of a genotype, and the edges that it keeps, until they stand for it unbounded.
+        """Raise the alphas of a genotype, where others are chosen, until they stand for it unbounded.
 
         So an architecture that was chosen within a bound, or otherwise than by the alphas, is what a saved
         supernet derives to. Nothing changes if it is already.
@@ -221,12 +221,15 @@ class Supernet(nn.Module):
         """
         choice = self.space.choice(genotype)
         for _ in range(_COMMIT_STEPS):
-            if self.space.discretise(self.mixture()) == genotype:
+            now = self.space.discretise(self.mixture())
+            if now == genotype:
                 return
+            chosen = self.space.choice(now)
             for kind, path in choice.items():
                 kept = {(edge.source, edge.target) for edge in genotype.cells[kind]}
-                for row, (edge, index) in enumerate(zip(self.space.edges[kind], path, strict=True)):
-                    if edge in kept:
+                edges = zip(self.space.edges[kind], path, chosen[kind], strict=True)
+                for row, (edge, index, other) in enumerate(edges):
+                    if edge in kept and index != other:
                         self.alphas[kind][row, index] += _COMMIT_STEP
                         if kind in self.edge_alphas:
                             self.edge_alphas[kind][row] += _COMMIT_STEP

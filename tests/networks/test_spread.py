@@ -42,6 +42,16 @@ def test_alphas_can_stand_for_each(space: str, make_supernet: MakeSupernet) -> N
         assert other.genotype() == genotype
 
 
+@pytest.mark.parametrize("space", sorted(TINY))
+def test_alphas_can_stand_for_one_after_another(space: str, make_supernet: MakeSupernet) -> None:
+    """As those of a supernet that is finetuned again and again."""
+    supernet = make_supernet(TINY[space])
+    genotypes = spread(supernet, 4)
+    for genotype in genotypes * 5:
+        supernet.commit(genotype)
+        assert supernet.genotype() == genotype
+
+
 def test_all_are_within_the_bound(make_supernet: MakeSupernet) -> None:
     supernet = make_supernet(TINY["nas_bench_201"])
     free = macs(supernet, 12)
