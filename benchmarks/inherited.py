@@ -26,7 +26,7 @@ import argparse
 import copy
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -204,7 +204,7 @@ def _sandwich(
 
 
 def summary(rows: list[Row]) -> dict[str, Any]:
-    """Rank correlations of each source and set, and the mean test accuracy of each way by size."""
+    """Rank correlations of each source and set, and each way's mean test accuracy, in percent, by seed."""
     from scipy.stats import spearmanr
 
     found: dict[str, Any] = {"rank": {}, "way": {}}
@@ -220,10 +220,16 @@ def summary(rows: list[Row]) -> dict[str, Any]:
         ways = {row["way"]: [r for r in here if r.get("way") == row["way"]] for row in here if "way" in row}
         if ways:
             found["way"][f"{source}, {name}"] = {
-                which: [round(100 * row["test"], 1) for row in sorted(those, key=lambda r: r["macs"])]
+                which: [_mean_percent(row for row in those if row["seed"] == seed) for seed in seeds]
                 for which, those in ways.items()
+                for seeds in [sorted({row["seed"] for row in those})]
             }
     return found
+
+
+def _mean_percent(rows: Iterable[Row]) -> float:
+    tests: list[float] = [row["test"] for row in rows]
+    return round(100 * sum(tests) / len(tests), 1)
 
 
 def _key(row: Row) -> tuple[Any, ...]:

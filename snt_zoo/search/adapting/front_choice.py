@@ -23,13 +23,12 @@ from snt_zoo.networks.spread import spread
 from snt_zoo.networks.supernet import Supernet
 from snt_zoo.search.adapting.candidates import Candidate
 from snt_zoo.search.adapting.published import SIZES, SMALL
-from snt_zoo.search.adapting.race import LEAST_PASSES, PASS_COST
 from snt_zoo.search.run import Run
 
 COMPARED = 24
 """Networks that are compared, at most."""
 COMPARE_SHARE = 0.15
-"""Of what is left of a budget in seconds, for comparing them; three are compared at least."""
+"""Of what is left of a budget in seconds, for comparing them; four are compared at least."""
 POINTS = 6
 """Networks that are trained, at most."""
 FIRST = 2
@@ -51,14 +50,12 @@ class Compared:
         input_size: side of its images, in pixels.
         macs: multiply-accumulates for one image.
         accuracy: on validation, with measured norms and the supernet's head.
-        seconds: for a forward pass of an image.
     """
 
     genotype: Genotype
     input_size: int
     macs: int
     accuracy: float
-    seconds: float
 
 
 def compared(candidate: Candidate, supernet: Supernet, data: ImageDataset, run: Run) -> list[Compared]:
@@ -82,15 +79,13 @@ def compared(candidate: Candidate, supernet: Supernet, data: ImageDataset, run: 
     end = run.seconds() + COMPARE_SHARE * run.left()
     found: list[Compared] = []
     for genotype, size in _ends_first(networks):
-        if len(found) >= 3 and run.seconds() >= end:
+        if len(found) >= 4 and run.seconds() >= end:
             break
         network = DerivedModel.inherit(supernet, genotype).at(size)
         accuracy = evaluate(network, val) if supernet.space.may_be_pretrained else 0.0
         recalibrate(network, data.train)
-        began = run.seconds()
         accuracy = max(accuracy, evaluate(network, val))
-        pace = (run.seconds() - began) / len(val)
-        found.append(Compared(genotype, size, derived_size(network.config, genotype)[1], accuracy, pace))
+        found.append(Compared(genotype, size, derived_size(network.config, genotype)[1], accuracy))
     return sorted(found, key=lambda each: each.macs)
 
 
@@ -107,30 +102,18 @@ def _ends_first(networks: Sequence[Sized]) -> Iterator[Sized]:
         yield networks[index]
 
 
-def chosen(networks: Sequence[Compared], images: int, run: Run, *, points: int = POINTS) -> list[Compared]:
+def chosen(networks: Sequence[Compared], *, points: int = POINTS) -> list[Compared]:
     """Those that are trained: in each band of a logarithmic scale of sizes the most accurate.
 
+    A short budget leaves none out: each begins with what those before it learned, and with a head of its own.
+
     Args:
-        networks: at least one.
-        images: of the training part.
-        run: what is left of its budget must let each see the images `LEAST_PASSES` times, else the largest
-            are left out: the scale ends lower.
+        networks: at least one, by multiply-accumulates.
         points: of them, at most.
 
     Returns:
         At least one, by multiply-accumulates.
     """
-    left = list(networks)
-    while True:
-        found = _best_of_bands(left, points)
-        shares = shares_of([each.macs for each in found])
-        needed = LEAST_PASSES * PASS_COST * images * found[-1].seconds
-        if len(left) == 1 or needed <= shares[-1] * run.left():
-            return found
-        left = [each for each in left if each.macs < left[-1].macs] or left[:1]
-
-
-def _best_of_bands(networks: Sequence[Compared], points: int) -> list[Compared]:
     low, high = (math.log(each.macs) for each in (networks[0], networks[-1]))
     bands: dict[int, Compared] = {}
     for each in networks:

@@ -41,7 +41,7 @@ def train_front(
     if not run.facts.front:
         found = compared(candidate, supernet, data, run)
         run.note(compared=tuple((each.macs, each.accuracy) for each in found))
-        picked = chosen(found, len(data.train), run)
+        picked = chosen(found)
         rows = [FrontRow(p.genotype.to_json(), p.input_size, p.macs, p.accuracy) for p in picked]
         _keep(run, supernet, rows, {})
     elif floor is not None and run.facts.grown:
