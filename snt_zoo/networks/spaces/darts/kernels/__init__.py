@@ -6,6 +6,7 @@ gradients have slow paths (kernels above 3×3, dilation, stride). Here
 
 - `blocks_forward` does ReLU, depthwise and pointwise convolution of one image while it is in the cache, for
   all blocks that read it, and sums what batch norm needs;
+- `project_forward` and `project_backward` do the same for ReLU and a 1×1 convolution;
 - batch norm and the weighted sum of all operations into a node are one pass, `combine`;
 - `blocks_backward` computes the output's gradient (through batch norm) on the fly, does the two gradients of
   weights and that of the input while the image is in the cache, and recomputes what the forward pass did
@@ -26,6 +27,8 @@ from snt_zoo.networks.spaces.darts.kernels.calls import (
     combine_backward,
     pool_backward,
     pool_forward,
+    project_backward,
+    project_forward,
     usable,
 )
 from snt_zoo.networks.spaces.darts.kernels.workspace import Workspace
@@ -42,6 +45,8 @@ __all__ = [
     "combine_backward",
     "pool_backward",
     "pool_forward",
+    "project_backward",
+    "project_forward",
     "usable",
     "without",
 ]

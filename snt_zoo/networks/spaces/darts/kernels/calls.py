@@ -20,9 +20,20 @@ from snt_zoo.networks.spaces.darts.kernels.build import available, library
 _SUFFIX = {torch.float32: "f32", torch.float64: "f64"}
 
 
-def usable(x: Tensor) -> bool:
-    """Whether the kernels take tensors of this device and type here."""
-    return x.device.type == "cpu" and x.dtype in _SUFFIX and available()
+def usable(x: Tensor, *, compile: bool = True) -> bool:
+    """Whether the kernels take a tensor here.
+
+    Args:
+        x: what would be computed on. Not what only stands for a tensor, as in an export.
+        compile: compile them if they are not; else they are used if they are there.
+    """
+    return (
+        type(x) is Tensor
+        and x.device.type == "cpu"
+        and x.dtype in _SUFFIX
+        and not torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
+        and available(compile=compile)
+    )
 
 
 @dataclass(frozen=True)
@@ -169,6 +180,19 @@ class _Gradient(ctypes.Structure):
     )
 
 
+class _Projection(ctypes.Structure):
+    _fields_ = (
+        ("pixels", ctypes.c_int64),
+        ("in_channels", ctypes.c_int64),
+        ("out_channels", ctypes.c_int64),
+        ("x", ctypes.c_void_p),
+        ("x_stride", ctypes.c_int64),
+        ("weight", ctypes.c_void_p),
+        ("z", ctypes.c_void_p),
+        ("moments", ctypes.c_void_p),
+    )
+
+
 class _Images(ctypes.Structure):
     _fields_ = (
         ("count", ctypes.c_int64),
@@ -200,6 +224,36 @@ def blocks_backward(geometry: Geometry, blocks: Sequence[Convolution], gradients
         ctypes.c_int64(len(blocks)),
         (_Block * len(blocks))(*(block._struct() for block in blocks)),
         (_Gradient * len(blocks))(*(gradient._struct() for gradient in gradients)),
+    )
+
+
+def project_forward(x: Tensor, weight: Tensor, z: Tensor, moments: Tensor | None = None) -> None:
+    """ReLU and 1×1 convolution.
+
+    Args:
+        x: input, ``n x h x w x c``.
+        weight: ``d x c x 1 x 1``.
+        z: filled with the result, ``n x h x w x d``, contiguous.
+        moments: filled with the sums over pixels of the result and of its squares, ``2 x d``, float64.
+    """
+    _call("project_forward", x, ctypes.byref(_projection(x, weight, z, moments)))
+
+
+def project_backward(x: Tensor, weight: Tensor, z: Tensor, gradient: Gradient) -> None:
+    """Gradients of `project_forward`: the gradient's `grad_x` is written, `grad_pointwise` filled."""
+    _call(
+        "project_backward",
+        x,
+        ctypes.byref(_projection(x, weight, z, None)),
+        ctypes.byref(gradient._struct()),
+    )
+
+
+def _projection(x: Tensor, weight: Tensor, z: Tensor, moments: Tensor | None) -> _Projection:
+    n, h, w, c = x.shape
+    pixels = _image(x)
+    return _Projection(
+        n * h * w, c, weight.shape[0], *pixels, _pointer(weight), _pointer(z), _pointer(moments)
     )
 
 

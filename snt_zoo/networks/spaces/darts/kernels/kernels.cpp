@@ -475,11 +475,12 @@ void blocks_forward(const Geometry& g, int64_t count, const Block<T>* blocks) {
     if (blocks[i].moments) totals.write(2 * c * i, 2 * c, blocks[i].moments);
 }
 
+// dz of some pixels from the first one on.
 template <class S, class T = typename S::T>
-void output_gradient(const Block<T>& b, const Gradient<T>& d, int64_t n, int64_t pixels, int64_t c, int64_t cp,
+void output_gradient(const Gradient<T>& d, const T* z, int64_t first, int64_t pixels, int64_t c, int64_t cp,
                      T* dz) {
-  const T* g = d.grad + n * pixels * d.grad_stride;
-  const T* z = b.z + n * pixels * c;
+  const T* g = d.grad + first * d.grad_stride;
+  z += first * c;
   over_channels<S>(c, [&](auto lanes, int64_t k) {
     using L = decltype(lanes);
     const auto from_grad = L::load(d.from_grad + k);
@@ -583,7 +584,7 @@ void blocks_backward(const Geometry& g, int64_t count, const Block<T>* blocks, c
         const bool begins = i == 0 || d.grad_x != gradients[i - 1].grad_x;
         const bool ends = i + 1 == count || d.grad_x != gradients[i + 1].grad_x;
         if (begins || !b.same_input(blocks[i - 1])) fill_padded<S>(g, b, n, padded);
-        output_gradient<S>(b, d, n, pixels, c, cp, dz);
+        output_gradient<S>(d, b.z, n * pixels, pixels, c, cp, dz);
         for (int64_t y = 0; y < oh; ++y)
           product<S>(dz + y * ow * cp, cp, 1, weights[i].pointwise, cp, ow, cp, cp, dm + y * dm_row, cp, false);
         if (d.grad_depthwise) {
@@ -616,6 +617,104 @@ void blocks_backward(const Geometry& g, int64_t count, const Block<T>* blocks, c
     for (int64_t o = 0; o < c; ++o)  // they lie (in, out)
       for (int64_t k = 0; k < c; ++k) d.grad_pointwise[o * c + k] = totals.at(start + (taps + k) * cp + o);
   }
+}
+
+// ReLU and a 1x1 convolution of pixels: what it reads, and its output.
+template <class T>
+struct Projection {
+  int64_t pixels, in, out;  // channels
+  const T* x;
+  int64_t x_stride;
+  const T* weight;  // (out, in)
+  T* z;
+  double* moments;  // as of a block
+};
+
+constexpr int64_t kPixels = 64;  // of a projection at once, in the first-level cache
+
+template <class S, class T = typename S::T>
+void positive_part(const Projection<T>& p, int64_t first, int64_t count, int64_t ip, T* out) {
+  over_channels<S>(p.in, [&](auto lanes, int64_t k) {
+    using L = decltype(lanes);
+    for (int64_t i = 0; i < count; ++i) {
+      const auto v = L::load(p.x + (first + i) * p.x_stride + k);
+      L::store(out + i * ip + k, v < T(0) ? typename L::Vector{} : v);
+    }
+  });
+}
+
+template <class S, class T = typename S::T>
+void project_forward(const Projection<T>& p) {
+  const int64_t ip = round_up(p.in, S::width), op = round_up(p.out, S::width);
+  const int64_t chunks = (p.pixels + kPixels - 1) / kPixels;
+  const int threads = threads_for(chunks);
+  Totals totals(threads, 2 * p.out);
+#pragma omp parallel num_threads(threads)
+  {
+    Scratch<T> scratch(kPixels * (ip + op) + ip * op, 3);
+    T* x = scratch.take(kPixels * ip);
+    T* rounded = scratch.take(kPixels * op);
+    T* weight = scratch.take_zeros(ip * op);
+    for (int64_t o = 0; o < p.out; ++o)
+      for (int64_t i = 0; i < p.in; ++i) weight[i * op + o] = p.weight[o * p.in + i];
+    double* sums = totals.of(this_thread());
+#pragma omp for schedule(static)
+    for (int64_t chunk = 0; chunk < chunks; ++chunk) {
+      const int64_t first = chunk * kPixels, count = std::min(kPixels, p.pixels - first);
+      T* z = p.z + first * p.out;
+      T* to = p.out == op ? z : rounded;
+      positive_part<S>(p, first, count, ip, x);
+      product<S>(x, ip, 1, weight, op, count, p.in, op, to, op, false);
+      if (p.out != op)
+        for (int64_t i = 0; i < count; ++i) std::memcpy(z + i * p.out, rounded + i * op, sizeof(T) * p.out);
+      if (p.moments) fold_moments<S>(z, p.out, z, p.out, count, p.out, sums, sums + p.out);
+    }
+  }
+  if (p.moments) totals.write(0, 2 * p.out, p.moments);
+}
+
+template <class S, class T = typename S::T>
+void project_backward(const Projection<T>& p, const Gradient<T>& d) {
+  constexpr int64_t kFold = 16;  // chunks whose gradients are added up before they become doubles
+  const int64_t ip = round_up(p.in, S::width), op = round_up(p.out, S::width);
+  const int64_t chunks = (p.pixels + kPixels - 1) / kPixels;
+  const int threads = threads_for(chunks);
+  Totals totals(threads, ip * op);
+#pragma omp parallel num_threads(threads)
+  {
+    Scratch<T> scratch(kPixels * (2 * ip + op) + 2 * ip * op, 5);
+    T* x = scratch.take_zeros(kPixels * ip);
+    T* dx = scratch.take(kPixels * ip);
+    T* dz = scratch.take_zeros(kPixels * op);
+    T* weight = scratch.take_zeros(op * ip);
+    T* sum = scratch.take_zeros(ip * op);
+    for (int64_t o = 0; o < p.out; ++o) std::memcpy(weight + o * ip, p.weight + o * p.in, sizeof(T) * p.in);
+    double* total = totals.of(this_thread());
+    int64_t added = 0;
+    const auto fold = [&] {
+      for (int64_t i = 0; i < ip * op; ++i) total[i] += sum[i];
+      std::memset(sum, 0, sizeof(T) * ip * op);
+      added = 0;
+    };
+#pragma omp for schedule(static)
+    for (int64_t chunk = 0; chunk < chunks; ++chunk) {
+      const int64_t first = chunk * kPixels, count = std::min(kPixels, p.pixels - first);
+      positive_part<S>(p, first, count, ip, x);
+      output_gradient<S>(d, p.z, first, count, p.out, op, dz);
+      product<S>(dz, op, 1, weight, ip, count, p.out, ip, dx, ip, false);
+      product<S>(x, 1, ip, dz, op, ip, count, op, sum, op, true);
+      over_channels<S>(p.in, [&](auto lanes, int64_t k) {
+        using L = decltype(lanes);
+        for (int64_t i = 0; i < count; ++i)
+          L::store(d.grad_x + (first + i) * d.grad_x_stride + k,
+                   L::load(x + i * ip + k) > T(0) ? L::load(dx + i * ip + k) : typename L::Vector{});
+      });
+      if (++added == kFold) fold();
+    }
+    fold();
+  }
+  for (int64_t o = 0; o < p.out; ++o)
+    for (int64_t i = 0; i < p.in; ++i) d.grad_pointwise[o * p.in + i] = totals.at(i * op + o);
 }
 
 // Images that are weighted and summed, and those whose gradients are.
@@ -805,6 +904,12 @@ void with_lanes(int64_t channels, F f) {
   void blocks_backward_##SUFFIX(const Geometry* g, int64_t count, const Block<T>* blocks,                     \
                                 const Gradient<T>* gradients) {                                               \
     with_lanes<T>(g->channels, [&](auto s) { blocks_backward<decltype(s)>(*g, count, blocks, gradients); });  \
+  }                                                                                                           \
+  void project_forward_##SUFFIX(const Projection<T>* p) {                                                     \
+    with_lanes<T>(std::min(p->in, p->out), [&](auto s) { project_forward<decltype(s)>(*p); });                \
+  }                                                                                                           \
+  void project_backward_##SUFFIX(const Projection<T>* p, const Gradient<T>* d) {                              \
+    with_lanes<T>(std::min(p->in, p->out), [&](auto s) { project_backward<decltype(s)>(*p, *d); });           \
   }                                                                                                           \
   void combine_##SUFFIX(const Images<T>* x, const T* factors, const T* shift, T* out, int64_t out_stride,     \
                         int64_t pixels, int64_t c, int64_t accumulate) {                                      \
