@@ -147,6 +147,31 @@ def test_the_gradient_of_an_input_may_lie_where_the_output_lay(g: Geometry, wind
 
 
 @needs_compiler
+@given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 9), st.integers(1, 60))
+@settings(max_examples=40, deadline=None)
+def test_a_projection_and_its_gradients_equal_pytorch(c: int, d: int, height: int, width: int) -> None:
+    x = draw(2, height, width, c + 3, seed=0)[..., 2 : 2 + c].requires_grad_()
+    weight = draw(d, c, 1, 1, seed=1).requires_grad_()
+    expected = functional.conv2d(torch.relu(nchw(x)), weight)
+    z = torch.empty(2, height, width, d, dtype=x.dtype)
+    moments = torch.empty(2, d, dtype=x.dtype)
+    kernels.project_forward(x.detach(), weight.detach(), z, moments)
+    torch.testing.assert_close(nchw(z), expected.detach())
+    sums = torch.stack([expected.sum((0, 2, 3)), (expected * expected).sum((0, 2, 3))]).detach()
+    torch.testing.assert_close(moments, sums)
+    grad = draw(*z.shape, seed=2)
+    from_grad, from_z, constant = (draw(d, seed=s) for s in (3, 4, 5))
+    of_input, of_weight = torch.autograd.grad(
+        expected, [x, weight], nchw(grad * from_grad + z * from_z + constant)
+    )
+    grad_x, grad_weight = torch.empty(2, height, width, c, dtype=x.dtype), torch.empty_like(weight)
+    gradient = Gradient(grad, from_grad, grad_x, False, from_z, constant, grad_pointwise=grad_weight.detach())
+    kernels.project_backward(x.detach(), weight.detach(), z, gradient)
+    torch.testing.assert_close(grad_x, of_input)
+    torch.testing.assert_close(grad_weight.detach(), of_weight)
+
+
+@needs_compiler
 @given(geometries)
 @settings(max_examples=40, deadline=None)
 def test_pools_and_their_gradients_equal_pytorch(g: Geometry) -> None:

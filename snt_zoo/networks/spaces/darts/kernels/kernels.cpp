@@ -803,7 +803,7 @@ struct Span {
   int64_t count() const { return last - first; }
 };
 
-// Max and average of 3x3 windows; `which` keeps the first place of the maximum.
+// Max and average of 3x3 windows, null where not wanted; `which` keeps the first place of the maximum.
 template <class S, class T = typename S::T>
 void pool_forward(const Geometry& g, const T* x, int64_t x_stride, T* highest, T* average, uint8_t* which,
                   double* moments) {
@@ -836,23 +836,25 @@ void pool_forward(const Geometry& g, const T* x, int64_t x_stride, T* highest, T
                 place = v > top ? tap : place;
                 top = v > top ? v : top;
               }
-            L::store(highest + at + k, top);
-            L::store(average + at + k, sum / static_cast<T>(rows.count() * columns.count()));
-            L::store_small(which + at + k, place);
+            if (highest) {
+              L::store(highest + at + k, top);
+              L::store_small(which + at + k, place);
+            }
+            if (average) L::store(average + at + k, sum / static_cast<T>(rows.count() * columns.count()));
           });
         }
       }
       if (moments) {
         const int64_t at = n * pixels * c;
-        fold_moments<S>(highest + at, c, highest + at, c, pixels, c, sums, sums + c);
-        fold_moments<S>(average + at, c, average + at, c, pixels, c, sums + 2 * c, sums + 3 * c);
+        if (highest) fold_moments<S>(highest + at, c, highest + at, c, pixels, c, sums, sums + c);
+        if (average) fold_moments<S>(average + at, c, average + at, c, pixels, c, sums + 2 * c, sums + 3 * c);
       }
     }
   }
   if (moments) totals.write(0, 4 * c, moments);
 }
 
-// Gradients of both pools, added to the gradient of their input: each pixel looks at the windows it lies in.
+// Gradients of both pools (null: of one), added to the gradient of their input: each pixel looks at the windows it lies in.
 template <class S, class T = typename S::T>
 void pool_backward(const Geometry& g, const T* grad_highest, const T* grad_average, const uint8_t* which,
                    T* grad_x, int64_t grad_x_stride) {
@@ -877,8 +879,9 @@ void pool_backward(const Geometry& g, const T* grad_highest, const T* grad_avera
               const int64_t at = (n * pixels + y * ow + i) * c + k;
               const T tap = static_cast<T>((iy - y * g.stride + 1) * 3 + ix - i * g.stride + 1);
               const T share = shares[Span(y, g.stride, g.height).count()][Span(i, g.stride, g.width).count()];
-              sum += L::load(grad_average + at) * share;
-              sum += L::load_small(which + at) == tap ? L::load(grad_highest + at) : typename L::Vector{};
+              if (grad_average) sum += L::load(grad_average + at) * share;
+              if (grad_highest)
+                sum += L::load_small(which + at) == tap ? L::load(grad_highest + at) : typename L::Vector{};
             }
           L::store(out + k, sum);
         });
