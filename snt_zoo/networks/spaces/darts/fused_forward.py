@@ -97,8 +97,8 @@ class Forward:
         self.blocks: dict[tuple[int, str], Convolution] = {}  # by row and name
         self.pools: dict[int, Pools] = {}  # by source
 
-    def new(self, shape: Sequence[int], dtype: torch.dtype | None = None) -> Tensor:
-        self.taken.append(self.cell.workspace.take(shape, dtype or self.like.dtype))
+    def new(self, shape: Sequence[int]) -> Tensor:
+        self.taken.append(self.cell.workspace.take(shape, self.like.dtype))
         return self.taken[-1]
 
     def release(self) -> None:
@@ -180,7 +180,7 @@ class Forward:
         n, h, w, c = state.shape
         geometry = Geometry(n, h, w, c, stride=self.cell.stride(source))
         shape = geometry.out_shape
-        pools = Pools(geometry, self.new(shape), self.new(shape), self.new(shape, torch.uint8))
+        pools = Pools(geometry, self.new(shape), self.new(shape), self.new(shape))
         sums = torch.empty(4, shape[3], dtype=torch.float64) if self.training else None
         kernels.pool_forward(
             geometry,

@@ -1,6 +1,6 @@
-"""Convolutions or a pool with their batch norms by the compiled kernels, forward and backward.
+"""ReLU, convolutions and batch norm in a row by the compiled kernels, forward and backward.
 
-What is kept for the backward pass is what lies before batch norm. With ẑ = (z − μ)/σ and the
+What is kept for the backward pass is what the convolutions give before batch norm. With ẑ = (z − μ)/σ and the
 norm's scale γ, an output's gradient g becomes
 
     dγ = Σ g ẑ,  dβ = Σ g,  dz = γ/σ · (g − mean(g) − ẑ · mean(g ẑ)),
@@ -28,28 +28,23 @@ def fused_operation(layers: nn.Sequential, x: Tensor) -> Tensor:
     """Blocks in a row, ``batch x c x h x w`` to ``batch x d x h' x w'`` in channels_last.
 
     Args:
-        layers: of each block ReLU, a depthwise convolution or none, a pointwise one, and batch norm; or a
-            3×3 pool and batch norm.
+        layers: of each block ReLU, a depthwise convolution or none, a pointwise one, and batch norm.
         x: the input; only a block with a depthwise convolution may follow another.
     """
-    blocks: list[_Layers] = []
-    convolutions: list[nn.Conv2d] = []
-    pool: nn.MaxPool2d | nn.AvgPool2d | None = None
+    blocks, convolutions = [], []
     for layer in layers:
         if isinstance(layer, nn.Conv2d):
             convolutions.append(layer)
         elif isinstance(layer, nn.BatchNorm2d):
-            depthwise = convolutions[0] if len(convolutions) == 2 else None
-            blocks.append(_Layers(depthwise, convolutions[-1] if convolutions else None, layer, pool))
+            *depthwise, pointwise = convolutions
+            blocks.append(_Layers(depthwise[0] if depthwise else None, pointwise, layer))
             convolutions = []
-        elif isinstance(layer, (nn.MaxPool2d, nn.AvgPool2d)):
-            pool = layer
     tensors = [
         tensor
         for block in blocks
         for tensor in (
             None if block.depthwise is None else block.depthwise.weight,
-            None if block.pointwise is None else block.pointwise.weight,
+            block.pointwise.weight,
             block.norm.weight,
             block.norm.bias,
         )
@@ -60,9 +55,8 @@ def fused_operation(layers: nn.Sequential, x: Tensor) -> Tensor:
 
 class _Layers(NamedTuple):
     depthwise: nn.Conv2d | None
-    pointwise: nn.Conv2d | None
+    pointwise: nn.Conv2d
     norm: nn.BatchNorm2d
-    pool: nn.MaxPool2d | nn.AvgPool2d | None
 
 
 class _Pass(NamedTuple):
@@ -75,7 +69,6 @@ class _Pass(NamedTuple):
     normal_shift: Tensor  # −μ/σ
     scale: Tensor  # of the norm with its weights
     shift: Tensor
-    which: Tensor | None  # of a maximum, its place
 
 
 class _FusedOperation(Function):
@@ -140,46 +133,27 @@ def _convolution(
 def _forward(block: _Layers, x: Tensor, before: _Pass | None) -> tuple[Tensor, _Pass]:
     n, h, w, c = x.shape
     norm = block.norm
-    stride, dilation = _window(block)
+    stride, dilation = (1, 1) if block.depthwise is None else _window(block.depthwise)
     geometry = Geometry(n, h, w, c, stride)
     z = torch.empty(*geometry.out_shape[:3], norm.num_features, dtype=x.dtype)
     moments = torch.empty(2, norm.num_features, dtype=torch.float64) if norm.training else None
-    which = None
-    if block.pointwise is None:
-        which, moments = _pool(
-            geometry, x, z, highest=isinstance(block.pool, nn.MaxPool2d), keep=norm.training
-        )
-    elif block.depthwise is None:
-        kernels.project_forward(x, block.pointwise.weight.contiguous(), z, moments)
+    weight = block.pointwise.weight
+    if block.depthwise is None:
+        kernels.project_forward(x, weight.contiguous(), z, moments)
     else:
-        weights = block.depthwise.weight, block.pointwise.weight
-        kernels.blocks_forward(geometry, [_convolution(x, *weights, z, dilation, before, moments)])
+        made = _convolution(x, block.depthwise.weight, weight, z, dilation, before, moments)
+        kernels.blocks_forward(geometry, [made])
     mean, variance = _statistics(norm, moments, geometry)
     scale = normal_scale = (variance + norm.eps).rsqrt()
     shift = normal_shift = -mean * normal_scale
     if norm.affine:
         scale = norm.weight.double() * normal_scale
         shift = norm.bias.double() - mean * scale
-    return z, _Pass(geometry, dilation, norm.training, normal_scale, normal_shift, scale, shift, which)
+    return z, _Pass(geometry, dilation, norm.training, normal_scale, normal_shift, scale, shift)
 
 
-def _window(block: _Layers) -> tuple[int, int]:
-    """Stride and dilation."""
-    if block.depthwise is not None:
-        return int(block.depthwise.stride[0]), int(block.depthwise.dilation[0])
-    stride = 1 if block.pool is None else block.pool.stride
-    return stride if isinstance(stride, int) else stride[0], 1
-
-
-def _pool(
-    geometry: Geometry, x: Tensor, z: Tensor, *, highest: bool, keep: bool
-) -> tuple[Tensor | None, Tensor | None]:
-    """Fill z with a pool; the places of the maxima, and the moments if they are to be kept."""
-    which = torch.empty(z.shape, dtype=torch.uint8) if highest else None
-    moments = torch.empty(2, 2, z.shape[3], dtype=torch.float64) if keep else None
-    outputs = {"highest": z if highest else None, "average": None if highest else z, "which": which}
-    kernels.pool_forward(geometry, x, **outputs, moments=moments)
-    return which, None if moments is None else moments[0 if highest else 1]
+def _window(conv: nn.Conv2d) -> tuple[int, int]:
+    return int(conv.stride[0]), int(conv.dilation[0])
 
 
 def _statistics(norm: nn.BatchNorm2d, moments: Tensor | None, geometry: Geometry) -> tuple[Tensor, Tensor]:
@@ -212,6 +186,7 @@ def _backward(
     """Gradients of a block: of its input (after the norm before it), and of its weights."""
     x, z = values
     depthwise, pointwise, weight, _ = tensors
+    assert pointwise is not None
     sums = torch.empty(2, z.shape[3], dtype=torch.float64)
     normal = (passed.normal_scale, passed.normal_shift)
     kernels.combine_backward(
@@ -220,25 +195,13 @@ def _backward(
     mean_normal, mean = sums / _count(passed.geometry)
     from_z = -passed.scale * mean_normal * passed.normal_scale
     constant = -passed.scale * (mean_normal * passed.normal_shift + mean)
-    of_norm = (None, None) if weight is None else (sums[0].to(z.dtype), sums[1].to(z.dtype))
-    from_grad, from_z, constant = (part.to(z.dtype) for part in (passed.scale, from_z, constant))
-    if pointwise is None:
-        dz = torch.empty_like(z)
-        if passed.training:
-            kernels.combine([grad, z], torch.stack([from_grad, from_z]), out=dz, shift=constant)
-        else:
-            kernels.combine([grad], from_grad[None], out=dz)
-        grad_x = torch.zeros(x.shape, dtype=x.dtype)
-        highest, average = (dz, None) if passed.which is not None else (None, dz)
-        kernels.pool_backward(passed.geometry, highest, average, passed.which, grad_x=grad_x)
-        return grad_x, [None, None, *of_norm]
     gradient = Gradient(
         grad,
-        from_grad,
+        passed.scale.to(z.dtype),
         torch.empty(x.shape, dtype=x.dtype),
         accumulate=False,
-        from_z=from_z if passed.training else None,
-        constant=constant if passed.training else None,
+        from_z=from_z.to(z.dtype) if passed.training else None,
+        constant=constant.to(z.dtype) if passed.training else None,
         grad_depthwise=None if depthwise is None else torch.empty(depthwise.shape, dtype=torch.float64),
         grad_pointwise=torch.empty(pointwise.shape, dtype=torch.float64),
     )
@@ -247,8 +210,9 @@ def _backward(
     else:
         convolution = _convolution(x, depthwise, pointwise, z, passed.dilation, before)
         kernels.blocks_backward(passed.geometry, [convolution], [gradient])
-    found = (gradient.grad_depthwise, gradient.grad_pointwise)
-    return gradient.grad_x, [*(None if part is None else part.to(z.dtype) for part in found), *of_norm]
+    of_norm = (None, None) if weight is None else sums
+    found = (gradient.grad_depthwise, gradient.grad_pointwise, *of_norm)
+    return gradient.grad_x, [None if part is None else part.to(z.dtype) for part in found]
 
 
 def _pixels(x: Tensor) -> Tensor:

@@ -14,8 +14,8 @@ from snt_zoo.networks.spaces.darts.fused_operation import fused_operation
 from snt_zoo.networks.spaces.darts.layout import OPERATIONS, Block
 
 
-class Fused(nn.Sequential):
-    """Layers that `fused_operation` takes."""
+class Convolutions(nn.Sequential):
+    """Blocks in a row: ReLU, a depthwise convolution or none, a pointwise one, batch norm."""
 
     def forward(self, x: Tensor) -> Tensor:
         """By the compiled kernels on a CPU; to evaluate a few images no compiler is waited for."""
@@ -26,7 +26,7 @@ class Fused(nn.Sequential):
         return x
 
 
-class ReLUConvNorm(Fused):
+class ReLUConvNorm(Convolutions):
     """Brings an input to a cell's number of channels."""
 
     def __init__(self, c_in: int, c_out: int, affine: bool) -> None:
@@ -56,7 +56,7 @@ class FactorisedReduction(nn.Module):
         return out
 
 
-def _separable(channels: int, kernel: int, stride: int, affine: bool) -> Fused:
+def _separable(channels: int, kernel: int, stride: int, affine: bool) -> nn.Sequential:
     layers: list[nn.Module] = []
     for step in (stride, 1):  # the separable convolution is applied twice (section 3.1)
         layers += [
@@ -65,11 +65,11 @@ def _separable(channels: int, kernel: int, stride: int, affine: bool) -> Fused:
             nn.Conv2d(channels, channels, 1, bias=False),
             nn.BatchNorm2d(channels, affine=affine),
         ]
-    return Fused(*layers)
+    return Convolutions(*layers)
 
 
-def _dilated(channels: int, kernel: int, stride: int, affine: bool) -> Fused:
-    return Fused(
+def _dilated(channels: int, kernel: int, stride: int, affine: bool) -> nn.Sequential:
+    return Convolutions(
         nn.ReLU(),
         nn.Conv2d(channels, channels, kernel, stride, kernel - 1, dilation=2, groups=channels, bias=False),
         nn.Conv2d(channels, channels, 1, bias=False),
@@ -77,13 +77,13 @@ def _dilated(channels: int, kernel: int, stride: int, affine: bool) -> Fused:
     )
 
 
-def _pool(kind: str, channels: int, stride: int, affine: bool) -> Fused:
+def _pool(kind: str, channels: int, stride: int, affine: bool) -> nn.Sequential:
     pool: nn.Module = (
         nn.MaxPool2d(3, stride, 1)
         if kind == "max_pool_3x3"
         else nn.AvgPool2d(3, stride, 1, count_include_pad=False)
     )
-    return Fused(pool, nn.BatchNorm2d(channels, affine=affine))
+    return nn.Sequential(pool, nn.BatchNorm2d(channels, affine=affine))
 
 
 def build_operation(name: str, channels: int, stride: int, affine: bool) -> nn.Module:

@@ -12,11 +12,11 @@ from torch import Tensor, nn
 from snt_zoo.networks.spaces.darts import kernels
 from snt_zoo.networks.spaces.darts.kernels import build
 from snt_zoo.networks.spaces.darts.layout import OPERATIONS
-from snt_zoo.networks.spaces.darts.operations import Fused, ReLUConvNorm, build_operation
+from snt_zoo.networks.spaces.darts.operations import Convolutions, ReLUConvNorm, build_operation
 
 needs_compiler = pytest.mark.skipif(not kernels.available(), reason="no C++ compiler, no kernels")
 
-FUSED = [name for name in OPERATIONS if name not in ("none", "skip_connect")]
+FUSED = [name for name in OPERATIONS if "conv" in name]
 CASES = [(name, stride, True) for name in FUSED for stride in (1, 2)]
 CASES += [("before", 1, affine) for affine in (True, False)]
 """Names of operations, strides, and whether their norms have weights."""
@@ -115,7 +115,7 @@ def test_to_evaluate_a_few_images_no_compiler_is_waited_for(
     monkeypatch.setattr(build, "_is_compiled", lambda: False)
     monkeypatch.setattr(build, "library", lambda: asked.append("library"))
     operation = make("sep_conv_3x3", 1, True)
-    assert isinstance(operation, Fused)
+    assert isinstance(operation, Convolutions)
     operation.eval()(images())
     assert asked == []
     operation.train()(images())

@@ -182,8 +182,7 @@ def test_pools_and_their_gradients_equal_pytorch(g: Geometry) -> None:
         functional.max_pool2d(nchw(x), 3, g.stride, 1),
         functional.avg_pool2d(nchw(x), 3, g.stride, 1, count_include_pad=False),
     )
-    highest, average = torch.empty(2, *g.out_shape, dtype=x.dtype)
-    which = torch.empty(g.out_shape, dtype=torch.uint8)
+    highest, average, which = torch.empty(3, *g.out_shape, dtype=x.dtype)
     moments = torch.empty(4, g.channels, dtype=torch.float64)
     kernels.pool_forward(g, x.detach(), highest=highest, average=average, which=which, moments=moments)
     torch.testing.assert_close(nchw(highest), expected[0].detach())

@@ -325,9 +325,9 @@ def pool_forward(
     geometry: Geometry,
     x: Tensor,
     *,
-    highest: Tensor | None,
-    average: Tensor | None,
-    which: Tensor | None,
+    highest: Tensor,
+    average: Tensor,
+    which: Tensor,
     moments: Tensor | None = None,
 ) -> None:
     """Maximum and mean (of the pixels inside the image) of 3×3 windows.
@@ -335,11 +335,10 @@ def pool_forward(
     Args:
         geometry: of the input.
         x: input, ``n x h x w x c``.
-        highest: filled, ``n x h' x w' x c``, contiguous; None if not wanted.
+        highest: filled, ``n x h' x w' x c``, contiguous.
         average: likewise.
-        which: with `highest`; filled with the maximum's place in its window, from 0 to 8; uint8, likewise.
-        moments: filled with sums and sums of squares of `highest`, then of `average`, ``4 x c``, float64;
-            with 0 for what is not wanted.
+        which: filled with the place of the maximum in its window, from 0 to 8; likewise.
+        moments: filled with sums and sums of squares of `highest`, then of `average`, ``4 x c``, float64.
     """
     _call(
         "pool_forward",
@@ -354,12 +353,7 @@ def pool_forward(
 
 
 def pool_backward(
-    geometry: Geometry,
-    grad_highest: Tensor | None,
-    grad_average: Tensor | None,
-    which: Tensor | None,
-    *,
-    grad_x: Tensor,
+    geometry: Geometry, grad_highest: Tensor, grad_average: Tensor, which: Tensor, *, grad_x: Tensor
 ) -> None:
     """Adds the gradients of `pool_forward` to `grad_x`, ``n x h x w x c``."""
     _call(

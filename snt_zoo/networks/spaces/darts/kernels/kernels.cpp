@@ -36,15 +36,8 @@ struct Simd {
   using T = Value;
   static constexpr int64_t width = Bytes / sizeof(T);
   typedef T Vector __attribute__((vector_size(Bytes), aligned(sizeof(T)), may_alias));
-  typedef uint8_t Small __attribute__((vector_size(width), aligned(1), may_alias));
   static Vector load(const T* p) { return *reinterpret_cast<const Vector*>(p); }
   static void store(T* p, Vector v) { *reinterpret_cast<Vector*>(p) = v; }
-  static Vector load_small(const uint8_t* p) {
-    return __builtin_convertvector(*reinterpret_cast<const Small*>(p), Vector);
-  }
-  static void store_small(uint8_t* p, Vector v) {
-    *reinterpret_cast<Small*>(p) = __builtin_convertvector(v, Small);
-  }
   static void add_to(double* sums, Vector v) {
     for (int64_t i = 0; i < width; ++i) sums[i] += static_cast<double>(v[i]);
   }
@@ -58,8 +51,6 @@ struct Scalar {
   using Vector = T;
   static T load(const T* p) { return *p; }
   static void store(T* p, T v) { *p = v; }
-  static T load_small(const uint8_t* p) { return static_cast<T>(*p); }
-  static void store_small(uint8_t* p, T v) { *p = static_cast<uint8_t>(v); }
   static void add_to(double* sums, T v) { *sums += static_cast<double>(v); }
 };
 
@@ -803,9 +794,9 @@ struct Span {
   int64_t count() const { return last - first; }
 };
 
-// Max and average of 3x3 windows, null where not wanted; `which` keeps the first place of the maximum.
+// Max and average of 3x3 windows; `which` keeps the first place of the maximum.
 template <class S, class T = typename S::T>
-void pool_forward(const Geometry& g, const T* x, int64_t x_stride, T* highest, T* average, uint8_t* which,
+void pool_forward(const Geometry& g, const T* x, int64_t x_stride, T* highest, T* average, T* which,
                   double* moments) {
   const int64_t c = g.channels, oh = g.out_height(), ow = g.out_width(), pixels = oh * ow;
   const int threads = threads_for(g.images);
@@ -836,57 +827,58 @@ void pool_forward(const Geometry& g, const T* x, int64_t x_stride, T* highest, T
                 place = v > top ? tap : place;
                 top = v > top ? v : top;
               }
-            if (highest) {
-              L::store(highest + at + k, top);
-              L::store_small(which + at + k, place);
-            }
-            if (average) L::store(average + at + k, sum / static_cast<T>(rows.count() * columns.count()));
+            L::store(highest + at + k, top);
+            L::store(average + at + k, sum / static_cast<T>(rows.count() * columns.count()));
+            L::store(which + at + k, place);
           });
         }
       }
       if (moments) {
         const int64_t at = n * pixels * c;
-        if (highest) fold_moments<S>(highest + at, c, highest + at, c, pixels, c, sums, sums + c);
-        if (average) fold_moments<S>(average + at, c, average + at, c, pixels, c, sums + 2 * c, sums + 3 * c);
+        fold_moments<S>(highest + at, c, highest + at, c, pixels, c, sums, sums + c);
+        fold_moments<S>(average + at, c, average + at, c, pixels, c, sums + 2 * c, sums + 3 * c);
       }
     }
   }
   if (moments) totals.write(0, 4 * c, moments);
 }
 
-// Gradients of both pools (null: of one), added to the gradient of their input: each pixel looks at the windows it lies in.
+// Gradients of both pools, added to the gradient of their input, tap by tap.
 template <class S, class T = typename S::T>
-void pool_backward(const Geometry& g, const T* grad_highest, const T* grad_average, const uint8_t* which,
+void pool_backward(const Geometry& g, const T* grad_highest, const T* grad_average, const T* which,
                    T* grad_x, int64_t grad_x_stride) {
-  const int64_t c = g.channels, oh = g.out_height(), ow = g.out_width(), pixels = oh * ow;
-  T shares[4][4];  // of a pixel in the average, by the rows and columns of the window
-  for (int i = 1; i < 4; ++i)
-    for (int j = 1; j < 4; ++j) shares[i][j] = T(1) / static_cast<T>(i * j);
-#pragma omp parallel for schedule(static) num_threads(threads_for(g.images))
-  for (int64_t n = 0; n < g.images; ++n)
-    for (int64_t iy = 0; iy < g.height; ++iy) {
-      const int64_t first_y = std::max<int64_t>((iy + g.stride - 2) / g.stride, 0);
-      const int64_t last_y = std::min((iy + 1) / g.stride, oh - 1);
-      for (int64_t ix = 0; ix < g.width; ++ix) {
-        const int64_t first_x = std::max<int64_t>((ix + g.stride - 2) / g.stride, 0);
-        const int64_t last_x = std::min((ix + 1) / g.stride, ow - 1);
-        T* out = grad_x + ((n * g.height + iy) * g.width + ix) * grad_x_stride;
-        over_channels<S>(c, [&](auto lanes, int64_t k) {
-          using L = decltype(lanes);
-          auto sum = L::load(out + k);
-          for (int64_t y = first_y; y <= last_y; ++y)
-            for (int64_t i = first_x; i <= last_x; ++i) {
-              const int64_t at = (n * pixels + y * ow + i) * c + k;
-              const T tap = static_cast<T>((iy - y * g.stride + 1) * 3 + ix - i * g.stride + 1);
-              const T share = shares[Span(y, g.stride, g.height).count()][Span(i, g.stride, g.width).count()];
-              if (grad_average) sum += L::load(grad_average + at) * share;
-              if (grad_highest)
-                sum += L::load_small(which + at) == tap ? L::load(grad_highest + at) : typename L::Vector{};
-            }
-          L::store(out + k, sum);
-        });
+  const int64_t c = g.channels, oh = g.out_height(), ow = g.out_width();
+#pragma omp parallel num_threads(threads_for(g.images))
+  {
+    Scratch<T> scratch(ow * c, 1);
+    T* shares = scratch.take(ow * c);  // of the pixels of a row of windows in its averages
+#pragma omp for schedule(static)
+    for (int64_t n = 0; n < g.images; ++n)
+      for (int64_t y = 0; y < oh; ++y) {
+        const Span rows(y, g.stride, g.height);
+        const int64_t at = (n * oh + y) * ow * c;
+        for (int64_t i = 0; i < ow; ++i) {
+          const T share = T(1) / static_cast<T>(rows.count() * Span(i, g.stride, g.width).count());
+          for (int64_t k = 0; k < c; ++k) shares[i * c + k] = grad_average[at + i * c + k] * share;
+        }
+        for (int64_t iy = rows.first; iy < rows.last; ++iy)
+          for (int64_t kx = 0; kx < 3; ++kx) {
+            const T tap = static_cast<T>((iy - y * g.stride + 1) * 3 + kx);
+            const int64_t first = kx == 0 ? 1 : 0, last = std::min(ow, (g.width - kx + g.stride) / g.stride);
+            T* row = grad_x + ((n * g.height + iy) * g.width + kx - 1) * grad_x_stride;
+            over_channels<S>(c, [&](auto lanes, int64_t k) {
+              using L = decltype(lanes);
+              for (int64_t i = first; i < last; ++i) {
+                T* out = row + i * g.stride * grad_x_stride + k;
+                const int64_t from = i * c + k;
+                const auto chosen = L::load(which + at + from) == tap ? L::load(grad_highest + at + from)
+                                                                            : typename L::Vector{};
+                L::store(out, L::load(out) + (L::load(shares + from) + chosen));
+              }
+            });
+          }
       }
-    }
+  }
 }
 
 // `f(lanes)` with vectors that suit a number of channels: half of the widest where all channels fit in it.
@@ -927,13 +919,13 @@ void with_lanes(int64_t channels, F f) {
     });                                                                                                       \
   }                                                                                                           \
   void pool_forward_##SUFFIX(const Geometry* g, const T* x, int64_t x_stride, T* highest, T* average,         \
-                             uint8_t* which, double* moments) {                                               \
+                             T* which, double* moments) {                                               \
     with_lanes<T>(g->channels, [&](auto s) {                                                                  \
       pool_forward<decltype(s)>(*g, x, x_stride, highest, average, which, moments);                           \
     });                                                                                                       \
   }                                                                                                           \
   void pool_backward_##SUFFIX(const Geometry* g, const T* grad_highest, const T* grad_average,                \
-                              const uint8_t* which, T* grad_x, int64_t grad_x_stride) {                       \
+                              const T* which, T* grad_x, int64_t grad_x_stride) {                       \
     with_lanes<T>(g->channels, [&](auto s) {                                                                  \
       pool_backward<decltype(s)>(*g, grad_highest, grad_average, which, grad_x, grad_x_stride);               \
     });                                                                                                       \

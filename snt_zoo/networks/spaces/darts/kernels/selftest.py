@@ -16,7 +16,7 @@ def main(path: str) -> None:
     geometry = (ctypes.c_int64 * 5)(1, 1, 2, 1, 1)  # one image of two pixels and one channel
     for suffix, number in (("f32", ctypes.c_float), ("f64", ctypes.c_double)):
         x = (number * 2)(1.0, 3.0)
-        highest, average, which = (number * 2)(), (number * 2)(), (ctypes.c_uint8 * 2)()
+        highest, average, which = (number * 2)(), (number * 2)(), (number * 2)()
         getattr(library, f"pool_forward_{suffix}")(
             geometry, x, ctypes.c_int64(1), highest, average, which, ctypes.c_void_p(None)
         )
