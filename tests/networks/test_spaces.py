@@ -49,7 +49,7 @@ class WithoutKernels:
 
     @pytest.fixture(autouse=True)
     def _by_pytorch(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(kernels, "usable", lambda _: False)
+        monkeypatch.setattr(kernels, "usable", lambda *_, **__: False)
 
 
 class TestDartsWithoutKernels(WithoutKernels, TestDarts):

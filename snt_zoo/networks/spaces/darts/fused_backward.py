@@ -15,6 +15,7 @@ from snt_zoo.networks.spaces.darts.fused_forward import (
     block_row,
     nhwc,
 )
+from snt_zoo.networks.spaces.darts.kernels import Gradient
 from snt_zoo.networks.spaces.darts.layout import (
     BLOCKS,
     EDGES,
@@ -57,7 +58,6 @@ class Backward:
                         for b in BLOCKS
                     }
                 )
-        self.between = forward.new(forward.inner)  # gradient between the two blocks of an operation
 
     def run(self) -> tuple[Tensor | None, ...]:
         """Gradients of both inputs, the mixture, the stacked weights and the strided skips."""
@@ -78,104 +78,122 @@ class Backward:
 
     def _return_to(self, source: int) -> None:
         """Gradients of all operations of the edges that leave a node, and of the node."""
+        rows = [row for row in LEAVING[source] if self.forward.active[row]]
+        outputs = [(row, output) for row in rows for output in self.forward.outputs(row)]
+        if not outputs:
+            return
+        from_grad, from_z, constant = self._through_norms(rows, outputs)
+        typed = [self.forward.typed(part) for part in (from_grad, from_z, constant)]
+        convolved: dict[tuple[int, int], tuple[Tensor, ...]] = {}
         pooled: dict[int, list[tuple[Tensor, Tensor, Tensor, Tensor]]] = {}
         skipped: list[tuple[Tensor, Tensor]] = []
-        for row in LEAVING[source]:
-            outputs = self.forward.outputs(row)
-            if not outputs:
-                continue
+        for index, (row, output) in enumerate(outputs):
             grad = self.grads[EDGES[row][1]]
-            from_grad, from_z, constant = self._through_norms(row, outputs, grad)
-            for index, output in enumerate(outputs):
-                coefficients = from_grad[index], from_z[index], constant[index]
-                if OPERATIONS[output.operation] in POOLS:
-                    pooled.setdefault(output.operation, []).append((grad, *coefficients))
-                elif output.operation != SKIP:
-                    self._convolution_backward(output.operation, row, grad, coefficients)
-                elif row in self.forward.strided:
-                    self.grad_strided[row] = grad * self.forward.typed(from_grad[index])
-                else:
-                    skipped.append((grad, from_grad[index]))
+            if OPERATIONS[output.operation] in POOLS:
+                pooled.setdefault(output.operation, []).append(
+                    (grad, from_grad[index], from_z[index], constant[index])
+                )
+            elif output.operation != SKIP:
+                convolved[row, output.operation] = (grad, *(part[index] for part in typed))
+            elif row in self.forward.strided:
+                self.grad_strided[row] = grad * typed[0][index]
+            else:
+                skipped.append((grad, typed[0][index]))
         if skipped:
-            factors = self.forward.typed(torch.stack([factor for _, factor in skipped]))
+            factors = torch.stack([factor for _, factor in skipped])
             kernels.combine([g for g, _ in skipped], factors, out=self.grads[source], accumulate=True)
+        if convolved:
+            self._convolutions_backward(source, convolved)
         if pooled:
             self._pool_backward(source, pooled)
 
     def _through_norms(
-        self, row: int, outputs: Sequence[Output], grad: Tensor
+        self, edges: Sequence[int], outputs: Sequence[tuple[int, Output]]
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Coefficients of the gradients before the norms, ``outputs x c``: of grad, of z, and constants."""
-        rows = [output.row for output in outputs]
+        rows = [output.row for _, output in outputs]
+        of = [edges.index(row) for row, _ in outputs]
         scale, shift = self.forward.scale[rows], self.forward.shift[rows]
-        sums = torch.empty(len(outputs) + 1, self.forward.cell.width, dtype=torch.float64)
-        values = [output.value for output in outputs]
+        sums = torch.empty(len(outputs) + len(edges), self.forward.cell.width, dtype=torch.float64)
         kernels.combine_backward(
-            values, self.forward.typed(scale), self.forward.typed(shift), grad=grad, sums=sums
+            [output.value for _, output in outputs],
+            self.forward.typed(scale),
+            self.forward.typed(shift),
+            grads=[self.grads[EDGES[row][1]] for row in edges],
+            of=of,
+            sums=sums,
         )
-        for output, sum_ in zip(outputs, sums, strict=False):
-            self.grad_mixture[row, output.operation] = sum_.sum()
-        from_grad = self.forward.weights(row, outputs)[:, None] * scale
+        places = [row for row, _ in outputs], [output.operation for _, output in outputs]
+        self.grad_mixture[places] = sums[: len(outputs)].sum(1)
+        from_grad = scale
+        if self.forward.mixture is not None:
+            from_grad = self.forward.mixture[places][:, None] * scale
         if not self.forward.training:
             return from_grad, torch.zeros_like(scale), torch.zeros_like(scale)
         means = sums / self.forward.count()
-        normed = torch.tensor([[output.row != IDENTITY] for output in outputs], dtype=torch.float64)
-        from_z = -from_grad * means[:-1] * scale * normed
-        constant = -from_grad * (means[:-1] * shift + means[-1]) * normed
+        normed = torch.tensor([[row != IDENTITY] for row in rows], dtype=torch.float64)
+        from_z = -from_grad * means[: len(outputs)] * scale * normed
+        mean_grad = means[len(outputs) :][of]
+        constant = -from_grad * (means[: len(outputs)] * shift + mean_grad) * normed
         return from_grad, from_z, constant
 
-    def _convolution_backward(
-        self, operation: int, row: int, grad: Tensor, coefficients: tuple[Tensor, Tensor, Tensor]
+    def _convolutions_backward(
+        self, source: int, gradients: dict[tuple[int, int], tuple[Tensor, ...]]
     ) -> None:
-        source = EDGES[row][0]
-        blocks = blocks_of(operation)
-        if len(blocks) == 2:
-            first, second = blocks
-            moments = torch.empty(2, self.forward.cell.width, dtype=torch.float64)
-            self._block_backward(second, row, grad, coefficients, self.between, moments)
-            scale, shift = (
-                self.forward.scale[block_row(first, row)],
-                self.forward.shift[block_row(first, row)],
+        """By row and operation, the gradient of what it gives and the coefficients."""
+        forward = self.forward
+        twice = [key for key in gradients if len(blocks_of(key[1])) == 2]
+        if twice:
+            firsts = [block_row(blocks_of(operation)[0], row) for row, operation in twice]
+            moments = torch.zeros(len(twice), 2, forward.cell.width, dtype=torch.float64)
+            seconds = [(blocks_of(operation)[1], row) for row, operation in twice]
+            between = [forward.blocks[row, block.name].z for block, row in seconds]  # each is needed no more
+            self._blocks_backward(
+                seconds,
+                source,
+                [gradients[key] for key in twice],
+                between,
+                moments if forward.training else None,
             )
-            mean, mean_normal = (
-                moments / self.forward.count() if self.forward.training else torch.zeros_like(moments)
-            )
+            mean, mean_normal = (moments / forward.count()).unbind(1)
+            scale, shift = forward.scale[firsts], forward.shift[firsts]
             coefficients = scale, -scale * mean_normal * scale, -scale * (mean_normal * shift + mean)
-            grad = self.between
-        self._block_backward(blocks[0], row, grad, coefficients, self.grads[source], None)
+            typed = [forward.typed(part) for part in coefficients]
+            for index, key in enumerate(twice):
+                gradients[key] = (between[index], *(part[index] for part in typed))
+        blocks = [(blocks_of(operation)[0], row) for row, operation in gradients]
+        into = [self.grads[source]] * len(blocks)
+        self._blocks_backward(blocks, source, list(gradients.values()), into, None)
 
-    def _block_backward(
+    def _blocks_backward(
         self,
-        block: Block,
-        row: int,
-        grad: Tensor,
-        coefficients: tuple[Tensor, Tensor, Tensor],
-        grad_x: Tensor,
+        blocks: Sequence[tuple[Block, int]],
+        source: int,
+        gradients: Sequence[tuple[Tensor, ...]],
+        into: Sequence[Tensor],
         moments: Tensor | None,
     ) -> None:
-        source = EDGES[row][0]
-        x, scale, shift = self.forward.input(block, row, self.forward.states[source])
-        from_grad, from_z, constant = map(self.forward.typed, coefficients)
-        place = self.forward.cell.rows(row)
-        depthwise, pointwise = self.forward.cell.weights(block, row)
-        kernels.block_backward(
-            self.forward.geometry(block, source),
-            x,
-            depthwise,
-            pointwise,
-            grad=grad,
-            from_grad=from_grad,
-            z=self.forward.values[row, block.name],
-            grad_x=grad_x,
-            accumulate=not block.second,
-            from_z=from_z if self.forward.training else None,
-            constant=constant if self.forward.training else None,
-            scale=scale,
-            shift=shift,
-            grad_x_moments=moments,
-            grad_depthwise=self.grad_weights[0][block.name][place] if self.grad_weights else None,
-            grad_pointwise=self.grad_weights[1][block.name][place] if self.grad_weights else None,
-        )
+        forward = self.forward
+        second = blocks[0][0].second
+        made = []
+        for index, (block, row) in enumerate(blocks):
+            grad, from_grad, from_z, constant = gradients[index]
+            place = forward.cell.rows(row)
+            made.append(
+                Gradient(
+                    grad,
+                    from_grad,
+                    into[index],
+                    accumulate=not second,
+                    from_z=from_z if forward.training else None,
+                    constant=constant if forward.training else None,
+                    grad_x_moments=None if moments is None else moments[index],
+                    grad_depthwise=self.grad_weights[0][block.name][place] if self.grad_weights else None,
+                    grad_pointwise=self.grad_weights[1][block.name][place] if self.grad_weights else None,
+                )
+            )
+        convolutions = [forward.blocks[row, block.name] for block, row in blocks]
+        kernels.blocks_backward(forward.geometry(source, second=second), convolutions, made)
 
     def _pool_backward(
         self, source: int, pooled: dict[int, list[tuple[Tensor, Tensor, Tensor, Tensor]]]

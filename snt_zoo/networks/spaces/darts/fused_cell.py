@@ -7,7 +7,7 @@ an operation, a its weight and g the gradient of the node that sums them, batch 
     dz = a/σ · (g − mean(g) − ẑ · mean(g ẑ)),
 
 so one pass over the outputs of an edge gives the sums that batch norm needs, and from the same sums the
-gradients of the alphas: da = Σ g ẑ. In eval mode the means fall away. `block_backward` evaluates dz on the
+gradients of the alphas: da = Σ g ẑ. In eval mode the means fall away. `blocks_backward` evaluates dz on the
 fly.
 """
 

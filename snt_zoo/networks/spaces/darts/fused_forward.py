@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from snt_zoo.networks.spaces.darts import kernels
-from snt_zoo.networks.spaces.darts.kernels import Geometry
+from snt_zoo.networks.spaces.darts.kernels import Convolution, Geometry
 from snt_zoo.networks.spaces.darts.layout import (
     BLOCKS,
     EDGES,
@@ -94,11 +94,11 @@ class Forward:
         self.scale = torch.ones(IDENTITY + 1, c, dtype=torch.float64)
         self.shift = torch.zeros(IDENTITY + 1, c, dtype=torch.float64)
         self.used = torch.zeros(IDENTITY, dtype=torch.float64)  # 1 for the norms on an active operation
-        self.values: dict[tuple[int, str], Tensor] = {}  # by row and block
+        self.blocks: dict[tuple[int, str], Convolution] = {}  # by row and name
         self.pools: dict[int, Pools] = {}  # by source
 
-    def new(self, shape: Sequence[int], dtype: torch.dtype | None = None) -> Tensor:
-        self.taken.append(self.cell.workspace.take(shape, dtype or self.like.dtype))
+    def new(self, shape: Sequence[int]) -> Tensor:
+        self.taken.append(self.cell.workspace.take(shape, self.like.dtype))
         return self.taken[-1]
 
     def release(self) -> None:
@@ -106,10 +106,10 @@ class Forward:
         self.cell.workspace.give_back(self.taken)
         self.taken = []
 
-    def geometry(self, block: Block, source: int) -> Geometry:
-        n, h, w, c = self.inner if block.second else self.states[source].shape
-        stride = 1 if block.second else self.cell.stride(source)
-        return Geometry(n, h, w, c, block.kernel, stride, block.dilation)
+    def geometry(self, source: int, *, second: bool) -> Geometry:
+        """Of the first or second blocks of the edges that leave a node."""
+        n, h, w, c = self.inner if second else self.states[source].shape
+        return Geometry(n, h, w, c, 1 if second else self.cell.stride(source))
 
     def typed(self, values: Tensor) -> Tensor:
         return values.to(self.like.dtype).contiguous()
@@ -134,41 +134,43 @@ class Forward:
         pools = sorted(used & {OPERATIONS.index(name) for name in POOLS})
         if pools:
             self.pools[source] = self._pool(source)
-        fresh = [pool_row(operation, source) for operation in pools]
+        self._normalise([pool_row(operation, source) for operation in pools])
         for second in (False, True):  # the second block needs the statistics of the first
-            for row in LEAVING[source]:
-                for block in BLOCKS:
-                    if block.operation in self.active[row] and block.second == second:
-                        self._block(block, row, state)
-                        fresh.append(block_row(block, row))
-            self._normalise(fresh)
-            fresh = []
+            wanted = [
+                (row, block)
+                for row in LEAVING[source]
+                for block in BLOCKS
+                if block.operation in self.active[row] and block.second == second
+            ]
+            if wanted:
+                blocks = [self._block(block, row, state) for row, block in wanted]
+                kernels.blocks_forward(self.geometry(source, second=second), blocks)
+                self._normalise([block_row(block, row) for row, block in wanted])
 
-    def _block(self, block: Block, row: int, state: Tensor) -> None:
+    def _block(self, block: Block, row: int, state: Tensor) -> Convolution:
         depthwise, pointwise = self.cell.weights(block, row)
-        geometry = self.geometry(block, EDGES[row][0])
-        out = self.new(geometry.out_shape)
-        x, scale, shift = self.input(block, row, state)
-        kernels.block_forward(
-            geometry,
+        x, scale, shift = self._input(block, row, state)
+        made = Convolution(
             x,
             depthwise,
             pointwise,
-            out=out,
-            scale=scale,
-            shift=shift,
-            moments=self.moments[block_row(block, row)] if self.training else None,
+            self.new(self.inner),
+            block.dilation,
+            scale,
+            shift,
+            self.moments[block_row(block, row)] if self.training else None,
         )
-        self.values[row, block.name] = out
+        self.blocks[row, block.name] = made
+        return made
 
-    def input(self, block: Block, row: int, state: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    def _input(self, block: Block, row: int, state: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
         """A block's input, with the batch norm that lies between it and the block."""
         if not block.second:
             return state, None, None
         before = blocks_of(block.operation)[0]
         index = block_row(before, row)
         return (
-            self.values[row, before.name],
+            self.blocks[row, before.name].z,
             self.typed(self.scale[index]),
             self.typed(self.shift[index]),
         )
@@ -178,7 +180,7 @@ class Forward:
         n, h, w, c = state.shape
         geometry = Geometry(n, h, w, c, stride=self.cell.stride(source))
         shape = geometry.out_shape
-        pools = Pools(geometry, self.new(shape), self.new(shape), self.new(shape, torch.uint8))
+        pools = Pools(geometry, self.new(shape), self.new(shape), self.new(shape))
         sums = torch.empty(4, shape[3], dtype=torch.float64) if self.training else None
         kernels.pool_forward(
             geometry,
@@ -250,7 +252,7 @@ class Forward:
                 found.append(Output(operation, self.strided.get(row, self.states[source]), IDENTITY))
             else:
                 block = blocks_of(operation)[-1]
-                value = self.values[row, block.name]
+                value = self.blocks[row, block.name].z
                 found.append(Output(operation, value, block_row(block, row)))
         return found
 

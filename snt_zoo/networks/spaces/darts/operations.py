@@ -9,10 +9,24 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from snt_zoo.errors import ConfigError
+from snt_zoo.networks.spaces.darts import kernels
+from snt_zoo.networks.spaces.darts.fused_operation import fused_operation
 from snt_zoo.networks.spaces.darts.layout import OPERATIONS, Block
 
 
-class ReLUConvNorm(nn.Sequential):
+class Convolutions(nn.Sequential):
+    """Blocks in a row: ReLU, a depthwise convolution or none, a pointwise one, batch norm."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """By the compiled kernels on a CPU; to evaluate a few images no compiler is waited for."""
+        if kernels.usable(x, compile=self.training):
+            return fused_operation(self, x)
+        for layer in self:
+            x = layer(x)
+        return x
+
+
+class ReLUConvNorm(Convolutions):
     """Brings an input to a cell's number of channels."""
 
     def __init__(self, c_in: int, c_out: int, affine: bool) -> None:
@@ -51,11 +65,11 @@ def _separable(channels: int, kernel: int, stride: int, affine: bool) -> nn.Sequ
             nn.Conv2d(channels, channels, 1, bias=False),
             nn.BatchNorm2d(channels, affine=affine),
         ]
-    return nn.Sequential(*layers)
+    return Convolutions(*layers)
 
 
 def _dilated(channels: int, kernel: int, stride: int, affine: bool) -> nn.Sequential:
-    return nn.Sequential(
+    return Convolutions(
         nn.ReLU(),
         nn.Conv2d(channels, channels, kernel, stride, kernel - 1, dilation=2, groups=channels, bias=False),
         nn.Conv2d(channels, channels, 1, bias=False),

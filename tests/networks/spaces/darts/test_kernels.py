@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from snt_zoo.networks.spaces.darts import kernels
-from snt_zoo.networks.spaces.darts.kernels import Geometry, Workspace, build
+from snt_zoo.networks.spaces.darts.kernels import Convolution, Geometry, Gradient, Workspace, build
 
 needs_compiler = pytest.mark.skipif(not kernels.available(), reason="no C++ compiler, no kernels")
 
@@ -26,11 +26,10 @@ geometries = st.builds(
     images=st.integers(1, 3),
     height=st.integers(1, 11),
     width=st.integers(1, 18),
-    channels=st.integers(1, 19),
-    kernel=st.sampled_from([3, 5, 7]),
+    channels=st.integers(1, 35),
     stride=st.sampled_from([1, 2]),
-    dilation=st.sampled_from([1, 2]),
 )
+windows = st.tuples(st.sampled_from([3, 5]), st.sampled_from([1, 2]))  # kernel and dilation
 
 
 def draw(*shape: int, seed: int, dtype: torch.dtype = torch.float64) -> Tensor:
@@ -42,77 +41,134 @@ def nchw(x: Tensor) -> Tensor:
 
 
 @needs_compiler
-@given(geometries, st.booleans(), st.sampled_from([torch.float32, torch.float64]))
-@settings(max_examples=60, deadline=None)
-def test_a_block_and_its_gradients_equal_pytorch(g: Geometry, scaled: bool, dtype: torch.dtype) -> None:
-    tolerance = {"rtol": 1e-3, "atol": 1e-3} if dtype == torch.float32 else {"rtol": 1e-9, "atol": 1e-10}
+@given(geometries, st.lists(windows, min_size=1, max_size=4), st.booleans(), st.sampled_from([32, 64]))
+@settings(max_examples=80, deadline=None)
+def test_blocks_and_their_gradients_equal_pytorch(
+    g: Geometry, shapes: list[tuple[int, int]], scaled: bool, bits: int
+) -> None:
+    """Several blocks of one input, whose gradient is the sum over them."""
+    dtype = torch.float32 if bits == 32 else torch.float64
+    tolerance = {"rtol": 1e-3, "atol": 3e-3} if bits == 32 else {"rtol": 1e-9, "atol": 1e-10}
     c = g.channels
     # A slice of the channels of a larger image: pixels lie further apart than their channels.
     x = draw(g.images, g.height, g.width, c + 3, seed=0, dtype=dtype)[..., 2 : 2 + c].requires_grad_()
-    depthwise = draw(c, 1, g.kernel, g.kernel, seed=1, dtype=dtype).requires_grad_()
-    pointwise = draw(c, c, 1, 1, seed=2, dtype=dtype).requires_grad_()
     scale, shift = (draw(c, seed=s, dtype=dtype) for s in (3, 4)) if scaled else (None, None)
     plain = x if scale is None else x * scale + shift
     plain.retain_grad()
-    middle = functional.conv2d(
-        torch.relu(nchw(plain)),
-        depthwise,
-        stride=g.stride,
-        padding=g.dilation * (g.kernel - 1) // 2,
-        dilation=g.dilation,
-        groups=c,
-    )
-    expected = functional.conv2d(middle, pointwise)
+    weights, expected, blocks = [], [], []
+    for index, (kernel, dilation) in enumerate(shapes):
+        depthwise = draw(c, 1, kernel, kernel, seed=10 * index + 1, dtype=dtype).requires_grad_()
+        pointwise = draw(c, c, 1, 1, seed=10 * index + 2, dtype=dtype).requires_grad_()
+        weights += [depthwise, pointwise]
+        middle = functional.conv2d(
+            torch.relu(nchw(plain)),
+            depthwise,
+            stride=g.stride,
+            padding=dilation * (kernel - 1) // 2,
+            dilation=dilation,
+            groups=c,
+        )
+        expected.append(functional.conv2d(middle, pointwise))
+        blocks.append(
+            Convolution(
+                x.detach(),
+                depthwise.detach(),
+                pointwise.detach(),
+                torch.empty(g.out_shape, dtype=dtype),
+                dilation,
+                scale,
+                shift,
+                torch.empty(2, c, dtype=torch.float64),
+            )
+        )
+    kernels.blocks_forward(g, blocks)
+    for block, wanted in zip(blocks, expected, strict=True):
+        torch.testing.assert_close(nchw(block.z), wanted.detach(), **tolerance)
+        sums = torch.stack([wanted.sum((0, 2, 3)), (wanted * wanted).sum((0, 2, 3))]).detach()
+        torch.testing.assert_close(block.moments, sums.double(), **tolerance)
 
-    z = torch.empty(g.out_shape, dtype=dtype)
-    moments = torch.empty(2, c, dtype=torch.float64)
-    kernels.block_forward(
-        g,
-        x.detach(),
-        depthwise.detach(),
-        pointwise.detach(),
-        out=z,
-        scale=scale,
-        shift=shift,
-        moments=moments,
-    )
-    torch.testing.assert_close(nchw(z), expected.detach(), **tolerance)
-    sums = torch.stack([expected.sum((0, 2, 3)), (expected * expected).sum((0, 2, 3))]).detach()
-    torch.testing.assert_close(moments, sums.double(), **tolerance)
-
-    grad = draw(*g.out_shape, seed=5, dtype=dtype)
-    from_grad, from_z, constant = (draw(c, seed=s, dtype=dtype) for s in (6, 7, 8))
-    dz = grad * from_grad + z * from_z + constant
-    wanted = torch.autograd.grad(expected, [plain, depthwise, pointwise], nchw(dz))
+    coefficients = [[draw(c, seed=s + i, dtype=dtype) for s in (60, 70, 80)] for i in range(len(blocks))]
+    grads = [draw(*g.out_shape, seed=50 + i, dtype=dtype) for i in range(len(blocks))]
+    dz = [
+        nchw(grad * from_grad + block.z * from_z + constant)
+        for grad, block, (from_grad, from_z, constant) in zip(grads, blocks, coefficients, strict=True)
+    ]
+    of_input, *of_weights = torch.autograd.grad(expected, [plain, *weights], dz)
     before = draw(g.images, g.height, g.width, c, seed=9, dtype=dtype)
     for accumulate in (True, False):
         grad_x = before.clone()
-        grad_depthwise = torch.empty(c, 1, g.kernel, g.kernel, dtype=torch.float64)
-        grad_pointwise = torch.empty(c, c, 1, 1, dtype=torch.float64)
-        of_input = torch.empty(2, c, dtype=torch.float64)
-        kernels.block_backward(
-            g,
-            x.detach(),
-            depthwise.detach(),
-            pointwise.detach(),
-            grad=grad,
-            from_grad=from_grad,
-            z=z,
-            grad_x=grad_x,
-            accumulate=accumulate,
-            from_z=from_z,
-            constant=constant,
-            scale=scale,
-            shift=shift,
-            grad_x_moments=None if accumulate else of_input,
-            grad_depthwise=grad_depthwise,
-            grad_pointwise=grad_pointwise,
-        )
-        torch.testing.assert_close(grad_x - before if accumulate else grad_x, wanted[0], **tolerance)
-        torch.testing.assert_close(grad_depthwise, wanted[1].double(), **tolerance)
-        torch.testing.assert_close(grad_pointwise, wanted[2].double(), **tolerance)
-    both = torch.stack([wanted[0].sum((0, 1, 2)), (wanted[0] * plain.detach()).sum((0, 1, 2))])
-    torch.testing.assert_close(of_input, both.double(), **tolerance)
+        moments = torch.empty(2, c, dtype=torch.float64)
+        gradients = [
+            Gradient(
+                grad,
+                from_grad,
+                grad_x,
+                accumulate,
+                from_z,
+                constant,
+                moments,
+                *(torch.empty(w.shape, dtype=torch.float64) for w in weights[2 * i : 2 * i + 2]),
+            )
+            for i, (grad, (from_grad, from_z, constant)) in enumerate(zip(grads, coefficients, strict=True))
+        ]
+        kernels.blocks_backward(g, blocks, gradients)
+        torch.testing.assert_close(grad_x - before if accumulate else grad_x, of_input, **tolerance)
+        found = [part for made in gradients for part in (made.grad_depthwise, made.grad_pointwise)]
+        for part, right in zip(found, of_weights, strict=True):
+            torch.testing.assert_close(part, right.double(), **tolerance)
+        both = torch.stack([of_input.sum((0, 1, 2)), (of_input * plain.detach()).sum((0, 1, 2))])
+        torch.testing.assert_close(moments, both.double(), **tolerance)
+
+
+@needs_compiler
+@given(geometries, windows)
+@settings(max_examples=20, deadline=None)
+def test_the_gradient_of_an_input_may_lie_where_the_output_lay(g: Geometry, window: tuple[int, int]) -> None:
+    """Neighbours of one call that share nothing, and no gradients of weights."""
+    g = Geometry(g.images, g.height, g.width, g.channels)
+    kernel, dilation = window
+    c = g.channels
+    results = []
+    for apart in (True, False):
+        blocks, gradients = [], []
+        for seed in (0, 10):
+            z = torch.empty(g.out_shape, dtype=torch.float64)
+            x = draw(*g.out_shape, seed=seed)
+            weights = draw(c, 1, kernel, kernel, seed=seed + 1), draw(c, c, 1, 1, seed=seed + 2)
+            blocks.append(Convolution(x, *weights, z, dilation))
+            of_grad, of_z, constant = (draw(c, seed=seed + s) for s in (3, 4, 5))
+            into = torch.empty_like(z) if apart else z
+            grad = draw(*g.out_shape, seed=seed + 6)
+            gradients.append(Gradient(grad, of_grad, into, False, of_z, constant))
+        kernels.blocks_forward(g, blocks)
+        kernels.blocks_backward(g, blocks, gradients)
+        results.append(torch.stack([gradient.grad_x for gradient in gradients]))
+    assert torch.equal(*results)
+
+
+@needs_compiler
+@given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 9), st.integers(1, 60))
+@settings(max_examples=40, deadline=None)
+def test_a_projection_and_its_gradients_equal_pytorch(c: int, d: int, height: int, width: int) -> None:
+    x = draw(2, height, width, c + 3, seed=0)[..., 2 : 2 + c].requires_grad_()
+    weight = draw(d, c, 1, 1, seed=1).requires_grad_()
+    expected = functional.conv2d(torch.relu(nchw(x)), weight)
+    z = torch.empty(2, height, width, d, dtype=x.dtype)
+    moments = torch.empty(2, d, dtype=x.dtype)
+    kernels.project_forward(x.detach(), weight.detach(), z, moments)
+    torch.testing.assert_close(nchw(z), expected.detach())
+    sums = torch.stack([expected.sum((0, 2, 3)), (expected * expected).sum((0, 2, 3))]).detach()
+    torch.testing.assert_close(moments, sums)
+    grad = draw(*z.shape, seed=2)
+    from_grad, from_z, constant = (draw(d, seed=s) for s in (3, 4, 5))
+    of_input, of_weight = torch.autograd.grad(
+        expected, [x, weight], nchw(grad * from_grad + z * from_z + constant)
+    )
+    grad_x, grad_weight = torch.empty(2, height, width, c, dtype=x.dtype), torch.empty_like(weight)
+    gradient = Gradient(grad, from_grad, grad_x, False, from_z, constant, grad_pointwise=grad_weight.detach())
+    kernels.project_backward(x.detach(), weight.detach(), z, gradient)
+    torch.testing.assert_close(grad_x, of_input)
+    torch.testing.assert_close(grad_weight.detach(), of_weight)
 
 
 @needs_compiler
@@ -126,8 +182,7 @@ def test_pools_and_their_gradients_equal_pytorch(g: Geometry) -> None:
         functional.max_pool2d(nchw(x), 3, g.stride, 1),
         functional.avg_pool2d(nchw(x), 3, g.stride, 1, count_include_pad=False),
     )
-    highest, average = torch.empty(2, *g.out_shape, dtype=x.dtype)
-    which = torch.empty(g.out_shape, dtype=torch.uint8)
+    highest, average, which = torch.empty(3, *g.out_shape, dtype=x.dtype)
     moments = torch.empty(4, g.channels, dtype=torch.float64)
     kernels.pool_forward(g, x.detach(), highest=highest, average=average, which=which, moments=moments)
     torch.testing.assert_close(nchw(highest), expected[0].detach())
@@ -151,11 +206,15 @@ def test_sums_of_images_and_their_gradients(count: int, height: int, channels: i
     expected = out + sum(f * x for f, x in zip(factors, images, strict=True)) + shifts[0]
     kernels.combine(images, factors, out=out, shift=shifts[0].contiguous(), accumulate=True)
     torch.testing.assert_close(out, expected)
-    grad = draw(2, height, width, channels, seed=13)
-    sums = torch.empty(count + 1, channels, dtype=torch.float64)
-    kernels.combine_backward(images, factors, shifts, grad=grad, sums=sums)
-    rows = [(grad * (f * x + s)).sum((0, 1, 2)) for f, x, s in zip(factors, images, shifts, strict=True)]
-    torch.testing.assert_close(sums, torch.stack([*rows, grad.sum((0, 1, 2))]))
+    grads = [draw(2, height, width, channels, seed=s) for s in (13, 14)]
+    sums = torch.empty(count + 2, channels, dtype=torch.float64)
+    of = [i % 2 for i in range(count)]
+    kernels.combine_backward(images, factors, shifts, grads=grads, of=of, sums=sums)
+    rows = [
+        (grads[j] * (f * x + s)).sum((0, 1, 2))
+        for f, x, s, j in zip(factors, images, shifts, of, strict=True)
+    ]
+    torch.testing.assert_close(sums, torch.stack([*rows, *(grad.sum((0, 1, 2)) for grad in grads)]))
 
 
 @needs_compiler
@@ -164,7 +223,7 @@ def test_a_value_that_is_no_number_stays_visible() -> None:
     x = torch.zeros(1, 4, 4, 8)
     x[0, 2, 2, 3] = float("nan")
     z = torch.empty(g.out_shape)
-    kernels.block_forward(g, x, torch.ones(8, 1, 3, 3), torch.ones(8, 8, 1, 1), out=z)
+    kernels.blocks_forward(g, [Convolution(x, torch.ones(8, 1, 3, 3), torch.ones(8, 8, 1, 1), z)])
     assert z[0, 2, 2].isnan().all()
 
 

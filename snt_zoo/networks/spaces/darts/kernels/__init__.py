@@ -4,12 +4,13 @@ A separable convolution is memory-bound: the library runs ReLU, depthwise and po
 norm and the weighted sum as passes of their own over tensors that do not fit the caches, and its depthwise
 gradients have slow paths (kernels above 3×3, dilation, stride). Here
 
-- `block_forward` does ReLU, depthwise and pointwise convolution of one image while it is in the cache, and
-  sums what batch norm needs;
+- `blocks_forward` does ReLU, depthwise and pointwise convolution of one image while it is in the cache, for
+  all blocks that read it, and sums what batch norm needs;
+- `project_forward` and `project_backward` do the same for ReLU and a 1×1 convolution;
 - batch norm and the weighted sum of all operations into a node are one pass, `combine`;
-- `block_backward` computes the output's gradient (through batch norm) on the fly, does the two gradients of
+- `blocks_backward` computes the output's gradient (through batch norm) on the fly, does the two gradients of
   weights and that of the input while the image is in the cache, and recomputes what the forward pass did
-  not keep.
+  not keep. The input's gradient is added up over the blocks that read it before it leaves the cache.
 
 Without a compiler (which is no fault, and not told), on other devices and for other floating-point types the
 spaces compute the same with PyTorch's operations. `SNT_ZOO_KERNELS=0` switches the kernels off.
@@ -17,27 +18,35 @@ spaces compute the same with PyTorch's operations. `SNT_ZOO_KERNELS=0` switches 
 
 from snt_zoo.networks.spaces.darts.kernels.build import available, without
 from snt_zoo.networks.spaces.darts.kernels.calls import (
+    Convolution,
     Geometry,
-    block_backward,
-    block_forward,
+    Gradient,
+    blocks_backward,
+    blocks_forward,
     combine,
     combine_backward,
     pool_backward,
     pool_forward,
+    project_backward,
+    project_forward,
     usable,
 )
 from snt_zoo.networks.spaces.darts.kernels.workspace import Workspace
 
 __all__ = [
+    "Convolution",
     "Geometry",
+    "Gradient",
     "Workspace",
     "available",
-    "block_backward",
-    "block_forward",
+    "blocks_backward",
+    "blocks_forward",
     "combine",
     "combine_backward",
     "pool_backward",
     "pool_forward",
+    "project_backward",
+    "project_forward",
     "usable",
     "without",
 ]

@@ -40,9 +40,20 @@ TIME_LIMIT = 300  # seconds; it takes about ten
 _idle: ContextVar[bool] = ContextVar("idle", default=False)
 
 
-def available() -> bool:
-    """Whether the kernels can be used: switched on, and compiled or to be compiled."""
-    return not _idle.get() and library() is not None
+def available(*, compile: bool = True) -> bool:
+    """Whether the kernels can be used: switched on, and compiled or, if wanted, to be compiled."""
+    return not _idle.get() and (compile or _is_compiled()) and library() is not None
+
+
+def _is_compiled() -> bool:
+    """Whether `library` has been asked for, or finds what an earlier process compiled."""
+    if library.cache_info().currsize:
+        return True
+    try:
+        compiler = _compiler()
+        return compiler is not None and any(_folder().glob(f"{_fingerprint(compiler)}-*.so"))
+    except (OSError, ValueError):
+        return False  # `library` tells of it when something is trained
 
 
 @contextlib.contextmanager
@@ -89,7 +100,7 @@ def _compiler() -> list[str] | None:
 
 def _built(compiler: Sequence[str]) -> Path:
     """Path of the library, compiled if no sound one is there."""
-    folder = Path(platformdirs.user_cache_dir("snt-zoo", False)) / "kernels"
+    folder = _folder()
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if not _is_ours(folder.stat()):
         raise OSError(
@@ -113,6 +124,10 @@ def _built(compiler: Sequence[str]) -> Path:
         made.replace(target)  # at once: another process may be doing the same
     sync_folder(folder, files=False)
     return target
+
+
+def _folder() -> Path:
+    return Path(platformdirs.user_cache_dir("snt-zoo", False)) / "kernels"
 
 
 def _is_sound(path: Path) -> bool:

@@ -20,25 +20,31 @@ from snt_zoo.networks.spaces.darts.kernels.build import available, library
 _SUFFIX = {torch.float32: "f32", torch.float64: "f64"}
 
 
-def usable(x: Tensor) -> bool:
-    """Whether the kernels take tensors of this device and type here."""
-    return x.device.type == "cpu" and x.dtype in _SUFFIX and available()
+def usable(x: Tensor, *, compile: bool = True) -> bool:
+    """Whether the kernels take a tensor here.
+
+    Args:
+        x: what would be computed on. Not what only stands for a tensor, as in an export.
+        compile: compile them if they are not; else they are used if they are there.
+    """
+    return (
+        type(x) is Tensor
+        and x.device.type == "cpu"
+        and x.dtype in _SUFFIX
+        and not torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
+        and available(compile=compile)
+    )
 
 
 @dataclass(frozen=True)
 class Geometry:
-    """Shape of the input of a windowed operation, and of its window.
-
-    The padding keeps the size at stride 1: ``dilation * (kernel - 1) / 2``.
-    """
+    """Shape of the input of a windowed operation, and its stride."""
 
     images: int
     height: int
     width: int
     channels: int
-    kernel: int = 3
     stride: int = 1
-    dilation: int = 1
 
     @property
     def out_height(self) -> int:
@@ -56,20 +62,112 @@ class Geometry:
         return self.images, self.out_height, self.out_width, self.channels
 
     def _struct(self) -> ctypes.Array[ctypes.c_int64]:
-        return (ctypes.c_int64 * 7)(*vars(self).values())  # the fields, in their order
+        return (ctypes.c_int64 * 5)(*vars(self).values())  # the fields, in their order
 
 
-class _Backward(ctypes.Structure):
+@dataclass(frozen=True)
+class Convolution:
+    """ReLU, depthwise convolution, pointwise convolution: what they read, and their output.
+
+    Args:
+        x: input, ``n x h x w x c``.
+        depthwise: ``c x 1 x kernel x kernel``, kernel 3 or 5; the padding keeps the size at stride 1.
+        pointwise: ``c x c x 1 x 1``.
+        z: the result, ``n x h' x w' x c``, contiguous; filled by `blocks_forward`.
+        dilation: of the depthwise kernel.
+        scale: with `shift`, ``c``: the input is ``scale * x + shift`` before the ReLU.
+        shift: see `scale`.
+        moments: filled by `blocks_forward` with the sums over pixels of the result and of its squares,
+            ``2 x c``, float64.
+    """
+
+    x: Tensor
+    depthwise: Tensor
+    pointwise: Tensor
+    z: Tensor
+    dilation: int = 1
+    scale: Tensor | None = None
+    shift: Tensor | None = None
+    moments: Tensor | None = None
+
+    def _struct(self) -> _Block:
+        assert self.depthwise.shape[-1] in (3, 5)
+        return _Block(
+            self.depthwise.shape[-1],
+            self.dilation,
+            *_image(self.x),
+            _pointer(self.scale),
+            _pointer(self.shift),
+            _pointer(self.depthwise),
+            _pointer(self.pointwise),
+            _pointer(self.z),
+            _pointer(self.moments),
+        )
+
+
+@dataclass(frozen=True)
+class Gradient:
+    """Gradients of a `Convolution`, whose output ``z`` has ``from_grad * grad + from_z * z + constant``.
+
+    That form is what batch norm and a weight make of the gradient of what follows.
+
+    Args:
+        grad: ``n x h' x w' x c``.
+        from_grad: ``c``.
+        grad_x: gets the gradient of the ReLU's input, ``n x h x w x c``. It may lie where ``z`` lies, which
+            is then overwritten.
+        accumulate: add to `grad_x` instead of writing it.
+        from_z: ``c``, with `constant`; None for 0.
+        constant: see `from_z`.
+        grad_x_moments: filled with the sums over pixels of the gradient of the ReLU's input, and of its
+            product with that input, ``2 x c``, float64.
+        grad_depthwise: filled, float64; with `grad_pointwise`. None for no gradients of weights.
+        grad_pointwise: see `grad_depthwise`.
+    """
+
+    grad: Tensor
+    from_grad: Tensor
+    grad_x: Tensor
+    accumulate: bool
+    from_z: Tensor | None = None
+    constant: Tensor | None = None
+    grad_x_moments: Tensor | None = None
+    grad_depthwise: Tensor | None = None
+    grad_pointwise: Tensor | None = None
+
+    def _struct(self) -> _Gradient:
+        return _Gradient(
+            *_image(self.grad),
+            _pointer(self.from_grad),
+            _pointer(self.from_z),
+            _pointer(self.constant),
+            *_image(self.grad_x),
+            int(self.accumulate),
+            _pointer(self.grad_x_moments),
+            _pointer(self.grad_depthwise),
+            _pointer(self.grad_pointwise),
+        )
+
+
+class _Block(ctypes.Structure):
     _fields_ = (
+        ("kernel", ctypes.c_int64),
+        ("dilation", ctypes.c_int64),
         ("x", ctypes.c_void_p),
         ("x_stride", ctypes.c_int64),
         ("scale", ctypes.c_void_p),
         ("shift", ctypes.c_void_p),
         ("depthwise", ctypes.c_void_p),
         ("pointwise", ctypes.c_void_p),
+        ("z", ctypes.c_void_p),
+        ("moments", ctypes.c_void_p),
+    )
+
+
+class _Gradient(ctypes.Structure):
+    _fields_ = (
         ("grad", ctypes.c_void_p),
         ("grad_stride", ctypes.c_int64),
-        ("z", ctypes.c_void_p),
         ("from_grad", ctypes.c_void_p),
         ("from_z", ctypes.c_void_p),
         ("constant", ctypes.c_void_p),
@@ -82,98 +180,81 @@ class _Backward(ctypes.Structure):
     )
 
 
-def block_forward(
-    geometry: Geometry,
-    x: Tensor,
-    depthwise: Tensor,
-    pointwise: Tensor,
-    *,
-    out: Tensor,
-    scale: Tensor | None = None,
-    shift: Tensor | None = None,
-    moments: Tensor | None = None,
-) -> None:
-    """ReLU, depthwise convolution, pointwise convolution.
+class _Projection(ctypes.Structure):
+    _fields_ = (
+        ("pixels", ctypes.c_int64),
+        ("in_channels", ctypes.c_int64),
+        ("out_channels", ctypes.c_int64),
+        ("x", ctypes.c_void_p),
+        ("x_stride", ctypes.c_int64),
+        ("weight", ctypes.c_void_p),
+        ("z", ctypes.c_void_p),
+        ("moments", ctypes.c_void_p),
+    )
 
-    Args:
-        geometry: of the input and the depthwise kernel.
-        x: input, ``n x h x w x c``.
-        depthwise: ``c x 1 x kernel x kernel``.
-        pointwise: ``c x c x 1 x 1``.
-        out: filled with the result, ``n x h' x w' x c``, contiguous.
-        scale: with `shift`, ``c``: the input is ``scale * x + shift`` before the ReLU.
-        shift: see `scale`.
-        moments: filled with the sums over pixels of the result and of its squares, ``2 x c``, float64.
+
+class _Images(ctypes.Structure):
+    _fields_ = (
+        ("count", ctypes.c_int64),
+        ("at", ctypes.POINTER(ctypes.c_void_p)),
+        ("strides", ctypes.POINTER(ctypes.c_int64)),
+    )
+
+
+def blocks_forward(geometry: Geometry, blocks: Sequence[Convolution]) -> None:
+    """Fill the outputs of blocks of one geometry; neighbours with one input share the work on it."""
+    _call(
+        "blocks_forward",
+        blocks[0].x,
+        geometry._struct(),
+        ctypes.c_int64(len(blocks)),
+        (_Block * len(blocks))(*(block._struct() for block in blocks)),
+    )
+
+
+def blocks_backward(geometry: Geometry, blocks: Sequence[Convolution], gradients: Sequence[Gradient]) -> None:
+    """Gradients of `blocks_forward`. Neighbours with one `grad_x` must have one input: they are added up.
+
+    Of such neighbours the last one's `accumulate` and `grad_x_moments` count, for all of them together.
     """
     _call(
-        "block_forward",
-        x,
+        "blocks_backward",
+        blocks[0].x,
         geometry._struct(),
-        *_image(x),
-        _pointer(scale),
-        _pointer(shift),
-        _pointer(depthwise),
-        _pointer(pointwise),
-        _pointer(out),
-        _pointer(moments),
+        ctypes.c_int64(len(blocks)),
+        (_Block * len(blocks))(*(block._struct() for block in blocks)),
+        (_Gradient * len(blocks))(*(gradient._struct() for gradient in gradients)),
     )
 
 
-def block_backward(
-    geometry: Geometry,
-    x: Tensor,
-    depthwise: Tensor,
-    pointwise: Tensor,
-    *,
-    grad: Tensor,
-    from_grad: Tensor,
-    z: Tensor,
-    grad_x: Tensor,
-    accumulate: bool,
-    from_z: Tensor | None = None,
-    constant: Tensor | None = None,
-    scale: Tensor | None = None,
-    shift: Tensor | None = None,
-    grad_x_moments: Tensor | None = None,
-    grad_depthwise: Tensor | None = None,
-    grad_pointwise: Tensor | None = None,
-) -> None:
-    """Gradients of `block_forward`, whose output ``z`` has ``from_grad * grad + from_z * z + constant``.
-
-    That form is what batch norm and a weight make of the gradient of what follows.
+def project_forward(x: Tensor, weight: Tensor, z: Tensor, moments: Tensor | None = None) -> None:
+    """ReLU and 1×1 convolution.
 
     Args:
-        geometry: as in the forward pass, and so are `x`, `depthwise`, `pointwise`, `scale`, `shift`.
-        grad: ``n x h' x w' x c``.
-        from_grad: ``c``.
-        z: output of the forward pass, contiguous.
-        grad_x: gets the gradient of the ReLU's input, ``n x h x w x c``.
-        accumulate: add to `grad_x` instead of writing it.
-        from_z: ``c``, with `constant`; None for 0.
-        constant: see `from_z`.
-        grad_x_moments: filled with the sums over pixels of the gradient of the ReLU's input, and of its
-            product with that input, ``2 x c``, float64.
-        grad_depthwise: filled, float64; with `grad_pointwise`. None for no gradients of weights.
-        grad_pointwise: see `grad_depthwise`.
+        x: input, ``n x h x w x c``.
+        weight: ``d x c x 1 x 1``.
+        z: filled with the result, ``n x h x w x d``, contiguous.
+        moments: filled with the sums over pixels of the result and of its squares, ``2 x d``, float64.
     """
-    arguments = _Backward(
-        *_image(x),
-        _pointer(scale),
-        _pointer(shift),
-        _pointer(depthwise),
-        _pointer(pointwise),
-        *_image(grad),
-        _pointer(z),
-        _pointer(from_grad),
-        _pointer(from_z),
-        _pointer(constant),
-        *_image(grad_x),
-        int(accumulate),
-        _pointer(grad_x_moments),
-        _pointer(grad_depthwise),
-        _pointer(grad_pointwise),
+    _call("project_forward", x, ctypes.byref(_projection(x, weight, z, moments)))
+
+
+def project_backward(x: Tensor, weight: Tensor, z: Tensor, gradient: Gradient) -> None:
+    """Gradients of `project_forward`: the gradient's `grad_x` is written, `grad_pointwise` filled."""
+    _call(
+        "project_backward",
+        x,
+        ctypes.byref(_projection(x, weight, z, None)),
+        ctypes.byref(gradient._struct()),
     )
-    _call("block_backward", x, geometry._struct(), ctypes.byref(arguments))
+
+
+def _projection(x: Tensor, weight: Tensor, z: Tensor, moments: Tensor | None) -> _Projection:
+    n, h, w, c = x.shape
+    pixels = _image(x)
+    return _Projection(
+        n * h * w, c, weight.shape[0], *pixels, _pointer(weight), _pointer(z), _pointer(moments)
+    )
 
 
 def combine(
@@ -196,8 +277,7 @@ def combine(
     _call(
         "combine",
         out,
-        ctypes.c_int64(len(inputs)),
-        *_images(inputs),
+        _images(inputs),
         _pointer(factors),
         _pointer(shift),
         *_image(out),
@@ -208,27 +288,35 @@ def combine(
 
 
 def combine_backward(
-    inputs: Sequence[Tensor], scale: Tensor, shift: Tensor, *, grad: Tensor, sums: Tensor
+    inputs: Sequence[Tensor],
+    scale: Tensor,
+    shift: Tensor,
+    *,
+    grads: Sequence[Tensor],
+    of: Sequence[int],
+    sums: Tensor,
 ) -> None:
-    """Sums over pixels of ``grad * (scale[i] * inputs[i] + shift[i])`` and, in the last row, of `grad`.
+    """Sums over pixels of ``grads[of[i]] * (scale[i] * inputs[i] + shift[i])`` and of the gradients.
 
     Args:
-        inputs: images of the shape of `grad`.
+        inputs: images of one shape.
         scale: ``inputs x c``.
         shift: ``inputs x c``.
-        grad: ``n x h x w x c``.
-        sums: filled, ``(inputs + 1) x c``, float64.
+        grads: images of that shape, ``n x h x w x c``.
+        of: for each input the place of its gradient.
+        sums: filled, ``(inputs + grads) x c``, float64.
     """
+    like = grads[0]
     _call(
         "combine_backward",
-        grad,
-        ctypes.c_int64(len(inputs)),
-        *_images(inputs),
+        like,
+        _images(inputs),
         _pointer(scale),
         _pointer(shift),
-        *_image(grad),
-        ctypes.c_int64(grad.shape[0] * grad.shape[1] * grad.shape[2]),
-        ctypes.c_int64(grad.shape[3]),
+        (ctypes.c_int64 * len(of))(*of),
+        _images(grads),
+        ctypes.c_int64(like.shape[0] * like.shape[1] * like.shape[2]),
+        ctypes.c_int64(like.shape[3]),
         _pointer(sums),
     )
 
@@ -249,7 +337,7 @@ def pool_forward(
         x: input, ``n x h x w x c``.
         highest: filled, ``n x h' x w' x c``, contiguous.
         average: likewise.
-        which: filled with the place of the maximum in its window, from 0 to 8; uint8, likewise.
+        which: filled with the place of the maximum in its window, from 0 to 8; likewise.
         moments: filled with sums and sums of squares of `highest`, then of `average`, ``4 x c``, float64.
     """
     _call(
@@ -301,11 +389,12 @@ def _image(x: Tensor) -> tuple[ctypes.c_void_p, ctypes.c_int64]:
     return ctypes.c_void_p(x.data_ptr()), ctypes.c_int64(stride)
 
 
-def _images(
-    inputs: Sequence[Tensor],
-) -> tuple[ctypes.Array[ctypes.c_void_p], ctypes.Array[ctypes.c_int64]]:
+def _images(inputs: Sequence[Tensor]) -> Any:
     found = [_image(x) for x in inputs]
-    return (
-        (ctypes.c_void_p * len(found))(*(pointer.value for pointer, _ in found)),
-        (ctypes.c_int64 * len(found))(*(stride.value for _, stride in found)),
+    return ctypes.byref(
+        _Images(
+            len(found),
+            (ctypes.c_void_p * len(found))(*(pointer.value for pointer, _ in found)),
+            (ctypes.c_int64 * len(found))(*(stride.value for _, stride in found)),
+        )
     )

@@ -9,7 +9,7 @@
 #include <cstdint>
 #include <cstring>
 #include <memory>
-#include <new>
+#include <vector>
 
 #ifdef _OPENMP
 #include <omp.h>
@@ -24,24 +24,42 @@ constexpr int kVectorBytes = 32;
 #else
 constexpr int kVectorBytes = 16;
 #endif
+#if defined(__AVX512F__) || defined(__aarch64__)
+constexpr bool kManyRegisters = true;  // 32 vectors
+#else
+constexpr bool kManyRegisters = false;  // 16
+#endif
 
-template <class T>
+// A vector of neighbouring channels, and how many there are in it.
+template <class Value, int Bytes>
 struct Simd {
-  typedef T vector __attribute__((vector_size(kVectorBytes), aligned(sizeof(T)), may_alias));
-  static constexpr int64_t width = kVectorBytes / sizeof(T);
+  using T = Value;
+  static constexpr int64_t width = Bytes / sizeof(T);
+  typedef T Vector __attribute__((vector_size(Bytes), aligned(sizeof(T)), may_alias));
+  static Vector load(const T* p) { return *reinterpret_cast<const Vector*>(p); }
+  static void store(T* p, Vector v) { *reinterpret_cast<Vector*>(p) = v; }
+  static void add_to(double* sums, Vector v) {
+    for (int64_t i = 0; i < width; ++i) sums[i] += static_cast<double>(v[i]);
+  }
 };
 
-template <class T>
-using Vector = typename Simd<T>::vector;
+// One channel, for those that fill no vector.
+template <class Value>
+struct Scalar {
+  using T = Value;
+  static constexpr int64_t width = 1;
+  using Vector = T;
+  static T load(const T* p) { return *p; }
+  static void store(T* p, T v) { *p = v; }
+  static void add_to(double* sums, T v) { *sums += static_cast<double>(v); }
+};
 
-template <class T>
-inline Vector<T> load(const T* p) {
-  return *reinterpret_cast<const Vector<T>*>(p);
-}
-
-template <class T>
-inline void store(T* p, Vector<T> v) {
-  *reinterpret_cast<Vector<T>*>(p) = v;
+// `f(lanes, first channel)` for all of `c` channels: whole vectors, then one by one.
+template <class S, class F>
+inline void over_channels(int64_t c, F f) {
+  int64_t k = 0;
+  for (; k + S::width <= c; k += S::width) f(S{}, k);
+  for (; k < c; ++k) f(Scalar<typename S::T>{}, k);
 }
 
 int threads_for(int64_t tasks) {
@@ -66,8 +84,9 @@ int64_t round_up(int64_t n, int64_t unit) { return (n + unit - 1) / unit * unit;
 template <class T>
 class Scratch {
  public:
-  explicit Scratch(int64_t values) {
-    const size_t wanted = static_cast<size_t>(values) * sizeof(T) + kSlack;
+  // For `pieces` calls of `take` with `values` values together.
+  Scratch(int64_t values, int64_t pieces) {
+    const size_t wanted = static_cast<size_t>(values) * sizeof(T) + 64 * (pieces + 1);
     if (pool().size < wanted) {
       pool().memory.reset(new char[wanted]);
       pool().size = wanted;
@@ -81,9 +100,13 @@ class Scratch {
     next_ = reinterpret_cast<char*>(out + values);
     return out;
   }
+  T* take_zeros(int64_t values) {
+    T* out = take(values);
+    std::memset(out, 0, sizeof(T) * values);
+    return out;
+  }
 
  private:
-  static constexpr size_t kSlack = 64 * 16;
   struct Pool {
     std::unique_ptr<char[]> memory;
     size_t size = 0;
@@ -95,247 +118,19 @@ class Scratch {
   char* next_;
 };
 
-struct Geometry {
-  int64_t images, height, width, channels, kernel, stride, dilation;
-  int64_t pad() const { return dilation * (kernel - 1) / 2; }
-  int64_t out_height() const { return (height - 1) / stride + 1; }
-  int64_t out_width() const { return (width - 1) / stride + 1; }
-  int64_t padded_height() const { return height + 2 * pad(); }
-  int64_t padded_width() const { return width + 2 * pad(); }
-  int64_t taps() const { return kernel * kernel; }
-};
-
-// relu(scale * x + shift) of one image into the middle of a zeroed, padded buffer.
-template <class T>
-void fill_padded(const Geometry& g, int64_t cp, const T* x, int64_t x_stride, const T* scale, const T* shift,
-                 T* out) {
-  const int64_t p = g.pad(), wp = g.padded_width(), c = g.channels;
-  std::memset(out, 0, sizeof(T) * p * wp * cp);
-  std::memset(out + (p + g.height) * wp * cp, 0, sizeof(T) * p * wp * cp);
-  for (int64_t y = 0; y < g.height; ++y) {
-    T* row = out + (y + p) * wp * cp;
-    std::memset(row, 0, sizeof(T) * p * cp);
-    std::memset(row + (p + g.width) * cp, 0, sizeof(T) * p * cp);
-    const T* in = x + y * g.width * x_stride;
-    T* to = row + p * cp;
-    for (int64_t i = 0; i < g.width; ++i, in += x_stride, to += cp) {
-      int64_t k = 0;
-      for (; k + Simd<T>::width <= c; k += Simd<T>::width) {
-        Vector<T> v = load(in + k);
-        if (scale) v = v * load(scale + k) + load(shift + k);
-        store<T>(to + k, v < T(0) ? Vector<T>{} : v);  // NaN stays NaN
-      }
-      for (; k < c; ++k) {
-        const T v = scale ? in[k] * scale[k] + shift[k] : in[k];
-        to[k] = v < T(0) ? T(0) : v;
-      }
-      for (; k < cp; ++k) to[k] = T(0);
-    }
-  }
-}
-
-// `Tile` neighbouring pixels of a depthwise convolution, one vector of channels.
-template <class T, int K, int Tile>
-inline void depthwise_tile(const T* in, int64_t row, int64_t tap, int64_t step, const T* weight, int64_t cp,
-                           T* out) {
-  Vector<T> sum[Tile] = {};
-  for (int ky = 0; ky < K; ++ky) {
-    for (int kx = 0; kx < K; ++kx) {
-      const Vector<T> w = load(weight + (ky * K + kx) * cp);
-      const T* at = in + ky * row + kx * tap;
-      asm("" : "+r"(at));  // or GCC keeps hundreds of addresses on the stack
-      for (int t = 0; t < Tile; ++t) sum[t] += load(at + t * step) * w;
-    }
-  }
-  for (int t = 0; t < Tile; ++t) store<T>(out + t * cp, sum[t]);
-}
-
-// Depthwise convolution of a padded image: `(oh, ow, cp)` from `(ph, pw, cp)`; weight `(taps, cp)`.
-template <class T, int K>
-void depthwise_image(const T* padded, int64_t pw, int64_t cp, int64_t oh, int64_t ow, int64_t stride,
-                     int64_t dilation, const T* weight, T* out) {
-  constexpr int kTile = 8;
-  const int64_t row = dilation * pw * cp, tap = dilation * cp, step = stride * cp;
-  for (int64_t y = 0; y < oh; ++y) {
-    for (int64_t k = 0; k < cp; k += Simd<T>::width) {
-      const T* in = padded + y * stride * pw * cp + k;
-      T* to = out + y * ow * cp + k;
-      int64_t x = 0;
-      for (; x + kTile <= ow; x += kTile)
-        depthwise_tile<T, K, kTile>(in + x * step, row, tap, step, weight + k, cp, to + x * cp);
-      for (; x < ow; ++x) depthwise_tile<T, K, 1>(in + x * step, row, tap, step, weight + k, cp, to + x * cp);
-    }
-  }
-}
-
-template <class T>
-void depthwise(const T* padded, int64_t pw, int64_t cp, int64_t oh, int64_t ow, const Geometry& g,
-               int64_t stride, const T* weight, T* out) {
-  switch (g.kernel) {
-    case 3: return depthwise_image<T, 3>(padded, pw, cp, oh, ow, stride, g.dilation, weight, out);
-    case 5: return depthwise_image<T, 5>(padded, pw, cp, oh, ow, stride, g.dilation, weight, out);
-    case 7: return depthwise_image<T, 7>(padded, pw, cp, oh, ow, stride, g.dilation, weight, out);
-  }
-}
-
-// Gradient of the taps' weights, `(taps, cp)` added to, of one image.
-template <class T, int K>
-void depthwise_weight_image(const T* padded, int64_t pw, int64_t cp, int64_t oh, int64_t ow, int64_t stride,
-                            int64_t dilation, const T* grad, T* out) {
-  const int64_t step = stride * cp;
-  for (int64_t k = 0; k < cp; k += Simd<T>::width) {
-    for (int ky = 0; ky < K; ++ky) {
-      Vector<T> sum[2][K] = {};
-      for (int64_t y = 0; y < oh; ++y) {
-        const T* in = padded + (y * stride + ky * dilation) * pw * cp + k;
-        const T* g = grad + y * ow * cp + k;
-        int64_t x = 0;
-        for (; x + 2 <= ow; x += 2) {
-          const Vector<T> g0 = load(g + x * cp), g1 = load(g + (x + 1) * cp);
-          const T* at = in + x * step;
-          for (int kx = 0; kx < K; ++kx, at += dilation * cp) {
-            sum[0][kx] += g0 * load(at);
-            sum[1][kx] += g1 * load(at + step);
-          }
-        }
-        for (; x < ow; ++x)
-          for (int kx = 0; kx < K; ++kx)
-            sum[0][kx] += load(g + x * cp) * load(in + x * step + kx * dilation * cp);
-      }
-      for (int kx = 0; kx < K; ++kx) {
-        T* to = out + (ky * K + kx) * cp + k;
-        store<T>(to, load(to) + sum[0][kx] + sum[1][kx]);
-      }
-    }
-  }
-}
-
-template <class T>
-void depthwise_weight(const T* padded, int64_t pw, int64_t cp, int64_t oh, int64_t ow, const Geometry& g,
-                      const T* grad, T* out) {
-  switch (g.kernel) {
-    case 3: return depthwise_weight_image<T, 3>(padded, pw, cp, oh, ow, g.stride, g.dilation, grad, out);
-    case 5: return depthwise_weight_image<T, 5>(padded, pw, cp, oh, ow, g.stride, g.dilation, grad, out);
-    case 7: return depthwise_weight_image<T, 7>(padded, pw, cp, oh, ow, g.stride, g.dilation, grad, out);
-  }
-}
-
-// Transposed depthwise convolution of stride above 1, added into a zeroed padded image.
-template <class T>
-void depthwise_scatter(const T* grad, int64_t cp, const Geometry& g, const T* weight, T* padded) {
-  const int64_t pw = g.padded_width();
-  for (int64_t y = 0; y < g.out_height(); ++y)
-    for (int64_t x = 0; x < g.out_width(); ++x) {
-      const T* from = grad + (y * g.out_width() + x) * cp;
-      for (int64_t ky = 0; ky < g.kernel; ++ky)
-        for (int64_t kx = 0; kx < g.kernel; ++kx) {
-          T* to = padded + ((y * g.stride + ky * g.dilation) * pw + x * g.stride + kx * g.dilation) * cp;
-          const T* w = weight + (ky * g.kernel + kx) * cp;
-          for (int64_t k = 0; k < cp; k += Simd<T>::width)
-            store<T>(to + k, load(to + k) + load(from + k) * load(w + k));
-        }
-    }
-}
-
-template <class T, int Rows, int Vectors>
-inline void product_tile(const T* a, int64_t a_row, int64_t a_step, const T* b, int64_t b_step, int64_t depth,
-                         T* out, int64_t out_row, bool add) {
-  Vector<T> sum[Rows][Vectors] = {};
-  for (int64_t i = 0; i < depth; ++i) {
-    Vector<T> right[Vectors];
-    for (int v = 0; v < Vectors; ++v) right[v] = load(b + i * b_step + v * Simd<T>::width);
-    for (int r = 0; r < Rows; ++r) {
-      const T left = a[r * a_row + i * a_step];
-      for (int v = 0; v < Vectors; ++v) sum[r][v] += left * right[v];
-    }
-  }
-  for (int r = 0; r < Rows; ++r)
-    for (int v = 0; v < Vectors; ++v) {
-      T* to = out + r * out_row + v * Simd<T>::width;
-      store<T>(to, add ? load(to) + sum[r][v] : sum[r][v]);
-    }
-}
-
-// out[r, c] (+)= sum over i of a[r * a_row + i * a_step] * b[i * b_step + c], c a whole number of vectors.
-template <class T>
-void product(const T* a, int64_t a_row, int64_t a_step, const T* b, int64_t b_step, int64_t rows,
-             int64_t depth, int64_t columns, T* out, int64_t out_row, bool add) {
-  constexpr int64_t w = Simd<T>::width;
-  int64_t c = 0;
-  for (; c + 2 * w <= columns; c += 2 * w) {
-    int64_t r = 0;
-    for (; r + 6 <= rows; r += 6)
-      product_tile<T, 6, 2>(a + r * a_row, a_row, a_step, b + c, b_step, depth, out + r * out_row + c,
-                            out_row, add);
-    for (; r + 2 <= rows; r += 2)
-      product_tile<T, 2, 2>(a + r * a_row, a_row, a_step, b + c, b_step, depth, out + r * out_row + c,
-                            out_row, add);
-    for (; r < rows; ++r)
-      product_tile<T, 1, 2>(a + r * a_row, a_row, a_step, b + c, b_step, depth, out + r * out_row + c,
-                            out_row, add);
-  }
-  for (; c < columns; c += w) {
-    int64_t r = 0;
-    for (; r + 6 <= rows; r += 6)
-      product_tile<T, 6, 1>(a + r * a_row, a_row, a_step, b + c, b_step, depth, out + r * out_row + c,
-                            out_row, add);
-    for (; r < rows; ++r)
-      product_tile<T, 1, 1>(a + r * a_row, a_row, a_step, b + c, b_step, depth, out + r * out_row + c,
-                            out_row, add);
-  }
-}
-
-// Sums over `pixels` of values and of their products with `other` (or with themselves), as doubles.
-template <class T>
-void fold_moments(const T* a, int64_t a_stride, const T* b, int64_t b_stride, int64_t pixels, int64_t channels,
-                  double* sum, double* sum_product) {
-  constexpr int64_t kChunk = 64;
-  for (int64_t first = 0; first < pixels; first += kChunk) {
-    const int64_t last = std::min(pixels, first + kChunk);
-    int64_t k = 0;
-    for (; k + Simd<T>::width <= channels; k += Simd<T>::width) {
-      Vector<T> s[2] = {}, q[2] = {};
-      int64_t i = first;
-      for (; i + 2 <= last; i += 2)
-        for (int u = 0; u < 2; ++u) {
-          const Vector<T> v = load(a + (i + u) * a_stride + k);
-          s[u] += v;
-          q[u] += v * load(b + (i + u) * b_stride + k);
-        }
-      for (; i < last; ++i) {
-        const Vector<T> v = load(a + i * a_stride + k);
-        s[0] += v;
-        q[0] += v * load(b + i * b_stride + k);
-      }
-      for (int64_t j = 0; j < Simd<T>::width; ++j) {
-        sum[k + j] += static_cast<double>(s[0][j]) + static_cast<double>(s[1][j]);
-        sum_product[k + j] += static_cast<double>(q[0][j]) + static_cast<double>(q[1][j]);
-      }
-    }
-    for (; k < channels; ++k) {
-      T s = 0, q = 0;
-      for (int64_t i = first; i < last; ++i) {
-        s += a[i * a_stride + k];
-        q += a[i * a_stride + k] * b[i * b_stride + k];
-      }
-      sum[k] += s;
-      sum_product[k] += q;
-    }
-  }
-}
-
 // Per-thread rows of doubles, added up in thread order: the same result for the same number of threads.
 class Totals {
  public:
   Totals(int threads, int64_t values)
       : values_(values), threads_(threads), memory_(new double[threads * values]()) {}
   double* of(int thread) { return memory_.get() + thread * values_; }
-  void write(double* out) const {
-    for (int64_t i = 0; i < values_; ++i) {
-      double sum = 0;
-      for (int t = 0; t < threads_; ++t) sum += memory_[t * values_ + i];
-      out[i] = sum;
-    }
+  double at(int64_t i) const {
+    double sum = 0;
+    for (int t = 0; t < threads_; ++t) sum += memory_[t * values_ + i];
+    return sum;
+  }
+  void write(int64_t first, int64_t count, double* out) const {
+    for (int64_t i = 0; i < count; ++i) out[i] = at(first + i);
   }
 
  private:
@@ -344,72 +139,38 @@ class Totals {
   std::unique_ptr<double[]> memory_;
 };
 
-// `(channels, taps)` as PyTorch keeps it to `(taps, cp)`, flipped for the transposed convolution.
-template <class T>
-void taps_first(const Geometry& g, int64_t cp, const T* weight, bool flip, T* out) {
-  for (int64_t t = 0; t < g.taps(); ++t)
-    for (int64_t k = 0; k < cp; ++k)
-      out[t * cp + k] = k < g.channels ? weight[k * g.taps() + (flip ? g.taps() - 1 - t : t)] : T(0);
-}
+struct Geometry {
+  int64_t images, height, width, channels, stride;
+  int64_t out_height() const { return (height - 1) / stride + 1; }
+  int64_t out_width() const { return (width - 1) / stride + 1; }
+};
 
-// `(out, in)` as PyTorch keeps it into a padded square, transposed or as it is.
+// ReLU, depthwise and pointwise convolution: what it reads, and its output.
 template <class T>
-void padded_square(int64_t c, int64_t cp, const T* weight, bool transpose, T* out) {
-  std::memset(out, 0, sizeof(T) * cp * cp);
-  for (int64_t o = 0; o < c; ++o)
-    for (int64_t i = 0; i < c; ++i) out[transpose ? i * cp + o : o * cp + i] = weight[o * c + i];
-}
-
-template <class T>
-void block_forward(const Geometry& g, const T* x, int64_t x_stride, const T* scale, const T* shift,
-                   const T* depthwise_weights, const T* pointwise_weights, T* z, double* moments) {
-  const int64_t c = g.channels, cp = round_up(c, Simd<T>::width);
-  const int64_t oh = g.out_height(), ow = g.out_width(), pixels = oh * ow;
-  const int threads = threads_for(g.images);
-  Totals totals(threads, moments ? 2 * c : 0);
-#pragma omp parallel num_threads(threads)
-  {
-    const int64_t padded_size = g.padded_height() * g.padded_width() * cp;
-    Scratch<T> scratch(padded_size + 2 * pixels * cp + g.taps() * cp + cp * cp);
-    T* padded = scratch.take(padded_size);
-    T* middle = scratch.take(pixels * cp);
-    T* rounded = scratch.take(c == cp ? 0 : pixels * cp);
-    T* dw = scratch.take(g.taps() * cp);
-    T* pw = scratch.take(cp * cp);
-    taps_first(g, cp, depthwise_weights, false, dw);
-    padded_square(c, cp, pointwise_weights, true, pw);
-    double* sums = totals.of(this_thread());
-#pragma omp for schedule(static)
-    for (int64_t n = 0; n < g.images; ++n) {
-      fill_padded(g, cp, x + n * g.height * g.width * x_stride, x_stride, scale, shift, padded);
-      depthwise(padded, g.padded_width(), cp, oh, ow, g, g.stride, dw, middle);
-      T* image = z + n * pixels * c;
-      T* to = c == cp ? image : rounded;
-      product(middle, cp, int64_t(1), pw, cp, pixels, cp, cp, to, cp, false);
-      if (c != cp)
-        for (int64_t i = 0; i < pixels; ++i) std::memcpy(image + i * c, rounded + i * cp, sizeof(T) * c);
-      if (moments) fold_moments(image, c, image, c, pixels, c, sums, sums + c);
-    }
-  }
-  if (moments) totals.write(moments);
-}
-
-// What `block_backward` reads and writes; null pointers switch parts off.
-template <class T>
-struct Backward {
-  const T* x;        // input of the block, before `scale`, `shift` and ReLU
+struct Block {
+  int64_t kernel, dilation;
+  const T* x;
   int64_t x_stride;
-  const T* scale;    // null: the input is used as it is
+  const T* scale;  // of the input, before the ReLU; null: it is used as it is
   const T* shift;
-  const T* depthwise;
-  const T* pointwise;
-  const T* grad;     // dz = from_grad * grad + from_z * z + constant, per channel
+  const T* depthwise;  // (channels, taps)
+  const T* pointwise;  // (out, in)
+  T* z;
+  double* moments;  // null, or sums over pixels of z and of z * z
+  int64_t taps() const { return kernel * kernel; }
+  int64_t pad() const { return dilation * (kernel - 1) / 2; }
+  bool same_input(const Block& other) const { return x == other.x && scale == other.scale; }
+};
+
+// The rest of what the backward pass of a block reads and writes.
+template <class T>
+struct Gradient {
+  const T* grad;  // dz = from_grad * grad + from_z * z + constant, per channel
   int64_t grad_stride;
-  const T* z;
   const T* from_grad;
-  const T* from_z;   // null: 0
+  const T* from_z;  // null: 0
   const T* constant;
-  T* grad_x;         // gradient of the ReLU's input
+  T* grad_x;  // gradient of the ReLU's input
   int64_t grad_x_stride;
   int64_t accumulate;      // add to grad_x instead of writing it
   double* grad_x_moments;  // null, or sums over pixels of grad_x and of grad_x * (scale * x + shift)
@@ -417,216 +178,625 @@ struct Backward {
   double* grad_pointwise;
 };
 
+// An image in the middle of a zeroed border that is wide enough for all blocks of a call.
 template <class T>
-void output_gradient(const Backward<T>& b, int64_t n, int64_t pixels, int64_t c, int64_t cp, T* dz) {
-  const T* g = b.grad + n * pixels * b.grad_stride;
-  const T* z = b.from_z ? b.z + n * pixels * c : nullptr;
-  for (int64_t i = 0; i < pixels; ++i, g += b.grad_stride, dz += cp) {
-    int64_t k = 0;
-    for (; k + Simd<T>::width <= c; k += Simd<T>::width) {
-      Vector<T> v = load(g + k) * load(b.from_grad + k);
-      if (z) v += load(z + i * c + k) * load(b.from_z + k) + load(b.constant + k);
-      store<T>(dz + k, v);
-    }
-    for (; k < c; ++k) {
-      dz[k] = g[k] * b.from_grad[k];
-      if (z) dz[k] += z[i * c + k] * b.from_z[k] + b.constant[k];
-    }
-    for (; k < cp; ++k) dz[k] = T(0);
+struct Padded {
+  T* start;
+  int64_t pad, row, cp;  // values from one row of pixels to the next, and from one pixel to the next
+  Padded(int64_t pad, int64_t width, int64_t cp, T* start)
+      : start(start), pad(pad), row((width + 2 * pad) * cp), cp(cp) {}
+  static int64_t size(int64_t pad, int64_t height, int64_t width, int64_t cp) {
+    return (height + 2 * pad) * (width + 2 * pad) * cp;
   }
+  // The first value that a window with a border of `p` pixels reads.
+  T* corner(int64_t p) const { return start + (pad - p) * (row + cp); }
+  T* middle() const { return corner(0); }
+};
+
+// relu(scale * x + shift) of one image.
+template <class S, class T = typename S::T>
+void fill_padded(const Geometry& g, const Block<T>& b, int64_t n, const Padded<T>& out) {
+  for (int64_t y = 0; y < g.height; ++y) {
+    const T* in = b.x + (n * g.height + y) * g.width * b.x_stride;
+    T* to = out.middle() + y * out.row;
+    over_channels<S>(g.channels, [&](auto lanes, int64_t k) {
+      using L = decltype(lanes);
+      using Vector = typename L::Vector;
+      if (b.scale) {
+        const Vector scale = L::load(b.scale + k), shift = L::load(b.shift + k);
+        for (int64_t i = 0; i < g.width; ++i) {
+          const Vector v = L::load(in + i * b.x_stride + k) * scale + shift;
+          L::store(to + i * out.cp + k, v < T(0) ? Vector{} : v);  // NaN stays NaN
+        }
+      } else {
+        for (int64_t i = 0; i < g.width; ++i) {
+          const Vector v = L::load(in + i * b.x_stride + k);
+          L::store(to + i * out.cp + k, v < T(0) ? Vector{} : v);
+        }
+      }
+    });
+  }
+}
+
+// `Tile` neighbouring pixels of a depthwise convolution, one vector of channels.
+template <class S, int K, int Tile, class T = typename S::T>
+inline void depthwise_tile(const T* in, int64_t row, int64_t tap, int64_t step, const T* weight, int64_t cp,
+                           T* out, bool add) {
+  typename S::Vector sum[Tile] = {};
+  if (add)
+    for (int t = 0; t < Tile; ++t) sum[t] = S::load(out + t * cp);
+  for (int ky = 0; ky < K; ++ky) {
+    for (int kx = 0; kx < K; ++kx) {
+      const typename S::Vector w = S::load(weight + (ky * K + kx) * cp);
+      const T* at = in + ky * row + kx * tap;
+      asm("" : "+r"(at));  // or GCC keeps hundreds of addresses on the stack
+      for (int t = 0; t < Tile; ++t) sum[t] += S::load(at + t * step) * w;
+    }
+  }
+  for (int t = 0; t < Tile; ++t) S::store(out + t * cp, sum[t]);
+}
+
+// Depthwise convolution of an image whose first window begins at `in`: `(oh, ow, cp)`, written or added.
+template <class S, int K, class T = typename S::T>
+void depthwise_image(const T* in, int64_t in_row, int64_t cp, int64_t oh, int64_t ow, int64_t stride,
+                     int64_t dilation, const T* weight, T* out, bool add) {
+  const int64_t row = dilation * in_row, tap = dilation * cp, step = stride * cp;
+  for (int64_t y = 0; y < oh; ++y) {
+    for (int64_t k = 0; k < cp; k += S::width) {
+      const T* from = in + y * stride * in_row + k;
+      const T* w = weight + k;
+      T* to = out + y * ow * cp + k;
+      int64_t x = 0;
+      for (; x + 8 <= ow; x += 8)
+        depthwise_tile<S, K, 8>(from + x * step, row, tap, step, w, cp, to + x * cp, add);
+      for (; x + 4 <= ow; x += 4)
+        depthwise_tile<S, K, 4>(from + x * step, row, tap, step, w, cp, to + x * cp, add);
+      for (; x < ow; ++x) depthwise_tile<S, K, 1>(from + x * step, row, tap, step, w, cp, to + x * cp, add);
+    }
+  }
+}
+
+template <class S, class T = typename S::T>
+void depthwise(const Block<T>& b, const Padded<T>& in, int64_t oh, int64_t ow, int64_t stride, const T* weight,
+               T* out, bool add) {
+  const T* first = in.corner(b.pad());
+  if (b.kernel == 3)
+    depthwise_image<S, 3>(first, in.row, in.cp, oh, ow, stride, b.dilation, weight, out, add);
+  else
+    depthwise_image<S, 5>(first, in.row, in.cp, oh, ow, stride, b.dilation, weight, out, add);
+}
+
+// Gradient of the taps' weights, `(taps, cp)` added to, of one image; `Rows` rows of taps in one pass.
+template <class S, int K, int Rows, class T = typename S::T>
+void depthwise_weight_image(const T* in, int64_t in_row, int64_t cp, int64_t oh, int64_t ow, int64_t stride,
+                            int64_t dilation, const T* grad, int64_t grad_row, T* out) {
+  static_assert(K % Rows == 0, "passes have the same number of rows");
+  for (int64_t k = 0; k < cp; k += S::width) {
+    for (int first = 0; first < K; first += Rows) {
+      typename S::Vector sum[Rows * K] = {};
+      for (int64_t y = 0; y < oh; ++y) {
+        const T* from = in + (y * stride + first * dilation) * in_row + k;
+        const T* g = grad + y * grad_row + k;
+        for (int64_t x = 0; x < ow; ++x, from += stride * cp, g += cp) {
+          const typename S::Vector d = S::load(g);
+#pragma GCC unroll 25
+          for (int i = 0; i < Rows * K; ++i)
+            sum[i] += d * S::load(from + (i / K) * dilation * in_row + (i % K) * dilation * cp);
+        }
+      }
+      for (int i = 0; i < Rows * K; ++i) {
+        T* to = out + (first * K + i) * cp + k;
+        S::store(to, S::load(to) + sum[i]);
+      }
+    }
+  }
+}
+
+template <class S, class T = typename S::T>
+void depthwise_weight(const Block<T>& b, const Padded<T>& in, int64_t oh, int64_t ow, int64_t stride,
+                      const T* grad, int64_t grad_row, T* out) {
+  const T* first = in.corner(b.pad());
+  if (b.kernel == 3)
+    depthwise_weight_image<S, 3, 3>(first, in.row, in.cp, oh, ow, stride, b.dilation, grad, grad_row, out);
+  else
+    depthwise_weight_image<S, 5, kManyRegisters ? 5 : 1>(first, in.row, in.cp, oh, ow, stride, b.dilation,
+                                                         grad, grad_row, out);
+}
+
+// Transposed depthwise convolution of stride above 1, added into a padded image.
+template <class S, class T = typename S::T>
+void depthwise_scatter(const Block<T>& b, const T* grad, int64_t oh, int64_t ow, int64_t stride,
+                       const T* weight, const Padded<T>& out) {
+  const int64_t cp = out.cp;
+  for (int64_t y = 0; y < oh; ++y)
+    for (int64_t x = 0; x < ow; ++x) {
+      const T* from = grad + (y * ow + x) * cp;
+      T* corner = out.corner(b.pad()) + y * stride * out.row + x * stride * cp;
+      for (int64_t ky = 0; ky < b.kernel; ++ky)
+        for (int64_t kx = 0; kx < b.kernel; ++kx) {
+          T* to = corner + ky * b.dilation * out.row + kx * b.dilation * cp;
+          const T* w = weight + (ky * b.kernel + kx) * cp;
+          for (int64_t k = 0; k < cp; k += S::width)
+            S::store(to + k, S::load(to + k) + S::load(from + k) * S::load(w + k));
+        }
+    }
+}
+
+template <class S, int Rows, int Vectors, class T = typename S::T>
+inline void product_tile(const T* a, int64_t a_row, int64_t a_step, const T* b, int64_t b_step, int64_t depth,
+                         T* out, int64_t out_row, bool add) {
+  typename S::Vector sum[Rows][Vectors] = {};
+  for (int64_t i = 0; i < depth; ++i) {
+    typename S::Vector right[Vectors];
+    for (int v = 0; v < Vectors; ++v) right[v] = S::load(b + i * b_step + v * S::width);
+    for (int r = 0; r < Rows; ++r) {
+      const T left = a[r * a_row + i * a_step];
+      for (int v = 0; v < Vectors; ++v) sum[r][v] += left * right[v];
+    }
+  }
+  for (int r = 0; r < Rows; ++r)
+    for (int v = 0; v < Vectors; ++v) {
+      T* to = out + r * out_row + v * S::width;
+      S::store(to, add ? S::load(to) + sum[r][v] : sum[r][v]);
+    }
+}
+
+template <class S, int Vectors, class T = typename S::T>
+void product_columns(const T* a, int64_t a_row, int64_t a_step, const T* b, int64_t b_step, int64_t rows,
+                     int64_t depth, T* out, int64_t out_row, bool add) {
+  constexpr int kRows = kManyRegisters ? 8 : 6;
+  int64_t r = 0;
+  for (; r + kRows <= rows; r += kRows)
+    product_tile<S, kRows, Vectors>(a + r * a_row, a_row, a_step, b, b_step, depth, out + r * out_row, out_row,
+                                    add);
+  for (; r + 2 <= rows; r += 2)
+    product_tile<S, 2, Vectors>(a + r * a_row, a_row, a_step, b, b_step, depth, out + r * out_row, out_row,
+                                add);
+  if (r < rows)
+    product_tile<S, 1, Vectors>(a + r * a_row, a_row, a_step, b, b_step, depth, out + r * out_row, out_row,
+                                add);
+}
+
+// out[r, c] (+)= sum over i of a[r * a_row + i * a_step] * b[i * b_step + c], c a whole number of vectors.
+template <class S, class T = typename S::T>
+void product(const T* a, int64_t a_row, int64_t a_step, const T* b, int64_t b_step, int64_t rows,
+             int64_t depth, int64_t columns, T* out, int64_t out_row, bool add) {
+  int64_t c = 0;
+  for (; c + 2 * S::width <= columns; c += 2 * S::width)
+    product_columns<S, 2>(a, a_row, a_step, b + c, b_step, rows, depth, out + c, out_row, add);
+  if (c < columns) product_columns<S, 1>(a, a_row, a_step, b + c, b_step, rows, depth, out + c, out_row, add);
+}
+
+// Sums over `pixels` of values and of their products with `other` (or with themselves), as doubles.
+template <class S, class T = typename S::T>
+void fold_moments(const T* a, int64_t a_stride, const T* b, int64_t b_stride, int64_t pixels, int64_t channels,
+                  double* sum, double* sum_product) {
+  constexpr int64_t kChunk = 64;
+  for (int64_t first = 0; first < pixels; first += kChunk) {
+    const int64_t last = std::min(pixels, first + kChunk);
+    over_channels<S>(channels, [&](auto lanes, int64_t k) {
+      using L = decltype(lanes);
+      typename L::Vector s[2] = {}, q[2] = {};
+      int64_t i = first;
+      for (; i + 2 <= last; i += 2)
+        for (int u = 0; u < 2; ++u) {
+          const auto v = L::load(a + (i + u) * a_stride + k);
+          s[u] += v;
+          q[u] += v * L::load(b + (i + u) * b_stride + k);
+        }
+      if (i < last) {
+        const auto v = L::load(a + i * a_stride + k);
+        s[0] += v;
+        q[0] += v * L::load(b + i * b_stride + k);
+      }
+      L::add_to(sum + k, s[0] + s[1]);
+      L::add_to(sum_product + k, q[0] + q[1]);
+    });
+  }
+}
+
+// Weights of a block as the kernels read them: `(taps, cp)`, and a padded square.
+template <class T>
+struct Weights {
+  T* depthwise;
+  T* flipped;  // for the transposed convolution; null in the forward pass
+  T* pointwise;  // (in, out) in the forward pass, else (out, in)
+
+  static int64_t size(const Block<T>& b, int64_t cp) { return 2 * b.taps() * cp + cp * cp; }
+  Weights(const Block<T>& b, int64_t c, int64_t cp, bool backward, Scratch<T>& scratch)
+      : depthwise(scratch.take_zeros(b.taps() * cp)),
+        flipped(backward ? scratch.take_zeros(b.taps() * cp) : nullptr),
+        pointwise(scratch.take_zeros(cp * cp)) {
+    for (int64_t k = 0; k < c; ++k)
+      for (int64_t t = 0; t < b.taps(); ++t) {
+        depthwise[t * cp + k] = b.depthwise[k * b.taps() + t];
+        if (backward) flipped[(b.taps() - 1 - t) * cp + k] = b.depthwise[k * b.taps() + t];
+      }
+    for (int64_t o = 0; o < c; ++o)
+      for (int64_t i = 0; i < c; ++i) pointwise[backward ? o * cp + i : i * cp + o] = b.pointwise[o * c + i];
+  }
+};
+
+template <class T>
+int64_t widest_pad(int64_t count, const Block<T>* blocks) {
+  int64_t pad = 0;
+  for (int64_t i = 0; i < count; ++i) pad = std::max(pad, blocks[i].pad());
+  return pad;
+}
+
+template <class T>
+int64_t size_of_weights(int64_t count, const Block<T>* blocks, int64_t cp) {
+  int64_t size = 0;
+  for (int64_t i = 0; i < count; ++i) size += Weights<T>::size(blocks[i], cp);
+  return size;
+}
+
+template <class S, class T = typename S::T>
+void blocks_forward(const Geometry& g, int64_t count, const Block<T>* blocks) {
+  const int64_t c = g.channels, cp = round_up(c, S::width), pad = widest_pad(count, blocks);
+  const int64_t oh = g.out_height(), ow = g.out_width(), pixels = oh * ow;
+  const int64_t padded_size = Padded<T>::size(pad, g.height, g.width, cp);
+  const int threads = threads_for(g.images);
+  Totals totals(threads, 2 * c * count);
+#pragma omp parallel num_threads(threads)
+  {
+    Scratch<T> scratch(padded_size + 2 * pixels * cp + size_of_weights(count, blocks, cp), 3 * count + 3);
+    const Padded<T> padded(pad, g.width, cp, scratch.take_zeros(padded_size));
+    T* middle = scratch.take(pixels * cp);
+    T* rounded = scratch.take(c == cp ? 0 : pixels * cp);
+    std::vector<Weights<T>> weights;
+    for (int64_t i = 0; i < count; ++i) weights.emplace_back(blocks[i], c, cp, false, scratch);
+    double* sums = totals.of(this_thread());
+#pragma omp for schedule(static)
+    for (int64_t n = 0; n < g.images; ++n)
+      for (int64_t i = 0; i < count; ++i) {
+        const Block<T>& b = blocks[i];
+        if (i == 0 || !b.same_input(blocks[i - 1])) fill_padded<S>(g, b, n, padded);
+        depthwise<S>(b, padded, oh, ow, g.stride, weights[i].depthwise, middle, false);
+        T* image = b.z + n * pixels * c;
+        T* to = c == cp ? image : rounded;
+        product<S>(middle, cp, 1, weights[i].pointwise, cp, pixels, cp, cp, to, cp, false);
+        if (c != cp)
+          for (int64_t p = 0; p < pixels; ++p) std::memcpy(image + p * c, rounded + p * cp, sizeof(T) * c);
+        double* moments = sums + 2 * c * i;
+        if (b.moments) fold_moments<S>(image, c, image, c, pixels, c, moments, moments + c);
+      }
+  }
+  for (int64_t i = 0; i < count; ++i)
+    if (blocks[i].moments) totals.write(2 * c * i, 2 * c, blocks[i].moments);
+}
+
+// dz of some pixels from the first one on.
+template <class S, class T = typename S::T>
+void output_gradient(const Gradient<T>& d, const T* z, int64_t first, int64_t pixels, int64_t c, int64_t cp,
+                     T* dz) {
+  const T* g = d.grad + first * d.grad_stride;
+  z += first * c;
+  over_channels<S>(c, [&](auto lanes, int64_t k) {
+    using L = decltype(lanes);
+    const auto from_grad = L::load(d.from_grad + k);
+    if (d.from_z) {
+      const auto from_z = L::load(d.from_z + k), constant = L::load(d.constant + k);
+      for (int64_t i = 0; i < pixels; ++i)
+        L::store(dz + i * cp + k, L::load(g + i * d.grad_stride + k) * from_grad +
+                                      (L::load(z + i * c + k) * from_z + constant));
+    } else {
+      for (int64_t i = 0; i < pixels; ++i)
+        L::store(dz + i * cp + k, L::load(g + i * d.grad_stride + k) * from_grad);
+    }
+  });
 }
 
 // Mask by the ReLU, write or add; `dx` is `(h, w, cp)` with rows `dx_row` values apart.
-template <class T>
-void input_gradient(const Geometry& g, const Backward<T>& b, int64_t n, int64_t cp, const T* dx, int64_t dx_row,
-                    T* masked, double* moments) {
-  const int64_t c = g.channels;
+template <class S, class T = typename S::T>
+void input_gradient(const Geometry& g, const Gradient<T>& d, int64_t n, const Padded<T>& x, const T* dx,
+                    int64_t dx_row, double* moments) {
   for (int64_t y = 0; y < g.height; ++y) {
-    const int64_t first = (n * g.height + y) * g.width;
-    const T* x = b.x + first * b.x_stride;
-    T* to = b.grad_x + first * b.grad_x_stride;
+    const T* in = x.middle() + y * x.row;
     const T* from = dx + y * dx_row;
-    for (int64_t i = 0; i < g.width; ++i, x += b.x_stride, to += b.grad_x_stride, from += cp) {
-      T* normal = masked + i * c;
-      int64_t k = 0;
-      for (; k + Simd<T>::width <= c; k += Simd<T>::width) {
-        Vector<T> v = load(x + k);
-        if (b.scale) v = v * load(b.scale + k) + load(b.shift + k);
-        if (moments) store<T>(normal + k, v);
-        Vector<T> d = v > T(0) ? load(from + k) : Vector<T>{};
-        store<T>(to + k, b.accumulate ? load(to + k) + d : d);
+    T* to = d.grad_x + (n * g.height + y) * g.width * d.grad_x_stride;
+    over_channels<S>(g.channels, [&](auto lanes, int64_t k) {
+      using L = decltype(lanes);
+      using Vector = typename L::Vector;
+      Vector sum = {}, sum_product = {};
+      for (int64_t i = 0; i < g.width; ++i) {
+        T* at = to + i * d.grad_x_stride + k;
+        const Vector v = L::load(in + i * x.cp + k);
+        Vector masked = v > T(0) ? L::load(from + i * x.cp + k) : Vector{};
+        sum += masked;
+        sum_product += masked * v;  // v is the ReLU's output: the same where its gradient is not 0
+        if (d.accumulate) masked += L::load(at);
+        L::store(at, masked);
       }
-      for (; k < c; ++k) {
-        const T v = b.scale ? x[k] * b.scale[k] + b.shift[k] : x[k];
-        if (moments) normal[k] = v;
-        const T d = v > T(0) ? from[k] : T(0);
-        to[k] = b.accumulate ? to[k] + d : d;
+      if (moments) {
+        L::add_to(moments + k, sum);
+        L::add_to(moments + g.channels + k, sum_product);
       }
-    }
-    if (moments)
-      fold_moments(b.grad_x + first * b.grad_x_stride, b.grad_x_stride, masked, c, g.width, c, moments,
-                   moments + c);
+    });
   }
 }
 
+// Sums of one block's gradients of weights over the images of a thread. They are folded into doubles when
+// as many pixels have been added up as a large image has.
 template <class T>
-void block_backward(const Geometry& g, const Backward<T>& b) {
-  const int64_t c = g.channels, cp = round_up(c, Simd<T>::width);
+struct WeightSums {
+  T* depthwise;
+  T* pointwise;
+  int64_t pixels = 0;
+  WeightSums(const Block<T>& b, int64_t cp, Scratch<T>& scratch)
+      : depthwise(scratch.take_zeros(b.taps() * cp)), pointwise(scratch.take_zeros(cp * cp)) {}
+  void fold(const Block<T>& b, int64_t cp, double* total) {
+    for (int64_t i = 0; i < b.taps() * cp; ++i) total[i] += depthwise[i];
+    for (int64_t i = 0; i < cp * cp; ++i) total[b.taps() * cp + i] += pointwise[i];
+    std::memset(depthwise, 0, sizeof(T) * b.taps() * cp);
+    std::memset(pointwise, 0, sizeof(T) * cp * cp);
+    pixels = 0;
+  }
+};
+
+// Gradients of blocks. Neighbours with one input and one `grad_x` share the work on them.
+template <class S, class T = typename S::T>
+void blocks_backward(const Geometry& g, int64_t count, const Block<T>* blocks, const Gradient<T>* gradients) {
+  constexpr int64_t kFold = 1024;
+  const int64_t c = g.channels, cp = round_up(c, S::width), pad = widest_pad(count, blocks);
   const int64_t oh = g.out_height(), ow = g.out_width(), pixels = oh * ow;
-  const int64_t pw = g.padded_width(), padded_size = g.padded_height() * pw * cp;
+  const int64_t padded_size = Padded<T>::size(pad, g.height, g.width, cp);
   // A transposed convolution of stride 1 is a convolution of the padded gradient with the flipped kernel.
   const bool gather = g.stride == 1;
   const int threads = threads_for(g.images);
-  const bool weights = b.grad_depthwise != nullptr;
-  const int64_t dw_size = g.taps() * cp, pw_size = cp * cp;
-  Totals dw_totals(threads, weights ? dw_size : 0), pw_totals(threads, weights ? pw_size : 0);
-  Totals x_totals(threads, b.grad_x_moments ? 2 * c : 0);
+  std::vector<int64_t> first(count + 1, 0);  // of a block's totals
+  for (int64_t i = 0; i < count; ++i)
+    first[i + 1] = first[i] + 2 * c + (gradients[i].grad_depthwise ? blocks[i].taps() * cp + cp * cp : 0);
+  Totals totals(threads, first[count]);
 #pragma omp parallel num_threads(threads)
   {
-    Scratch<T> scratch(2 * padded_size + 4 * pixels * cp + g.height * g.width * cp + 3 * dw_size + 3 * pw_size +
-                       g.width * cp);
-    T* padded = scratch.take(padded_size);
-    T* spread = scratch.take(padded_size);
+    Scratch<T> scratch(2 * padded_size + 3 * pixels * cp + g.height * g.width * cp +
+                           2 * size_of_weights(count, blocks, cp),
+                       5 * count + 6);
+    const Padded<T> padded(pad, g.width, cp, scratch.take_zeros(padded_size));
+    const Padded<T> spread(pad, g.width, cp, scratch.take_zeros(padded_size));
     T* middle = scratch.take(pixels * cp);
-    T* dz = scratch.take(pixels * cp);
-    T* dm = scratch.take(pixels * cp);
-    T* dx = scratch.take(g.height * g.width * cp);
-    T* normal = scratch.take(g.width * cp);
-    T* dw = scratch.take(dw_size);
-    T* dw_back = scratch.take(dw_size);
-    T* pw_back = scratch.take(pw_size);
-    T* dw_sum = scratch.take(dw_size);
-    T* pw_sum = scratch.take(pw_size);
-    taps_first(g, cp, b.depthwise, false, dw);
-    taps_first(g, cp, b.depthwise, gather, dw_back);
-    padded_square(c, cp, b.pointwise, false, pw_back);
-    if (gather) std::memset(spread, 0, sizeof(T) * padded_size);
-    double* dw_total = dw_totals.of(this_thread());
-    double* pw_total = pw_totals.of(this_thread());
-    double* x_total = b.grad_x_moments ? x_totals.of(this_thread()) : nullptr;
-#pragma omp for schedule(static)
-    for (int64_t n = 0; n < g.images; ++n) {
-      output_gradient(b, n, pixels, c, cp, dz);
-      product(dz, cp, int64_t(1), pw_back, cp, pixels, cp, cp, dm, cp, false);
-      if (weights) {
-        fill_padded(g, cp, b.x + n * g.height * g.width * b.x_stride, b.x_stride, b.scale, b.shift, padded);
-        depthwise(padded, pw, cp, oh, ow, g, g.stride, dw, middle);
-        product(middle, int64_t(1), cp, dz, cp, cp, pixels, cp, pw_sum, cp, false);
-        for (int64_t i = 0; i < pw_size; ++i) pw_total[i] += pw_sum[i];
-        std::memset(dw_sum, 0, sizeof(T) * dw_size);
-        depthwise_weight(padded, pw, cp, oh, ow, g, dm, dw_sum);
-        for (int64_t i = 0; i < dw_size; ++i) dw_total[i] += dw_sum[i];
-      }
-      if (gather) {
-        for (int64_t y = 0; y < oh; ++y)
-          std::memcpy(spread + ((y + g.pad()) * pw + g.pad()) * cp, dm + y * ow * cp, sizeof(T) * ow * cp);
-        depthwise(spread, pw, cp, g.height, g.width, g, int64_t(1), dw_back, dx);
-        input_gradient(g, b, n, cp, dx, g.width * cp, normal, x_total);
-      } else {
-        std::memset(spread, 0, sizeof(T) * padded_size);
-        depthwise_scatter(dm, cp, g, dw_back, spread);
-        input_gradient(g, b, n, cp, spread + (g.pad() * pw + g.pad()) * cp, pw * cp, normal, x_total);
-      }
+    T* dz = scratch.take_zeros(pixels * cp);
+    T* dm = gather ? spread.middle() : scratch.take(pixels * cp);
+    const int64_t dm_row = gather ? spread.row : ow * cp;
+    T* dx = gather ? scratch.take(g.height * g.width * cp) : spread.middle();
+    std::vector<Weights<T>> weights;
+    std::vector<WeightSums<T>> sums;
+    for (int64_t i = 0; i < count; ++i) {
+      weights.emplace_back(blocks[i], c, cp, true, scratch);
+      sums.emplace_back(blocks[i], cp, scratch);
     }
+    double* total = totals.of(this_thread());
+#pragma omp for schedule(static)
+    for (int64_t n = 0; n < g.images; ++n)
+      for (int64_t i = 0; i < count; ++i) {
+        const Block<T>& b = blocks[i];
+        const Gradient<T>& d = gradients[i];
+        const bool begins = i == 0 || d.grad_x != gradients[i - 1].grad_x;
+        const bool ends = i + 1 == count || d.grad_x != gradients[i + 1].grad_x;
+        if (begins || !b.same_input(blocks[i - 1])) fill_padded<S>(g, b, n, padded);
+        output_gradient<S>(d, b.z, n * pixels, pixels, c, cp, dz);
+        for (int64_t y = 0; y < oh; ++y)
+          product<S>(dz + y * ow * cp, cp, 1, weights[i].pointwise, cp, ow, cp, cp, dm + y * dm_row, cp, false);
+        if (d.grad_depthwise) {
+          depthwise<S>(b, padded, oh, ow, g.stride, weights[i].depthwise, middle, false);
+          product<S>(middle, 1, cp, dz, cp, cp, pixels, cp, sums[i].pointwise, cp, true);
+          depthwise_weight<S>(b, padded, oh, ow, g.stride, dm, dm_row, sums[i].depthwise);
+          sums[i].pixels += pixels;
+          if (sums[i].pixels >= kFold) sums[i].fold(b, cp, total + first[i] + 2 * c);
+        }
+        if (gather) {
+          depthwise<S>(b, spread, g.height, g.width, 1, weights[i].flipped, dx, !begins);
+        } else {
+          if (begins) std::memset(spread.start, 0, sizeof(T) * padded_size);
+          depthwise_scatter<S>(b, dm, oh, ow, g.stride, weights[i].depthwise, spread);
+        }
+        if (ends)
+          input_gradient<S>(g, d, n, padded, dx, gather ? g.width * cp : spread.row,
+                            d.grad_x_moments ? total + first[i] : nullptr);
+      }
+    for (int64_t i = 0; i < count; ++i)
+      if (sums[i].pixels) sums[i].fold(blocks[i], cp, total + first[i] + 2 * c);
   }
-  if (b.grad_x_moments) x_totals.write(b.grad_x_moments);
-  if (weights) {
-    std::unique_ptr<double[]> sums(new double[std::max(dw_size, pw_size)]);
-    dw_totals.write(sums.get());
+  for (int64_t i = 0; i < count; ++i) {
+    const Gradient<T>& d = gradients[i];
+    if (d.grad_x_moments) totals.write(first[i], 2 * c, d.grad_x_moments);
+    if (!d.grad_depthwise) continue;
+    const int64_t taps = blocks[i].taps(), start = first[i] + 2 * c;
     for (int64_t k = 0; k < c; ++k)
-      for (int64_t t = 0; t < g.taps(); ++t) b.grad_depthwise[k * g.taps() + t] = sums[t * cp + k];
-    pw_totals.write(sums.get());  // (in, out)
-    for (int64_t o = 0; o < c; ++o)
-      for (int64_t i = 0; i < c; ++i) b.grad_pointwise[o * c + i] = sums[i * cp + o];
+      for (int64_t t = 0; t < taps; ++t) d.grad_depthwise[k * taps + t] = totals.at(start + t * cp + k);
+    for (int64_t o = 0; o < c; ++o)  // they lie (in, out)
+      for (int64_t k = 0; k < c; ++k) d.grad_pointwise[o * c + k] = totals.at(start + (taps + k) * cp + o);
   }
 }
 
-// out (+)= shift + sum over inputs of factor * input, per channel.
+// ReLU and a 1x1 convolution of pixels: what it reads, and its output.
 template <class T>
-void combine(int64_t inputs, const T* const* x, const int64_t* strides, const T* factors, const T* shift,
-             T* out, int64_t out_stride, int64_t pixels, int64_t c, int64_t accumulate) {
+struct Projection {
+  int64_t pixels, in, out;  // channels
+  const T* x;
+  int64_t x_stride;
+  const T* weight;  // (out, in)
+  T* z;
+  double* moments;  // as of a block
+};
+
+constexpr int64_t kPixels = 64;  // of a projection at once, in the first-level cache
+
+template <class S, class T = typename S::T>
+void positive_part(const Projection<T>& p, int64_t first, int64_t count, int64_t ip, T* out) {
+  over_channels<S>(p.in, [&](auto lanes, int64_t k) {
+    using L = decltype(lanes);
+    for (int64_t i = 0; i < count; ++i) {
+      const auto v = L::load(p.x + (first + i) * p.x_stride + k);
+      L::store(out + i * ip + k, v < T(0) ? typename L::Vector{} : v);
+    }
+  });
+}
+
+template <class S, class T = typename S::T>
+void project_forward(const Projection<T>& p) {
+  const int64_t ip = round_up(p.in, S::width), op = round_up(p.out, S::width);
+  const int64_t chunks = (p.pixels + kPixels - 1) / kPixels;
+  const int threads = threads_for(chunks);
+  Totals totals(threads, 2 * p.out);
+#pragma omp parallel num_threads(threads)
+  {
+    Scratch<T> scratch(kPixels * (ip + op) + ip * op, 3);
+    T* x = scratch.take(kPixels * ip);
+    T* rounded = scratch.take(kPixels * op);
+    T* weight = scratch.take_zeros(ip * op);
+    for (int64_t o = 0; o < p.out; ++o)
+      for (int64_t i = 0; i < p.in; ++i) weight[i * op + o] = p.weight[o * p.in + i];
+    double* sums = totals.of(this_thread());
+#pragma omp for schedule(static)
+    for (int64_t chunk = 0; chunk < chunks; ++chunk) {
+      const int64_t first = chunk * kPixels, count = std::min(kPixels, p.pixels - first);
+      T* z = p.z + first * p.out;
+      T* to = p.out == op ? z : rounded;
+      positive_part<S>(p, first, count, ip, x);
+      product<S>(x, ip, 1, weight, op, count, p.in, op, to, op, false);
+      if (p.out != op)
+        for (int64_t i = 0; i < count; ++i) std::memcpy(z + i * p.out, rounded + i * op, sizeof(T) * p.out);
+      if (p.moments) fold_moments<S>(z, p.out, z, p.out, count, p.out, sums, sums + p.out);
+    }
+  }
+  if (p.moments) totals.write(0, 2 * p.out, p.moments);
+}
+
+template <class S, class T = typename S::T>
+void project_backward(const Projection<T>& p, const Gradient<T>& d) {
+  constexpr int64_t kFold = 16;  // chunks whose gradients are added up before they become doubles
+  const int64_t ip = round_up(p.in, S::width), op = round_up(p.out, S::width);
+  const int64_t chunks = (p.pixels + kPixels - 1) / kPixels;
+  const int threads = threads_for(chunks);
+  Totals totals(threads, ip * op);
+#pragma omp parallel num_threads(threads)
+  {
+    Scratch<T> scratch(kPixels * (2 * ip + op) + 2 * ip * op, 5);
+    T* x = scratch.take_zeros(kPixels * ip);
+    T* dx = scratch.take(kPixels * ip);
+    T* dz = scratch.take_zeros(kPixels * op);
+    T* weight = scratch.take_zeros(op * ip);
+    T* sum = scratch.take_zeros(ip * op);
+    for (int64_t o = 0; o < p.out; ++o) std::memcpy(weight + o * ip, p.weight + o * p.in, sizeof(T) * p.in);
+    double* total = totals.of(this_thread());
+    int64_t added = 0;
+    const auto fold = [&] {
+      for (int64_t i = 0; i < ip * op; ++i) total[i] += sum[i];
+      std::memset(sum, 0, sizeof(T) * ip * op);
+      added = 0;
+    };
+#pragma omp for schedule(static)
+    for (int64_t chunk = 0; chunk < chunks; ++chunk) {
+      const int64_t first = chunk * kPixels, count = std::min(kPixels, p.pixels - first);
+      positive_part<S>(p, first, count, ip, x);
+      output_gradient<S>(d, p.z, first, count, p.out, op, dz);
+      product<S>(dz, op, 1, weight, ip, count, p.out, ip, dx, ip, false);
+      product<S>(x, 1, ip, dz, op, ip, count, op, sum, op, true);
+      over_channels<S>(p.in, [&](auto lanes, int64_t k) {
+        using L = decltype(lanes);
+        for (int64_t i = 0; i < count; ++i)
+          L::store(d.grad_x + (first + i) * d.grad_x_stride + k,
+                   L::load(x + i * ip + k) > T(0) ? L::load(dx + i * ip + k) : typename L::Vector{});
+      });
+      if (++added == kFold) fold();
+    }
+    fold();
+  }
+  for (int64_t o = 0; o < p.out; ++o)
+    for (int64_t i = 0; i < p.in; ++i) d.grad_pointwise[o * p.in + i] = totals.at(i * op + o);
+}
+
+// Images that are weighted and summed, and those whose gradients are.
+template <class T>
+struct Images {
+  int64_t count;
+  const T* const* at;
+  const int64_t* strides;
+};
+
+// out (+)= shift + sum over inputs of factor * input, per channel.
+template <class S, class T = typename S::T>
+void combine(const Images<T>& x, const T* factors, const T* shift, T* out, int64_t out_stride, int64_t pixels,
+             int64_t c, int64_t accumulate) {
   constexpr int64_t kChunk = 32;
   const int64_t chunks = (pixels + kChunk - 1) / kChunk;
 #pragma omp parallel for schedule(static) num_threads(threads_for(chunks / 8))
   for (int64_t chunk = 0; chunk < chunks; ++chunk) {
     const int64_t first = chunk * kChunk, last = std::min(pixels, first + kChunk);
-    int64_t k = 0;
-    for (; k + Simd<T>::width <= c; k += Simd<T>::width) {
-      Vector<T> sum[kChunk];
-      const Vector<T> start = shift ? load(shift + k) : Vector<T>{};
+    over_channels<S>(c, [&](auto lanes, int64_t k) {
+      using L = decltype(lanes);
+      typename L::Vector sum[kChunk], start = {};
+      if (shift) start = L::load(shift + k);
       for (int64_t p = first; p < last; ++p)
-        sum[p - first] = accumulate ? load(out + p * out_stride + k) + start : start;
-      for (int64_t i = 0; i < inputs; ++i) {
-        const Vector<T> factor = load(factors + i * c + k);
-        const T* in = x[i] + k;
-        const int64_t stride = strides[i];
-        for (int64_t p = first; p < last; ++p) sum[p - first] += load(in + p * stride) * factor;
+        sum[p - first] = accumulate ? L::load(out + p * out_stride + k) + start : start;
+      for (int64_t i = 0; i < x.count; ++i) {
+        const auto factor = L::load(factors + i * c + k);
+        const T* in = x.at[i] + k;
+        const int64_t stride = x.strides[i];
+        for (int64_t p = first; p < last; ++p) sum[p - first] += L::load(in + p * stride) * factor;
       }
-      for (int64_t p = first; p < last; ++p) store<T>(out + p * out_stride + k, sum[p - first]);
-    }
-    for (; k < c; ++k)
-      for (int64_t p = first; p < last; ++p) {
-        T sum = accumulate ? out[p * out_stride + k] : T(0);
-        if (shift) sum += shift[k];
-        for (int64_t i = 0; i < inputs; ++i) sum += x[i][p * strides[i] + k] * factors[i * c + k];
-        out[p * out_stride + k] = sum;
-      }
+      for (int64_t p = first; p < last; ++p) L::store(out + p * out_stride + k, sum[p - first]);
+    });
   }
 }
 
-// Sums over pixels of grad * (scale * input + shift), `(inputs, c)`, and of grad, the last row.
-template <class T>
-void combine_backward(int64_t inputs, const T* const* x, const int64_t* strides, const T* scale,
-                      const T* shift, const T* grad, int64_t grad_stride, int64_t pixels, int64_t c,
-                      double* sums) {
+// Sums over pixels of grad * (scale * input + shift), `(inputs, c)`, and of each grad, the last rows.
+// `of` says which grad an input meets.
+template <class S, class T = typename S::T>
+void combine_backward(const Images<T>& x, const T* scale, const T* shift, const int64_t* of,
+                      const Images<T>& grads, int64_t pixels, int64_t c, double* sums) {
   constexpr int64_t kChunk = 64;
   const int64_t chunks = (pixels + kChunk - 1) / kChunk;
   const int threads = threads_for(chunks / 4);
-  Totals totals(threads, (inputs + 1) * c);
+  Totals totals(threads, (x.count + grads.count) * c);
 #pragma omp parallel num_threads(threads)
   {
     double* total = totals.of(this_thread());
 #pragma omp for schedule(static)
     for (int64_t chunk = 0; chunk < chunks; ++chunk) {
       const int64_t first = chunk * kChunk, last = std::min(pixels, first + kChunk);
-      for (int64_t i = 0; i <= inputs; ++i) {
-        const bool plain = i == inputs;
-        int64_t k = 0;
-        for (; k + Simd<T>::width <= c; k += Simd<T>::width) {
-          Vector<T> sum[4] = {};
-          const Vector<T> a = plain ? Vector<T>{} : load(scale + i * c + k);
-          const Vector<T> s = plain ? Vector<T>{} : load(shift + i * c + k);
+      for (int64_t i = 0; i < x.count + grads.count; ++i) {
+        const bool plain = i >= x.count;
+        const int64_t j = plain ? i - x.count : of[i];
+        const T* grad = grads.at[j];
+        const int64_t grad_stride = grads.strides[j];
+        over_channels<S>(c, [&](auto lanes, int64_t k) {
+          using L = decltype(lanes);
+          typename L::Vector sum[4] = {};
           int64_t p = first;
-          if (plain)
-            for (; p < last; ++p) sum[p & 3] += load(grad + p * grad_stride + k);
-          else {
-            const T* in = x[i] + k;
-            const int64_t stride = strides[i];
+          if (plain) {
+            for (; p < last; ++p) sum[p & 3] += L::load(grad + p * grad_stride + k);
+          } else {
+            const auto a = L::load(scale + i * c + k), s = L::load(shift + i * c + k);
+            const T* in = x.at[i] + k;
+            const int64_t stride = x.strides[i];
             for (; p + 4 <= last; p += 4)
               for (int u = 0; u < 4; ++u)
-                sum[u] += load(grad + (p + u) * grad_stride + k) * (load(in + (p + u) * stride) * a + s);
+                sum[u] += L::load(grad + (p + u) * grad_stride + k) * (L::load(in + (p + u) * stride) * a + s);
             for (; p < last; ++p)
-              sum[0] += load(grad + p * grad_stride + k) * (load(in + p * stride) * a + s);
+              sum[0] += L::load(grad + p * grad_stride + k) * (L::load(in + p * stride) * a + s);
           }
-          const Vector<T> all = (sum[0] + sum[1]) + (sum[2] + sum[3]);
-          for (int64_t j = 0; j < Simd<T>::width; ++j) total[i * c + k + j] += static_cast<double>(all[j]);
-        }
-        for (; k < c; ++k) {
-          T sum = 0;
-          for (int64_t p = first; p < last; ++p)
-            sum += grad[p * grad_stride + k] *
-                   (plain ? T(1) : x[i][p * strides[i] + k] * scale[i * c + k] + shift[i * c + k]);
-          total[i * c + k] += sum;
-        }
+          L::add_to(total + i * c + k, (sum[0] + sum[1]) + (sum[2] + sum[3]));
+        });
       }
     }
   }
-  totals.write(sums);
+  totals.write(0, (x.count + grads.count) * c, sums);
 }
 
+// The rows (or columns) of a 3x3 window around a pixel that lie inside the image.
+struct Span {
+  int64_t first, last;  // the last is left out
+  Span(int64_t at, int64_t stride, int64_t size)
+      : first(std::max<int64_t>(at * stride - 1, 0)), last(std::min(at * stride + 2, size)) {}
+  int64_t count() const { return last - first; }
+};
+
 // Max and average of 3x3 windows; `which` keeps the first place of the maximum.
-template <class T>
-void pool_forward(const Geometry& g, const T* x, int64_t x_stride, T* highest, T* average, uint8_t* which,
+template <class S, class T = typename S::T>
+void pool_forward(const Geometry& g, const T* x, int64_t x_stride, T* highest, T* average, T* which,
                   double* moments) {
   const int64_t c = g.channels, oh = g.out_height(), ow = g.out_width(), pixels = oh * ow;
   const int threads = threads_for(g.images);
@@ -637,100 +807,128 @@ void pool_forward(const Geometry& g, const T* x, int64_t x_stride, T* highest, T
 #pragma omp for schedule(static)
     for (int64_t n = 0; n < g.images; ++n) {
       const T* image = x + n * g.height * g.width * x_stride;
-      for (int64_t y = 0; y < oh; ++y)
+      for (int64_t y = 0; y < oh; ++y) {
+        const Span rows(y, g.stride, g.height);
         for (int64_t i = 0; i < ow; ++i) {
+          const Span columns(i, g.stride, g.width);
           const int64_t at = (n * pixels + y * ow + i) * c;
-          T* __restrict top = highest + at;
-          T* __restrict mean = average + at;
-          uint8_t* __restrict place = which + at;
-          int count = 0;
-          for (int ky = 0; ky < 3; ++ky)
-            for (int kx = 0; kx < 3; ++kx) {
-              const int64_t iy = y * g.stride + ky - 1, ix = i * g.stride + kx - 1;
-              if (iy < 0 || iy >= g.height || ix < 0 || ix >= g.width) continue;
-              const T* __restrict in = image + (iy * g.width + ix) * x_stride;
-              const uint8_t tap = static_cast<uint8_t>(ky * 3 + kx);
-              if (count == 0)
-                for (int64_t k = 0; k < c; ++k) {
-                  top[k] = mean[k] = in[k];
-                  place[k] = tap;
-                }
-              else
-                for (int64_t k = 0; k < c; ++k) {
-                  mean[k] += in[k];
-                  place[k] = in[k] > top[k] ? tap : place[k];
-                  top[k] = in[k] > top[k] ? in[k] : top[k];
-                }
-              ++count;
-            }
-          for (int64_t k = 0; k < c; ++k) mean[k] /= count;
+          over_channels<S>(c, [&](auto lanes, int64_t k) {
+            using L = decltype(lanes);
+            const T* in = image + k;
+            const int64_t corner = (1 - y * g.stride) * 3 + 1 - i * g.stride;  // makes places of pixels
+            auto top = L::load(in + (rows.first * g.width + columns.first) * x_stride);
+            typename L::Vector sum = {}, none = {};
+            auto place = none + static_cast<T>(rows.first * 3 + columns.first + corner);
+            for (int64_t iy = rows.first; iy < rows.last; ++iy)
+              for (int64_t ix = columns.first; ix < columns.last; ++ix) {
+                const auto v = L::load(in + (iy * g.width + ix) * x_stride);
+                const auto tap = none + static_cast<T>(iy * 3 + ix + corner);
+                sum += v;
+                place = v > top ? tap : place;
+                top = v > top ? v : top;
+              }
+            L::store(highest + at + k, top);
+            L::store(average + at + k, sum / static_cast<T>(rows.count() * columns.count()));
+            L::store(which + at + k, place);
+          });
         }
+      }
       if (moments) {
         const int64_t at = n * pixels * c;
-        fold_moments(highest + at, c, highest + at, c, pixels, c, sums, sums + c);
-        fold_moments(average + at, c, average + at, c, pixels, c, sums + 2 * c, sums + 3 * c);
+        fold_moments<S>(highest + at, c, highest + at, c, pixels, c, sums, sums + c);
+        fold_moments<S>(average + at, c, average + at, c, pixels, c, sums + 2 * c, sums + 3 * c);
       }
     }
   }
-  if (moments) totals.write(moments);
+  if (moments) totals.write(0, 4 * c, moments);
 }
 
-// Gradients of both pools, added to the gradient of their input.
-template <class T>
-void pool_backward(const Geometry& g, const T* grad_highest, const T* grad_average, const uint8_t* which,
+// Gradients of both pools, added to the gradient of their input, tap by tap.
+template <class S, class T = typename S::T>
+void pool_backward(const Geometry& g, const T* grad_highest, const T* grad_average, const T* which,
                    T* grad_x, int64_t grad_x_stride) {
-  const int64_t c = g.channels, oh = g.out_height(), ow = g.out_width(), pixels = oh * ow;
-#pragma omp parallel for schedule(static) num_threads(threads_for(g.images))
-  for (int64_t n = 0; n < g.images; ++n) {
-    T* image = grad_x + n * g.height * g.width * grad_x_stride;
-    for (int64_t y = 0; y < oh; ++y)
-      for (int64_t i = 0; i < ow; ++i) {
-        const int64_t rows = std::min(y * g.stride + 1, g.height - 1) - std::max<int64_t>(y * g.stride - 1, 0) + 1;
-        const int64_t columns =
-            std::min(i * g.stride + 1, g.width - 1) - std::max<int64_t>(i * g.stride - 1, 0) + 1;
-        const T share = T(1) / static_cast<T>(rows * columns);
-        const int64_t at = (n * pixels + y * ow + i) * c;
-        const T* __restrict top = grad_highest + at;
-        const T* __restrict mean = grad_average + at;
-        const uint8_t* __restrict place = which + at;
-        for (int ky = 0; ky < 3; ++ky)
-          for (int kx = 0; kx < 3; ++kx) {
-            const int64_t iy = y * g.stride + ky - 1, ix = i * g.stride + kx - 1;
-            if (iy < 0 || iy >= g.height || ix < 0 || ix >= g.width) continue;
-            T* __restrict out = image + (iy * g.width + ix) * grad_x_stride;
-            const uint8_t tap = static_cast<uint8_t>(ky * 3 + kx);
-            for (int64_t k = 0; k < c; ++k) out[k] += mean[k] * share + (place[k] == tap ? top[k] : T(0));
+  const int64_t c = g.channels, oh = g.out_height(), ow = g.out_width();
+#pragma omp parallel num_threads(threads_for(g.images))
+  {
+    Scratch<T> scratch(ow * c, 1);
+    T* shares = scratch.take(ow * c);  // of the pixels of a row of windows in its averages
+#pragma omp for schedule(static)
+    for (int64_t n = 0; n < g.images; ++n)
+      for (int64_t y = 0; y < oh; ++y) {
+        const Span rows(y, g.stride, g.height);
+        const int64_t at = (n * oh + y) * ow * c;
+        for (int64_t i = 0; i < ow; ++i) {
+          const T share = T(1) / static_cast<T>(rows.count() * Span(i, g.stride, g.width).count());
+          for (int64_t k = 0; k < c; ++k) shares[i * c + k] = grad_average[at + i * c + k] * share;
+        }
+        for (int64_t iy = rows.first; iy < rows.last; ++iy)
+          for (int64_t kx = 0; kx < 3; ++kx) {
+            const T tap = static_cast<T>((iy - y * g.stride + 1) * 3 + kx);
+            const int64_t first = kx == 0 ? 1 : 0, last = std::min(ow, (g.width - kx + g.stride) / g.stride);
+            T* row = grad_x + ((n * g.height + iy) * g.width + kx - 1) * grad_x_stride;
+            over_channels<S>(c, [&](auto lanes, int64_t k) {
+              using L = decltype(lanes);
+              for (int64_t i = first; i < last; ++i) {
+                T* out = row + i * g.stride * grad_x_stride + k;
+                const int64_t from = i * c + k;
+                const auto chosen = L::load(which + at + from) == tap ? L::load(grad_highest + at + from)
+                                                                            : typename L::Vector{};
+                L::store(out, L::load(out) + (L::load(shares + from) + chosen));
+              }
+            });
           }
       }
   }
 }
 
+// `f(lanes)` with vectors that suit a number of channels: half of the widest where all channels fit in it.
+template <class T, class F>
+void with_lanes(int64_t channels, F f) {
+  if constexpr (kVectorBytes > 16) {
+    if (channels * static_cast<int64_t>(sizeof(T)) <= kVectorBytes / 2) return f(Simd<T, kVectorBytes / 2>{});
+  }
+  f(Simd<T, kVectorBytes>{});
+}
+
 }  // namespace
 
 #define EXPORT(T, SUFFIX)                                                                                     \
-  void block_forward_##SUFFIX(const Geometry* g, const T* x, int64_t x_stride, const T* scale,                \
-                              const T* shift, const T* depthwise, const T* pointwise, T* z,                   \
-                              double* moments) {                                                              \
-    block_forward<T>(*g, x, x_stride, scale, shift, depthwise, pointwise, z, moments);                        \
+  void blocks_forward_##SUFFIX(const Geometry* g, int64_t count, const Block<T>* blocks) {                    \
+    with_lanes<T>(g->channels, [&](auto s) { blocks_forward<decltype(s)>(*g, count, blocks); });              \
   }                                                                                                           \
-  void block_backward_##SUFFIX(const Geometry* g, const Backward<T>* b) { block_backward<T>(*g, *b); }        \
-  void combine_##SUFFIX(int64_t inputs, const T* const* x, const int64_t* strides, const T* factors,          \
-                        const T* shift, T* out, int64_t out_stride, int64_t pixels, int64_t c,                \
-                        int64_t accumulate) {                                                                 \
-    combine<T>(inputs, x, strides, factors, shift, out, out_stride, pixels, c, accumulate);                   \
+  void blocks_backward_##SUFFIX(const Geometry* g, int64_t count, const Block<T>* blocks,                     \
+                                const Gradient<T>* gradients) {                                               \
+    with_lanes<T>(g->channels, [&](auto s) { blocks_backward<decltype(s)>(*g, count, blocks, gradients); });  \
   }                                                                                                           \
-  void combine_backward_##SUFFIX(int64_t inputs, const T* const* x, const int64_t* strides, const T* scale,   \
-                                 const T* shift, const T* grad, int64_t grad_stride, int64_t pixels,          \
-                                 int64_t c, double* sums) {                                                   \
-    combine_backward<T>(inputs, x, strides, scale, shift, grad, grad_stride, pixels, c, sums);                \
+  void project_forward_##SUFFIX(const Projection<T>* p) {                                                     \
+    with_lanes<T>(std::min(p->in, p->out), [&](auto s) { project_forward<decltype(s)>(*p); });                \
+  }                                                                                                           \
+  void project_backward_##SUFFIX(const Projection<T>* p, const Gradient<T>* d) {                              \
+    with_lanes<T>(std::min(p->in, p->out), [&](auto s) { project_backward<decltype(s)>(*p, *d); });           \
+  }                                                                                                           \
+  void combine_##SUFFIX(const Images<T>* x, const T* factors, const T* shift, T* out, int64_t out_stride,     \
+                        int64_t pixels, int64_t c, int64_t accumulate) {                                      \
+    with_lanes<T>(c, [&](auto s) {                                                                            \
+      combine<decltype(s)>(*x, factors, shift, out, out_stride, pixels, c, accumulate);                       \
+    });                                                                                                       \
+  }                                                                                                           \
+  void combine_backward_##SUFFIX(const Images<T>* x, const T* scale, const T* shift, const int64_t* of,       \
+                                 const Images<T>* grads, int64_t pixels, int64_t c, double* sums) {           \
+    with_lanes<T>(c, [&](auto s) {                                                                            \
+      combine_backward<decltype(s)>(*x, scale, shift, of, *grads, pixels, c, sums);                           \
+    });                                                                                                       \
   }                                                                                                           \
   void pool_forward_##SUFFIX(const Geometry* g, const T* x, int64_t x_stride, T* highest, T* average,         \
-                             uint8_t* which, double* moments) {                                               \
-    pool_forward<T>(*g, x, x_stride, highest, average, which, moments);                                       \
+                             T* which, double* moments) {                                               \
+    with_lanes<T>(g->channels, [&](auto s) {                                                                  \
+      pool_forward<decltype(s)>(*g, x, x_stride, highest, average, which, moments);                           \
+    });                                                                                                       \
   }                                                                                                           \
   void pool_backward_##SUFFIX(const Geometry* g, const T* grad_highest, const T* grad_average,                \
-                              const uint8_t* which, T* grad_x, int64_t grad_x_stride) {                       \
-    pool_backward<T>(*g, grad_highest, grad_average, which, grad_x, grad_x_stride);                           \
+                              const T* which, T* grad_x, int64_t grad_x_stride) {                       \
+    with_lanes<T>(g->channels, [&](auto s) {                                                                  \
+      pool_backward<decltype(s)>(*g, grad_highest, grad_average, which, grad_x, grad_x_stride);               \
+    });                                                                                                       \
   }
 
 extern "C" {

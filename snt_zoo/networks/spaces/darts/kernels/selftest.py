@@ -13,18 +13,17 @@ import sys
 def main(path: str) -> None:
     """End with an error unless a pool and a block give what they must."""
     library = ctypes.CDLL(path)
-    geometry = (ctypes.c_int64 * 7)(1, 1, 2, 1, 3, 1, 1)  # one image of two pixels and one channel
+    geometry = (ctypes.c_int64 * 5)(1, 1, 2, 1, 1)  # one image of two pixels and one channel
     for suffix, number in (("f32", ctypes.c_float), ("f64", ctypes.c_double)):
         x = (number * 2)(1.0, 3.0)
-        highest, average, which = (number * 2)(), (number * 2)(), (ctypes.c_uint8 * 2)()
+        highest, average, which = (number * 2)(), (number * 2)(), (number * 2)()
         getattr(library, f"pool_forward_{suffix}")(
             geometry, x, ctypes.c_int64(1), highest, average, which, ctypes.c_void_p(None)
         )
         depthwise, pointwise, out = (number * 9)(*[1.0] * 9), (number * 1)(2.0), (number * 2)()
-        nothing = ctypes.c_void_p(None)
-        getattr(library, f"block_forward_{suffix}")(
-            geometry, x, ctypes.c_int64(1), nothing, nothing, depthwise, pointwise, out, nothing
-        )
+        places = [ctypes.addressof(part) for part in (depthwise, pointwise, out)]
+        block = (ctypes.c_int64 * 10)(3, 1, ctypes.addressof(x), 1, 0, 0, *places, 0)
+        getattr(library, f"blocks_forward_{suffix}")(geometry, ctypes.c_int64(1), block)
         found = [*highest, *average, *out]
         if found != [3.0, 3.0, 2.0, 2.0, 8.0, 8.0]:
             raise SystemExit(f"the kernels compute {found}")
