@@ -91,6 +91,11 @@ class Sketch:
         return symmetric_roots(self.full_covariances().double())
 
     @cached_property
+    def flat_roots(self) -> Tensor:
+        """The same memory as rows, float64 ``K x 1024``."""
+        return self.roots.flatten(1)
+
+    @cached_property
     def traces(self) -> Tensor:
         """Traces of the covariances, the squared norms of the roots, float64 ``K``; computed once."""
         return self.roots.square().sum((1, 2))

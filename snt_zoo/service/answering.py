@@ -50,7 +50,9 @@ def ask(
         distance: what ranks.
     """
     sketch = load_sketch(raw)
-    measure = get_distance(distance)
+    # Of the default, those that are not asked for need no exact distance, unless they are to be reordered.
+    options = {"nearest": k} if (distance, by) == (DEFAULT_DISTANCE, BY_DISTANCE) else {}
+    measure = get_distance(distance, **options)
     if measure.needs_images:
         raise DatasetError(f"the distance {distance!r} looks at images, and a sketch has none: take another")
     check_excluded(zoo, where.exclude, None)
