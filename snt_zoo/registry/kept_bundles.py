@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from snt_zoo.encoders.sketch import Sketch
     from snt_zoo.registry.catalog.records import Record
 
-RECORDS = 32_768  # at 2 KB each
+RECORDS = 131_072  # at 2 KB each
 
 
 class KeptBundles:
     """Sketches and records by the digest of their bundle; several threads may use them.
 
     Args:
-        classes: of all sketches together, at most; each takes some 16 KB.
+        classes: of all sketches together, at most; each takes some 5 KB.
     """
 
     def __init__(self, classes: int) -> None:

@@ -261,7 +261,7 @@ class Registry(Household):
         return found
 
     def keep(self, classes: int) -> None:
-        """From now on keep records, and the sketches that queries read, of so many classes in all, at 16 KB
+        """From now on keep records, and the sketches that queries read, of so many classes in all, at 5 KB
         each."""
         self._kept = KeptBundles(classes)
 

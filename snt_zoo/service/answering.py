@@ -16,8 +16,8 @@ from snt_zoo.registry.retrieval import BY_DISTANCE, DEFAULT_DISTANCE, retrieve
 from snt_zoo.workflows.shelves import check_excluded
 from snt_zoo.zoo import Zoo
 
-KEPT_CLASSES = 16_384
-"""Classes of the sketches that are kept in memory, at 16 KB each."""
+KEPT_CLASSES = 131_072
+"""Classes of the sketches that are kept in memory, at 5 KB each with their samples."""
 
 
 def prepare(zoo: Zoo) -> None:

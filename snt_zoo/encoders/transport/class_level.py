@@ -25,6 +25,7 @@ from torch import Tensor
 
 from snt_zoo.encoders.projection import DIM
 from snt_zoo.encoders.sketch import COVARIANCE_DIM, Sketch
+from snt_zoo.encoders.sketch_format import inner_products, symmetric
 from snt_zoo.encoders.transport.bures import (
     square_root_distances,
     squared_bures,
@@ -111,14 +112,16 @@ def class_distances(
     ends = list(itertools.accumulate(len(source.class_names) for source in distinct))
     starts = [0, *ends[:-1]]
     columns = [slice(*each) for each in zip(starts, ends, strict=True)]
-    means, spreads = _bounds(target, distinct, device=device)
+    roots, triangles = target.triangles, torch.cat([source.triangles for source in distinct])
+    inner = inner_products(roots, triangles)
+    means, spreads = _bounds(target, distinct, inner, device=device)
     costs = means + spreads / _ROOT_EXCESS
     own = target.frequencies.numpy()
     pairs = list(zip(distinct, columns, strict=True))
     plan = np.concatenate(
         [best_plan(own, each.frequencies.numpy(), costs[:, part]) for each, part in pairs], 1
     )
-    batch = _Batch(target, distinct, plan, means, spreads, np.array(starts), device)
+    batch = _Batch(roots, triangles, plan, means, spreads, np.array(starts), device)
     if nearest is None:
         batch.tighten(np.arange(len(distinct)))
     else:
@@ -174,15 +177,16 @@ def exact_plan(left: Tensor, right: Tensor, costs: Tensor) -> Tensor:
 
 
 def _bounds(
-    target: Sketch, sources: Sequence[Sketch], *, device: torch.device | str
+    target: Sketch, sources: Sequence[Sketch], inner: Tensor, *, device: torch.device | str
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Squared distances of the means of all pairs of classes, and those of the roots, scaled."""
+    """Squared distances of the means of all pairs of classes, and those of the roots, scaled; `inner` are
+    products of the roots, ``K x n``."""
     all_means = torch.cat([source.means for source in sources]).to(device).double()
     means = squared_distances(target.means.to(device).double(), all_means)
-    flat = target.flat_roots.to(device)
-    inner = torch.cat([flat @ source.flat_roots.to(device).mT for source in sources], 1)
     traces = torch.cat([source.traces for source in sources]).to(device)
-    spreads = (target.traces.to(device)[:, None] + traces - 2 * inner).clamp_min_(0).mul_(SPREAD_SCALE)
+    spreads = (
+        (target.traces.to(device)[:, None] + traces - 2 * inner.to(device)).clamp_min_(0).mul_(SPREAD_SCALE)
+    )
     return means.cpu().numpy(), spreads.cpu().numpy()
 
 
@@ -190,7 +194,8 @@ class _Batch:
     """Plans of a target to some sources side by side, and the costs of spreads, which are made tighter.
 
     Args:
-        target, sources: sketches; each source once.
+        own: triangles of the roots of the target's classes, float64 ``K x 528``.
+        triangles: likewise of all sources' classes, ``n x 528``.
         plan: float64 ``K x`` classes of all sources.
         means, spreads: costs, likewise; `spreads` are bounds, and changed in place.
         starts: int64, column at which each source begins.
@@ -199,15 +204,15 @@ class _Batch:
 
     def __init__(
         self,
-        target: Sketch,
-        sources: Sequence[Sketch],
+        own: Tensor,
+        triangles: Tensor,
         plan: NDArray[np.float64],
         means: NDArray[np.float64],
         spreads: NDArray[np.float64],
         starts: NDArray[np.int64],
         device: torch.device | str,
     ) -> None:
-        self._target, self._sources, self._device = target, sources, device
+        self._own, self._triangles, self._device = own, triangles, device
         self._plan, self._means, self._spreads, self._starts = plan, means, spreads, starts
         number = np.repeat(np.arange(len(starts)), np.diff(starts, append=plan.shape[1]))
         self._rows, self._columns = _dearest(plan * spreads, number, _COVERED)
@@ -219,19 +224,15 @@ class _Batch:
         return found
 
     def tighten(self, chosen: NDArray[np.int64]) -> None:
-        """Put Bures distances in the place of bounds where the plans of these sources have most of the cost of
-        spreads."""
+        """Put Bures distances in the place of bounds where the plans of these sources cost most."""
         wanted = np.isin(self._number, chosen)
-        rows, columns, number = self._rows[wanted], self._columns[wanted], self._number[wanted]
+        rows, columns = self._rows[wanted], self._columns[wanted]
         if not len(rows):
             return
-        right = [
-            self._sources[each].roots[torch.from_numpy(columns[number == each] - self._starts[each])]
-            for each in np.unique(number)
-        ]
-        left = self._target.roots[torch.from_numpy(rows)]
         # In float32: a rounding error of 1e-6, far below that of the bound, at half of the time.
-        exact = squared_bures_of_pairs(left.to(self._device).float(), torch.cat(right).to(self._device).float())
+        left = symmetric(self._own[torch.from_numpy(rows)].float()).to(self._device)
+        right = symmetric(self._triangles[torch.from_numpy(columns)].float()).to(self._device)
+        exact = squared_bures_of_pairs(left, right)
         # It is below the bound but for rounding; so equal classes are at zero.
         tight = SPREAD_SCALE * exact.cpu().double().numpy()
         self._spreads[rows, columns] = np.minimum(tight, self._spreads[rows, columns])
