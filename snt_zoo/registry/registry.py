@@ -24,11 +24,13 @@ from snt_zoo.registry.catalog.records import Record
 from snt_zoo.registry.catalog.vectors import Maker, Vectors, embeddings
 from snt_zoo.registry.household import Household
 from snt_zoo.registry.kept_bundles import KeptBundles
+from snt_zoo.registry.own_outcomes import keep_outcomes
 from snt_zoo.registry.upkeep.intake import Label
 from snt_zoo.registry.upkeep.opening import CATALOG, open_home
 from snt_zoo.registry.upkeep.rescue import save_tags, set_catalog_aside
 
 if TYPE_CHECKING:
+    from snt_zoo.encoders.outcomes import Outcome
     from snt_zoo.encoders.sketch import Sketch
     from snt_zoo.registry.bundle.bundle import Bundle
     from snt_zoo.registry.upkeep.verification import Verification
@@ -311,6 +313,10 @@ class Registry(Household):
         maker = Maker(sketch.backbone, self.encoder.id, len(query))
         conditions = () if where is None else where.conditions()
         return self._nearest.search(query, k, maker=maker, allowed=allowed, where=conditions)
+
+    def keep_outcomes(self, outcomes: Sequence[Outcome]) -> None:
+        """Keep what a run came to, from which predictions learn; see `own_outcomes.keep_outcomes`."""
+        keep_outcomes(self.home, outcomes)
 
     def rebuild_index(self, *, from_bundles: bool = False) -> int:
         """Build the index anew.
