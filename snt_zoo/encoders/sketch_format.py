@@ -73,6 +73,8 @@ class Roots:
 
     def triangles(self) -> Tensor:
         """Their upper triangles, float64 ``K x 528``."""
+        if len(self.scales) <= FULL_COVARIANCES:  # nothing is scaled
+            return self.packed.double()
         return (self.packed.float() * self.scales[:, None]).double()
 
     @classmethod

@@ -198,7 +198,9 @@ class Registry(Household):
         """The same for a ranking, which looks at no tag and no alias: a kept record may have earlier ones."""
         if self._kept is None:
             return self.records(ids)
-        digests = self._catalog.digests(ids)
+        known = self._kept.digests(self._nearest.state)
+        known.update(self._catalog.digests([id for id in ids if id not in known]))
+        digests = {id: known[id] for id in ids if id in known}
         found = self._kept.records(digests)
         new = self.records([id for id in digests if id not in found])
         self._kept.keep_records(new)
