@@ -204,11 +204,13 @@ class RemoteRegistry(Registry):
             by_id.setdefault(one.bundle, []).append(_measured(one))
         try:
             if not self.client.has_token:
-                raise ServiceAccessError(f"{TOKEN_VARIABLE} holds no token that may write")
+                raise ServiceAccessError(
+                    f"{self.client.url} takes it from who may write: set {TOKEN_VARIABLE}"
+                )
             for id, measured in by_id.items():
                 self.client.send("POST", "supernets", id, "outcomes", document={"outcomes": measured})
         except SntZooError as error:
-            warn(f"the outcome of the run was not sent to {self.client.url}: {first_line(error)}")
+            warn(f"the outcome of the run was not sent: {first_line(error)}")
 
     # ---- what is fetched ------------------------------------------------------------------------
 

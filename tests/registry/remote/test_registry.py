@@ -224,7 +224,7 @@ def test_who_may_not_write_is_told_that_it_was_not_sent(
     registry: Registry, url: str, tmp_path: Path, token: str | None
 ) -> None:
     remote = RemoteRegistry.at(url, token=token, cache=tmp_path / "reader")
-    with pytest.warns(SntZooWarning, match="was not sent to http"):
+    with pytest.warns(SntZooWarning, match="was not sent: http"):
         remote.keep_outcomes(_outcomes(registry))
     assert not (registry.home / FILE).exists()
 
