@@ -28,7 +28,7 @@ from snt_zoo.registry.catalog.rows import Listing
 from snt_zoo.registry.catalog.tables import ALIASES, MOVES
 
 ORIGINALS = 48
-_SPREAD = 0.5  # of a copy's means about the original's, whose coordinates are about 1
+_SPREAD = 0.05  # of a copy's means about the original's, whose coordinates are about 0.1
 _MEANS = "0.means"
 _TOLD = 10_000  # copies between two lines of progress
 

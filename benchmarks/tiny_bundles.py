@@ -7,14 +7,18 @@ from typing import Any
 
 import torch
 
+from snt_zoo.encoders.backbone import DEFAULT_BACKBONE
 from snt_zoo.encoders.embedding import MOMENTS
-from snt_zoo.encoders.projection import DIM
+from snt_zoo.encoders.projection import DIM, PROJECTION_ID
 from snt_zoo.encoders.sketch import COVARIANCE_DIM, Sketch
 from snt_zoo.networks.supernet import NetworkConfig, Supernet
 from snt_zoo.registry import BundleConfig, describe, write_bundle
 
-BACKBONE = "tiny/gauss-64"
+BACKBONE = f"{DEFAULT_BACKBONE}/{PROJECTION_ID}"  # of the predictor that ships, so that a query predicts
 CLASSES = 2
+_CENTRE, _APART, _TRACE = 0.09, 0.045, 0.2
+"""Of the sketches of the starter zoo: coordinates of their centres and of their classes about these, and the
+traces of covariances. Features are of about unit length, so what lies far lies so by its means."""
 
 
 def supernet(seed: int) -> Supernet:
@@ -28,18 +32,24 @@ def supernet(seed: int) -> Supernet:
 
 
 def sketch(seed: int, *, name: str = "shapes", backbone: str = BACKBONE) -> Sketch:
-    """A sketch of random features, as a reader of a file sees it."""
+    """A sketch of random features on the scale of real ones, as a reader of a file sees it."""
     generator = torch.Generator().manual_seed(seed)
     factors = torch.randn(CLASSES, COVARIANCE_DIM, COVARIANCE_DIM, generator=generator)
+    factors = factors / torch.arange(1, COVARIANCE_DIM + 1).sqrt()
+    covariances = factors @ factors.mT
+    traces = covariances.diagonal(dim1=1, dim2=2).sum(1)
+    centre = _CENTRE * torch.randn(DIM, generator=generator)
+    means = centre + _APART * torch.randn(CLASSES, DIM, generator=generator)
+    labels = torch.arange(4) % CLASSES
     made = Sketch(
         name=name,
         backbone=backbone,
         class_names=tuple(f"class {i}" for i in range(CLASSES)),
         counts=torch.randint(1, 90, (CLASSES,), generator=generator),
-        means=torch.randn(CLASSES, DIM, generator=generator),
-        covariances=factors @ factors.mT,
-        samples=torch.randn(4, DIM, generator=generator),
-        sample_labels=torch.randint(0, CLASSES, (4,), generator=generator),
+        means=means,
+        covariances=covariances * (_TRACE / traces)[:, None, None],
+        samples=means[labels] + _APART * torch.randn(len(labels), DIM, generator=generator),
+        sample_labels=labels,
     )
     return Sketch.from_tensors(made.to_tensors(), made.to_meta())
 

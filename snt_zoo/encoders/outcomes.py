@@ -6,6 +6,7 @@ so a process that is killed loses what it was writing and nothing else.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -102,7 +103,9 @@ def append_outcomes(path: Path, outcomes: Sequence[Outcome]) -> None:
     try:
         size = os.fstat(handle).st_size
         torn = size > 0 and os.pread(handle, 1, size - 1) != b"\n"
-        os.write(handle, (b"\n" if torn else b"") + lines.encode("utf-8"))
+        line = (b"\n" if torn else b"") + lines.encode("utf-8")
+        if os.write(handle, line) < len(line):  # what is cut off is left out when it is read
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         os.fsync(handle)
     finally:
         os.close(handle)

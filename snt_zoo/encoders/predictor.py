@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
@@ -247,15 +248,15 @@ class Predictor:
     def _means(self, sketch: Sketch, networks: Sequence[NetworkFacts], distances: Sequence[float]) -> Tensor:
         """Logits less their mean, of the networks and the probe, ``m + 1``, by a sketch alone."""
         seen = self._seen
-        apart = torch.full((len(networks) + 1, len(self.networks) + 1), 2.0, dtype=torch.float64)
+        self._remember([network for network in networks if network not in seen.rows])
+        probe = torch.full((len(self.networks) + 1,), 2.0, dtype=torch.float64)
+        probe[-1] = 0.0
+        apart = torch.stack([*(seen.rows[network] for network in networks), probe])
         same = torch.zeros_like(apart)
-        if networks:
-            own = Places.of(networks, seen.cards.scaled(networks))
-            apart[:-1, :-1] = across(own, seen.places)
         for row, network in enumerate(networks):
             if (column := seen.number.get(network.digest)) is not None:
-                apart[row, column], same[row, column] = 0.0, 1.0
-        apart[-1, -1], same[-1, -1] = 0.0, 1.0
+                same[row, column] = 1.0
+        same[-1, -1] = 1.0
         near = torch.tensor([*distances, torch.nan], dtype=torch.float64)
         new = NewTask(
             facts=_scaled(facts(sketch)[None], self.known)[0],
@@ -266,12 +267,24 @@ class Predictor:
         )
         return self.process.mean_of(new, seen.table)
 
+    def _remember(self, new: Sequence[NetworkFacts]) -> None:
+        """How far networks are from those that were seen, and from the probe: what no dataset changes."""
+        seen = self._seen
+        if not new:
+            return
+        found = torch.full((len(new), len(self.networks) + 1), 2.0, dtype=torch.float64)
+        found[:, :-1] = across(Places.of(new, seen.cards.scaled(new)), seen.places)
+        for network, row in zip(new, found, strict=True):
+            if (column := seen.number.get(network.digest)) is not None:
+                row[column] = 0.0
+            seen.rows[network] = row
+
     @cached_property
     def _seen(self) -> _Seen:
         cards = Cards.measured_on(self.networks)
         number = {each.digest: n for n, each in enumerate(self.networks)}
         places = Places.of(self.networks, cards.scaled(self.networks))
-        return _Seen(cards, places, number, self.process.summed(self.weights))
+        return _Seen(cards, places, number, self.process.summed(self.weights), WeakKeyDictionary())
 
     def save(self, path: Path) -> None:
         """Write the file, whole or not at all."""
@@ -401,6 +414,7 @@ class _Seen(NamedTuple):
     places: Places
     number: Mapping[str, int]
     table: Tensor
+    rows: WeakKeyDictionary[NetworkFacts, Tensor]
 
 
 def _predicted(logits: Tensor, bound: float) -> list[Predicted]:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -30,6 +31,7 @@ from snt_zoo.encoders.sketch_format import (
     pack_meta,
     symmetric_roots,
     unpack,
+    upper_triangles,
 )
 
 __all__ = [
@@ -86,9 +88,18 @@ class Sketch:
         return Roots.of(self.covariances)
 
     @cached_property
-    def roots(self) -> Tensor:
-        """Symmetric square roots of the covariances, float64 ``K x 32 x 32``; computed once."""
+    def _computed_roots(self) -> Tensor:
         return symmetric_roots(self.full_covariances().double())
+
+    @property
+    def roots(self) -> Tensor:
+        """Symmetric square roots of the covariances, float64 ``K x 32 x 32``."""
+        return self._computed_roots
+
+    @property
+    def triangles(self) -> Tensor:
+        """Their upper triangles, float64 ``K x 528``."""
+        return upper_triangles(self.roots)
 
     @cached_property
     def traces(self) -> Tensor:
@@ -118,10 +129,34 @@ class Sketch:
             ConfigError: the metadata is not what `to_meta` gives.
         """
         fields, roots = unpack(tensors, meta)
-        made = cls(**fields)
-        if roots is not None:  # where `cached_property` looks first
-            vars(made).update(stored_roots=roots, roots=roots.matrices().double())
+        return cls(**fields) if roots is None else _StoredSketch.of(fields, roots)
+
+
+class _StoredSketch(Sketch):
+    """A sketch with the roots of a file. Whoever keeps thousands keeps these alone: covariances and roots as
+    matrices, of ten times the size, are computed whenever they are asked for."""
+
+    @classmethod
+    def of(cls, fields: Mapping[str, Any], roots: Roots) -> Sketch:
+        """Of the fields but for the covariances."""
+        made = cls(**fields, covariances=roots.packed)
+        del vars(made)["covariances"]
+        vars(made)["stored_roots"] = roots
         return made
+
+    @property
+    def roots(self) -> Tensor:
+        return self.stored_roots.matrices().double()
+
+    @property
+    def triangles(self) -> Tensor:
+        return self.stored_roots.triangles()
+
+    def __getattr__(self, name: str) -> Any:  # of a field, for which there can be no property
+        if name != "covariances":
+            raise AttributeError(name)
+        matrices = self.stored_roots.matrices()
+        return matrices @ matrices
 
 
 @dataclass(frozen=True, eq=False)

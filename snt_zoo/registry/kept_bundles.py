@@ -9,21 +9,21 @@ from __future__ import annotations
 
 import threading
 from collections import Counter, OrderedDict
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from snt_zoo.encoders.sketch import Sketch
     from snt_zoo.registry.catalog.records import Record
 
-RECORDS = 32_768  # at 2 KB each
+RECORDS = 131_072  # at 2 KB each
 
 
 class KeptBundles:
     """Sketches and records by the digest of their bundle; several threads may use them.
 
     Args:
-        classes: of all sketches together, at most; each takes some 16 KB.
+        classes: of all sketches together, at most; each takes some 5 KB.
     """
 
     def __init__(self, classes: int) -> None:
@@ -32,6 +32,7 @@ class KeptBundles:
         self._sketches: OrderedDict[str, tuple[Sketch, ...]] = OrderedDict()
         self._uses: Counter[Sketch] = Counter()
         self._records: OrderedDict[str, Record] = OrderedDict()
+        self._digests: tuple[Hashable, dict[str, str]] = (None, {})
         self._lock = threading.Lock()
 
     def sketches(self, digest: str) -> tuple[Sketch, ...] | None:
@@ -58,6 +59,13 @@ class KeptBundles:
                     if not self._uses[sketch]:
                         del self._uses[sketch]
                         self._count -= len(sketch.class_names)
+
+    def digests(self, state: Hashable) -> dict[str, str]:
+        """Digests by id in a state of the catalog, to be added to; empty for a new one, and for None."""
+        known = self._digests
+        if state is None or known[0] != state:
+            known = self._digests = (state, {})
+        return known[1]
 
     def records(self, digests: Mapping[str, str]) -> dict[str, Record]:
         """Those that are kept, by id.

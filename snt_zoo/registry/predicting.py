@@ -17,6 +17,7 @@ from snt_zoo.encoders.prior import shrunken_means
 from snt_zoo.encoders.sketch import Sketch
 from snt_zoo.errors import BundleError, warn
 from snt_zoo.registry.catalog.records import Record
+from snt_zoo.registry.hub.seen import RemoteRecord
 from snt_zoo.registry.own_outcomes import FILE, own_outcomes, wanted
 from snt_zoo.registry.ranking import Nearest, Said, said
 
@@ -198,7 +199,12 @@ def _logit(share: float, count: float) -> float:
 
 
 def _facts(one: Nearest) -> NetworkFacts:
-    record = one.candidate.record
+    return _facts_of(one.candidate.record)
+
+
+@functools.lru_cache(maxsize=32_768)
+def _facts_of(record: Record | RemoteRecord) -> NetworkFacts:
+    """One object for a record, by which the predictor knows it again."""
     size = said(record).input_size if isinstance(record, Record) else Said().input_size
     return NetworkFacts(
         digest=record.digest[:16],

@@ -31,7 +31,7 @@ from snt_zoo.registry.registry import Registry
 
 EQUAL = 1e-4  # distances that differ by less, as a share of the larger one, are equal
 CLASSES_AT_ONCE = 4096
-"""Classes of the sources whose sketches are in memory at once, at 16 KB each, and one supernet's more."""
+"""Classes of the sources whose sketches are in memory at once, at 6 KB each, and one supernet's more."""
 CLASSES_TOGETHER = 32_768
 """The same for a distance that measures all at once; what is beyond it is not ranked."""
 
@@ -129,7 +129,7 @@ def said(record: Record) -> Said:
         return Said()
 
 
-@functools.lru_cache(maxsize=32_768)
+@functools.lru_cache(maxsize=131_072)
 def _read_config(path: Path, digest: str) -> Said:
     """Read once: what a digest names never changes."""
     config = BundleConfig.from_bytes(read_file(path, CONFIG))

@@ -24,11 +24,13 @@ from snt_zoo.registry.catalog.records import Record
 from snt_zoo.registry.catalog.vectors import Maker, Vectors, embeddings
 from snt_zoo.registry.household import Household
 from snt_zoo.registry.kept_bundles import KeptBundles
+from snt_zoo.registry.own_outcomes import keep_outcomes
 from snt_zoo.registry.upkeep.intake import Label
 from snt_zoo.registry.upkeep.opening import CATALOG, open_home
 from snt_zoo.registry.upkeep.rescue import save_tags, set_catalog_aside
 
 if TYPE_CHECKING:
+    from snt_zoo.encoders.outcomes import Outcome
     from snt_zoo.encoders.sketch import Sketch
     from snt_zoo.registry.bundle.bundle import Bundle
     from snt_zoo.registry.upkeep.verification import Verification
@@ -196,7 +198,9 @@ class Registry(Household):
         """The same for a ranking, which looks at no tag and no alias: a kept record may have earlier ones."""
         if self._kept is None:
             return self.records(ids)
-        digests = self._catalog.digests(ids)
+        known = self._kept.digests(self._nearest.state)
+        known.update(self._catalog.digests([id for id in ids if id not in known]))
+        digests = {id: known[id] for id in ids if id in known}
         found = self._kept.records(digests)
         new = self.records([id for id in digests if id not in found])
         self._kept.keep_records(new)
@@ -261,7 +265,7 @@ class Registry(Household):
         return found
 
     def keep(self, classes: int) -> None:
-        """From now on keep records, and the sketches that queries read, of so many classes in all, at 16 KB
+        """From now on keep records, and the sketches that queries read, of so many classes in all, at 5 KB
         each."""
         self._kept = KeptBundles(classes)
 
@@ -311,6 +315,10 @@ class Registry(Household):
         maker = Maker(sketch.backbone, self.encoder.id, len(query))
         conditions = () if where is None else where.conditions()
         return self._nearest.search(query, k, maker=maker, allowed=allowed, where=conditions)
+
+    def keep_outcomes(self, outcomes: Sequence[Outcome]) -> None:
+        """Keep what a run came to, from which predictions learn; see `own_outcomes.keep_outcomes`."""
+        keep_outcomes(self.home, outcomes)
 
     def rebuild_index(self, *, from_bundles: bool = False) -> int:
         """Build the index anew.

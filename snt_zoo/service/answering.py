@@ -16,8 +16,8 @@ from snt_zoo.registry.retrieval import BY_DISTANCE, DEFAULT_DISTANCE, retrieve
 from snt_zoo.workflows.shelves import check_excluded
 from snt_zoo.zoo import Zoo
 
-KEPT_CLASSES = 16_384
-"""Classes of the sketches that are kept in memory, at 16 KB each."""
+KEPT_CLASSES = 131_072
+"""Classes of the sketches that are kept in memory, at 5 KB each with their samples."""
 
 
 def prepare(zoo: Zoo) -> None:
@@ -50,7 +50,9 @@ def ask(
         distance: what ranks.
     """
     sketch = load_sketch(raw)
-    measure = get_distance(distance)
+    # Of the default, those that are not asked for need no exact distance, unless they are to be reordered.
+    options = {"nearest": k} if (distance, by) == (DEFAULT_DISTANCE, BY_DISTANCE) else {}
+    measure = get_distance(distance, **options)
     if measure.needs_images:
         raise DatasetError(f"the distance {distance!r} looks at images, and a sketch has none: take another")
     check_excluded(zoo, where.exclude, None)

@@ -23,7 +23,7 @@ from snt_zoo.networks.model_folder import check_writable
 from snt_zoo.registry.bundle.bundle import Bundle
 from snt_zoo.registry.catalog.filters import Filter
 from snt_zoo.registry.catalog.records import Record
-from snt_zoo.registry.own_outcomes import keep_outcomes, outcomes_of_run
+from snt_zoo.registry.own_outcomes import outcomes_of_run
 from snt_zoo.registry.remote.asking import retrieve
 from snt_zoo.registry.retrieval import Match
 from snt_zoo.search.adapting.candidates import SCRATCH, Candidate
@@ -207,7 +207,7 @@ def _keep_outcomes(
             "seed": options.seed,
         },
     )
-    keep_outcomes(zoo.registry.home, found)
+    zoo.registry.keep_outcomes(found)
 
 
 def _nearest(

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.limits import files_of_at_most
 from snt_zoo.encoders.outcomes import Outcome, append_outcomes, read_outcomes, read_table, write_table
 
 ONE = Outcome(
@@ -28,6 +29,15 @@ def test_a_line_that_was_cut_off_costs_itself_alone(tmp_path: Path) -> None:
     path = tmp_path / "outcomes.jsonl"
     append_outcomes(path, [ONE, ONE])
     path.write_bytes(path.read_bytes()[:-40])
+    append_outcomes(path, [ONE])
+    assert list(read_outcomes(path)) == [ONE, ONE]
+
+
+def test_what_does_not_fit_on_the_disk_is_no_success(tmp_path: Path) -> None:
+    path = tmp_path / "outcomes.jsonl"
+    append_outcomes(path, [ONE])
+    with files_of_at_most(path.stat().st_size + 10), pytest.raises(OSError):  # ten bytes of it are written
+        append_outcomes(path, [ONE])
     append_outcomes(path, [ONE])
     assert list(read_outcomes(path)) == [ONE, ONE]
 

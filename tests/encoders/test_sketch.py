@@ -74,5 +74,5 @@ def test_a_sketch_stays_under_200_kilobytes(classes: int, each: int, name_length
     made = sketch(many_classes(classes, each, name_length), backbone=cheap_backbone())
     assert len(save(made.to_tensors(), metadata={"sketch": made.to_meta()})) <= SIZE_LIMIT
     assert len(made.class_names) == min(classes, 1000)
-    assert len(made.stored_roots.shapes) == (len(made.class_names) if classes <= 96 else 1)
+    assert len(made.stored_roots.packed) == (len(made.class_names) if classes <= 96 else 1)
     assert equal(Sketch.from_tensors(made.to_tensors(), made.to_meta()), made)

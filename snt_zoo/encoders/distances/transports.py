@@ -25,16 +25,22 @@ class ClassTransport(DatasetDistance):
 
     Args:
         device: where costs are computed.
+        nearest: supernets that are wanted; those that cannot be among them are told by an estimate, which is
+            half of the time. None for all.
     """
 
     rounding = ROUNDING
 
-    def __init__(self, *, device: torch.device | str = "cpu") -> None:
+    def __init__(self, *, device: torch.device | str = "cpu", nearest: int | None = None) -> None:
         self.device = device
+        self.nearest = nearest
 
     def measure(self, target: Target, sources: Sequence[Source]) -> list[Measured]:
         sketches = [source.sketch for source in sources]
-        found = class_distances(target.sketch, sketches, device=self.device)
+        owners = [source.id for source in sources]
+        found = class_distances(
+            target.sketch, sketches, device=self.device, nearest=self.nearest, owners=owners
+        )
         return [Measured(transport.distance, transport.level, transport) for transport in found]
 
 

@@ -25,6 +25,7 @@ from torch import Tensor
 
 from snt_zoo.encoders.projection import DIM
 from snt_zoo.encoders.sketch import COVARIANCE_DIM, Sketch
+from snt_zoo.encoders.sketch_format import inner_products, symmetric
 from snt_zoo.encoders.transport.bures import (
     square_root_distances,
     squared_bures,
@@ -43,6 +44,7 @@ EXACT_PAIRS = 10_000
 
 _ROOT_EXCESS = 1.045  # square-root over Bures distance: 1.03 to 1.07 between datasets of the collection
 _COVERED = 0.7  # the share of the cost of spreads for which the Bures distance is computed
+_EQUAL = 1e-3  # more than a ranking takes for equal, of a distance and of 1
 
 
 class _Side(Protocol):
@@ -78,7 +80,12 @@ def class_distance(target: Sketch, source: Sketch, *, device: torch.device | str
 
 
 def class_distances(
-    target: Sketch, sources: Sequence[Sketch], *, device: torch.device | str = "cpu"
+    target: Sketch,
+    sources: Sequence[Sketch],
+    *,
+    device: torch.device | str = "cpu",
+    nearest: int | None = None,
+    owners: Sequence[str] | None = None,
 ) -> list[Transport]:
     """One target against many sources, in a batch; see the module's docstring for how it is decided.
 
@@ -86,6 +93,9 @@ def class_distances(
         target: sketch of K classes.
         sources: sketches made by the same backbone; square roots that they hold are used as they are.
         device: where costs are computed; the transport problems are solved on the CPU.
+        nearest: so many are wanted. Whoever is farther, by a lower bound, is told by an estimate that is
+            farther too; the answers of the others are the same as without.
+        owners: whose each source is, where it is owners that are wanted; by default each its own.
 
     Returns:
         One answer for each source, in order.
@@ -102,16 +112,23 @@ def class_distances(
     ends = list(itertools.accumulate(len(source.class_names) for source in distinct))
     starts = [0, *ends[:-1]]
     columns = [slice(*each) for each in zip(starts, ends, strict=True)]
-    means, spreads = _bounds(target, distinct, device=device)
+    roots, triangles = target.triangles, torch.cat([source.triangles for source in distinct])
+    inner = inner_products(roots, triangles)
+    means, spreads = _bounds(target, distinct, inner, device=device)
     costs = means + spreads / _ROOT_EXCESS
     own = target.frequencies.numpy()
     pairs = list(zip(distinct, columns, strict=True))
     plan = np.concatenate(
         [best_plan(own, each.frequencies.numpy(), costs[:, part]) for each, part in pairs], 1
     )
-    _tighten(spreads, plan, target, distinct, device=device)
+    batch = _Batch(roots, triangles, plan, means, spreads, np.array(starts), device)
+    if nearest is None:
+        batch.tighten(np.arange(len(distinct)))
+    else:
+        place = {source: number for number, source in enumerate(distinct)}
+        batch.tighten_nearest(nearest, np.array([place[each] for each in sources]), owners)
     costs = means + spreads
-    by_part = [np.add.reduceat((plan * part).sum(0), starts).tolist() for part in (means, spreads)]
+    by_part = [batch.carried(part).tolist() for part in (means, spreads)]
     answers = {
         source: Transport(
             distance=(mean + spread) ** 0.5,
@@ -160,41 +177,90 @@ def exact_plan(left: Tensor, right: Tensor, costs: Tensor) -> Tensor:
 
 
 def _bounds(
-    target: Sketch, sources: Sequence[Sketch], *, device: torch.device | str
+    target: Sketch, sources: Sequence[Sketch], inner: Tensor, *, device: torch.device | str
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Squared distances of the means of all pairs of classes, and those of the roots, scaled."""
+    """Squared distances of the means of all pairs of classes, and those of the roots, scaled; `inner` are
+    products of the roots, ``K x n``."""
     all_means = torch.cat([source.means for source in sources]).to(device).double()
     means = squared_distances(target.means.to(device).double(), all_means)
-    flat = target.roots.to(device).flatten(1)
-    inner = torch.cat([flat @ source.roots.to(device).flatten(1).mT for source in sources], 1)
     traces = torch.cat([source.traces for source in sources]).to(device)
-    spreads = (target.traces.to(device)[:, None] + traces - 2 * inner).clamp_min_(0).mul_(SPREAD_SCALE)
+    spreads = (
+        (target.traces.to(device)[:, None] + traces - 2 * inner.to(device)).clamp_min_(0).mul_(SPREAD_SCALE)
+    )
     return means.cpu().numpy(), spreads.cpu().numpy()
 
 
-def _tighten(
-    spreads: NDArray[np.float64],
-    plan: NDArray[np.float64],
-    target: Sketch,
-    sources: Sequence[Sketch],
-    *,
-    device: torch.device | str,
-) -> None:
-    """Put Bures distances in the place of bounds where a plan has most of the cost of spreads."""
-    sizes = [len(source.class_names) for source in sources]
-    number = np.repeat(np.arange(len(sizes)), sizes)
-    rows, columns = _dearest(plan * spreads, number, _COVERED)
-    starts = np.cumsum(sizes) - sizes
-    right = [
-        source.roots[torch.from_numpy(columns[number[columns] == each] - starts[each])]
-        for each, source in enumerate(sources)
-    ]
-    left = target.roots[torch.from_numpy(rows)]
-    # In float32: a rounding error of 1e-6, far below that of the bound, at half of the time.
-    exact = squared_bures_of_pairs(left.to(device).float(), torch.cat(right).to(device).float())
-    # It is below the bound but for rounding; so equal classes are at zero.
-    tight = SPREAD_SCALE * exact.cpu().double().numpy()
-    spreads[rows, columns] = np.minimum(tight, spreads[rows, columns])
+class _Batch:
+    """Plans of a target to some sources side by side, and the costs of spreads, which are made tighter.
+
+    Args:
+        own: triangles of the roots of the target's classes, float64 ``K x 528``.
+        triangles: likewise of all sources' classes, ``n x 528``.
+        plan: float64 ``K x`` classes of all sources.
+        means, spreads: costs, likewise; `spreads` are bounds, and changed in place.
+        starts: int64, column at which each source begins.
+        device: where Bures distances are computed.
+    """
+
+    def __init__(
+        self,
+        own: Tensor,
+        triangles: Tensor,
+        plan: NDArray[np.float64],
+        means: NDArray[np.float64],
+        spreads: NDArray[np.float64],
+        starts: NDArray[np.int64],
+        device: torch.device | str,
+    ) -> None:
+        self._own, self._triangles, self._device = own, triangles, device
+        self._plan, self._means, self._spreads, self._starts = plan, means, spreads, starts
+        number = np.repeat(np.arange(len(starts)), np.diff(starts, append=plan.shape[1]))
+        self._rows, self._columns = _dearest(plan * spreads, number, _COVERED)
+        self._number = number[self._columns]
+
+    def carried(self, costs: NDArray[np.float64]) -> NDArray[np.float64]:
+        """What the plan of each source costs."""
+        found: NDArray[np.float64] = np.add.reduceat((self._plan * costs).sum(0), self._starts)
+        return found
+
+    def tighten(self, chosen: NDArray[np.int64]) -> None:
+        """Put Bures distances in the place of bounds where the plans of these sources cost most."""
+        wanted = np.isin(self._number, chosen)
+        rows, columns = self._rows[wanted], self._columns[wanted]
+        if not len(rows):
+            return
+        # In float32: a rounding error of 1e-6, far below that of the bound, at half of the time.
+        left = symmetric(self._own[torch.from_numpy(rows)].float()).to(self._device)
+        right = symmetric(self._triangles[torch.from_numpy(columns)].float()).to(self._device)
+        exact = squared_bures_of_pairs(left, right)
+        # It is below the bound but for rounding; so equal classes are at zero.
+        tight = SPREAD_SCALE * exact.cpu().double().numpy()
+        self._spreads[rows, columns] = np.minimum(tight, self._spreads[rows, columns])
+
+    def tighten_nearest(self, count: int, given: NDArray[np.int64], owners: Sequence[str] | None) -> None:
+        """The same for the sources that can be among the nearest, and an estimate for the others.
+
+        A Bures distance is at least half of the bound: of unit traces the fidelity F and the affinity A of
+        two matrices hold F² ≤ A ≤ F, so 2 - 2A ≤ 2 (2 - 2F), and unequal traces only add to the right side.
+        """
+        dearest = np.zeros_like(self._spreads)
+        dearest[self._rows, self._columns] = 0.5 * self._spreads[self._rows, self._columns]
+        floor = self.carried(self._means + self._spreads - dearest)
+        of_owner = given if owners is None else np.unique(np.array(owners), return_inverse=True)[1]
+
+        def limit(squared: NDArray[np.float64]) -> float:
+            """The largest of the `count` smallest, of each owner the smallest."""
+            best = np.full(of_owner.max() + 1, np.inf)
+            np.minimum.at(best, of_owner, squared[given])
+            return float(np.sort(best)[min(count, len(np.unique(of_owner))) - 1])
+
+        first = floor <= limit(floor)
+        self.tighten(first.nonzero()[0])
+        reached = limit(np.where(first, self.carried(self._means + self._spreads), np.inf)) ** 0.5
+        more = (floor <= (reached + _EQUAL + _EQUAL * reached) ** 2) & ~first
+        self.tighten(more.nonzero()[0])
+        left = ~(first | more)[self._number]
+        self._spreads[self._rows[left], self._columns[left]] /= _ROOT_EXCESS
 
 
 def _dearest(

@@ -26,7 +26,7 @@ CARD = "README.md"
 CONFIG_LIMIT = 1_000_000  # bytes
 MAX_PARAMS = 200_000_000
 MAX_SKETCHES = 256
-MAX_SKETCHED_CLASSES = 4096  # of all sketches: in memory each takes 16 KB, in a file 138 bytes can be enough
+MAX_SKETCHED_CLASSES = 4096  # of all sketches: in memory each takes 6 KB, in a file 138 bytes can be enough
 MODEL_HEADER_LIMIT = 2_000_000  # bytes; 32 DARTS cells, the most that the space allows, take 1.6 MB
 DATASET_HEADER_LIMIT = 4_000_000  # class names of 256 sketches
 

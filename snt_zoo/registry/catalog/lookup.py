@@ -81,6 +81,8 @@ class Lookup:
 
     def digests(self, ids: Sequence[str]) -> dict[str, str]:
         """The digests of these ids; one that is not there is left out."""
+        if not ids:
+            return {}
         with self.read() as connection:
             return vector_rows.digests(connection, ids)
 

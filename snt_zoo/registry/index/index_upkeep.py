@@ -63,6 +63,12 @@ class IndexUpkeep:
         self._guard = threading.RLock()
         self._held: _Held | None = None
 
+    @property
+    def state(self) -> rows.State | None:
+        """Of the catalog that the index in memory is of."""
+        held = self._held
+        return None if held is None else held.state
+
     def current(self, connection: sa.Connection, *, at_once: bool = False) -> VectorIndex | None:
         """The index of what a transaction sees.
 

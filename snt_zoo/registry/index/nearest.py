@@ -44,6 +44,11 @@ class NearestBundles:
         self._upkeep = IndexUpkeep(database, folder)
         self._kept: dict[tuple[rows.State, str, str], Ids] = {}
 
+    @property
+    def state(self) -> rows.State | None:
+        """Of the catalog, as the last search saw it."""
+        return self._upkeep.state
+
     def rebuild(self) -> int:
         """Build the index anew; returns the number of vectors."""
         return self._upkeep.rebuild()

@@ -87,6 +87,11 @@ class Client:
         """A document; raises as `request` does."""
         return self.request("GET", *path, query=query)
 
+    @property
+    def has_token(self) -> bool:
+        """Whether a token is shown; what it may do the service knows."""
+        return self._token is not None
+
     def send(
         self, method: str, *path: str, query: Parameters = (), document: Mapping[str, Any] | None = None
     ) -> bytes:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import platformdirs
 
@@ -27,7 +27,11 @@ from snt_zoo.errors import (
     BundleError,
     IntegrityError,
     NotInRegistryError,
+    ServiceAccessError,
     ServiceError,
+    SntZooError,
+    first_line,
+    warn,
 )
 from snt_zoo.formats.durable import write_files
 from snt_zoo.registry.backup import BackedUp
@@ -42,15 +46,17 @@ from snt_zoo.registry.catalog.pages import Page, Place
 from snt_zoo.registry.catalog.records import Record
 from snt_zoo.registry.catalog.vectors import Vectors
 from snt_zoo.registry.hub.states import copy_hashed
+from snt_zoo.registry.own_outcomes import wanted
 from snt_zoo.registry.registry import Answers, Records, Registry
 from snt_zoo.registry.remote.aliases import RemoteAliases
-from snt_zoo.registry.remote.client import Client, Parameters
+from snt_zoo.registry.remote.client import TOKEN_VARIABLE, Client, Parameters
 from snt_zoo.registry.remote.documents import Matches, Supernet, Supernets
 from snt_zoo.registry.store.store import Store
 from snt_zoo.registry.upkeep.collecting import Collected
 from snt_zoo.registry.upkeep.opening import open_home
 
 if TYPE_CHECKING:
+    from snt_zoo.encoders.outcomes import Outcome
     from snt_zoo.encoders.sketch import Sketch
     from snt_zoo.registry.upkeep.verification import Verification
 
@@ -187,6 +193,24 @@ class RemoteRegistry(Registry):
         document = {"add": list(add), "remove": list(remove)}
         raw = self.client.send("POST", "supernets", id, "tags", document=document)
         return self._record(Supernet.model_validate_json(raw))
+
+    def keep_outcomes(self, outcomes: Sequence[Outcome]) -> None:
+        """Send what a run came to, where the token may write; a run must not fail for it, so it is only said
+        that it was not sent."""
+        if not wanted() or not outcomes:
+            return
+        by_id: dict[str, list[dict[str, Any]]] = {}
+        for one in outcomes:
+            by_id.setdefault(one.bundle, []).append(_measured(one))
+        try:
+            if not self.client.has_token:
+                raise ServiceAccessError(
+                    f"{self.client.url} takes it from who may write: set {TOKEN_VARIABLE}"
+                )
+            for id, measured in by_id.items():
+                self.client.send("POST", "supernets", id, "outcomes", document={"outcomes": measured})
+        except SntZooError as error:
+            warn(f"the outcome of the run was not sent: {first_line(error)}")
 
     # ---- what is fetched ------------------------------------------------------------------------
 
@@ -367,6 +391,19 @@ class RemoteRegistry(Registry):
 
     def _record(self, served: Supernet) -> Record:
         return served.record(self.home / "light" / served.digest)
+
+
+_SENT = (
+    "target", "fingerprint", "classes", "images", "method", "budget", "val", "val_images", "test",
+    "test_images", "expected", "genotype", "seed", "code_version",
+)  # fmt: skip
+"""Of an outcome; the rest a service knows by itself."""
+
+
+def _measured(one: Outcome) -> dict[str, Any]:
+    """An outcome as a service takes it: a part of the data on which nothing was measured has no images."""
+    unmeasured = {f"{part}_images": 0 for part in ("val", "test") if getattr(one, part) is None}
+    return {name: getattr(one, name) for name in _SENT} | unmeasured
 
 
 def conditions(where: Filter) -> Parameters:

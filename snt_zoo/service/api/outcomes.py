@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime, timezone
 from typing import Any, Literal
 
@@ -101,7 +101,8 @@ async def read_outcomes(request: Request, id: str) -> JSONResponse:
 @router.post("/supernets/{id}/outcomes", response_model=Outcomes, status_code=201)
 @allow("write", body=2**20)
 async def add_outcomes(request: Request, id: str, measured: MeasuredOnes) -> JSONResponse:
-    """Add what a supernet came to; predictions learn from a head for which something was `expected`."""
+    """Add what a supernet came to, each once; predictions learn from a head for which something was
+    `expected`."""
     registry: Registry = request.app.state.zoo.registry
     return JSONResponse(await request.app.state.workers.run(_added, registry, id, measured), 201)
 
@@ -115,8 +116,13 @@ def _read(registry: Registry, id: str) -> dict[str, Any]:
 def _added(registry: Registry, id: str, measured: MeasuredOnes) -> dict[str, Any]:
     record = registry.show(registry.resolve(id))
     check_wanted()
+    known = {replace(one, date="") for one in by_supernet(registry.home).get(record.digest[:16], ())}
+    # A client whose answer was lost sends them again.
+    new = [
+        one for one in (each.of(record) for each in measured.outcomes) if replace(one, date="") not in known
+    ]
     try:
-        append_outcomes(registry.home / FILE, [one.of(record) for one in measured.outcomes])
+        append_outcomes(registry.home / FILE, new)
     except OSError as error:
         kind = DiskFullError if error.errno in FULL else ReadOnlyRegistryError
         raise kind(f"{FILE} cannot be written: {os.strerror(error.errno or 0)}") from error

@@ -14,6 +14,7 @@ from scipy.linalg import sqrtm
 from snt_zoo.encoders.projection import DIM
 from snt_zoo.encoders.sketch import COVARIANCE_DIM
 from snt_zoo.encoders.transport import bures_wasserstein, class_distance, class_distances, class_level
+from snt_zoo.encoders.transport.bures import square_root_distances, squared_bures
 from snt_zoo.errors import IndexMismatchError
 from tests.encoders.making import random_sketch
 from tests.encoders.transport.making import DEVICES, programme
@@ -125,6 +126,40 @@ def test_a_sketch_that_is_there_twice_is_measured_once_and_answers_twice() -> No
     alone = class_distances(target, [other])[0]
     assert second.distance == pytest.approx(alone.distance, rel=1e-12)
     assert second.matches == alone.matches
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(1, 12), SEEDS)
+def test_the_nearest_are_told_exactly_and_the_others_are_not_nearer(nearest: int, seed: int) -> None:
+    target = random_sketch(4, seed=seed)
+    sources = [random_sketch(1 + i % 5, seed=seed + i + 1) for i in range(12)]
+    all_of_them = class_distances(target, sources)
+    found = class_distances(target, sources, nearest=nearest)
+    ranking = sorted(range(12), key=lambda i: all_of_them[i].distance)
+    assert sorted(range(12), key=lambda i: found[i].distance)[:nearest] == ranking[:nearest]
+    for place in ranking[:nearest]:
+        assert found[place].distance == pytest.approx(all_of_them[place].distance, rel=1e-12)
+        assert found[place].matches == all_of_them[place].matches
+    last = all_of_them[ranking[nearest - 1]].distance
+    assert all(found[place].distance >= last for place in ranking[nearest:])
+
+
+def test_of_an_owner_with_several_sources_the_nearest_counts() -> None:
+    target = random_sketch(4, seed=1)
+    sources = [random_sketch(1 + i % 5, seed=i + 2) for i in range(12)]
+    owners = [f"owner {i // 3}" for i in range(12)]
+    exact = [each.distance for each in class_distances(target, sources)]
+    found = [each.distance for each in class_distances(target, sources, nearest=3, owners=owners)]
+    least = {owner: min(d for d, o in zip(exact, owners, strict=True) if o == owner) for owner in owners}
+    for owner in sorted(least, key=lambda owner: least[owner])[:3]:
+        assert min(d for d, o in zip(found, owners, strict=True) if o == owner) == pytest.approx(least[owner])
+
+
+@settings(max_examples=25, deadline=None)
+@given(SEEDS)
+def test_a_bures_distance_is_at_least_half_of_its_bound(seed: int) -> None:
+    left, right = random_sketch(3, seed=seed).roots, random_sketch(4, seed=seed + 1).roots
+    assert bool((square_root_distances(left, right) <= 2 * squared_bures(left, right) + 1e-9).all())
 
 
 def test_a_batch_of_none_is_empty_and_other_backbones_are_refused() -> None:

@@ -161,7 +161,7 @@ def test_fuzzed_bytes_of_a_tensor_file(_good: Path, name: str, data: st.DataObje
 
 
 def test_the_classes_of_all_sketches_are_bounded() -> None:
-    """A class takes 138 bytes in a file and 16 KB in a query."""
+    """A class takes 138 bytes in a file and 6 KB in a query."""
     made = sketch(classes=1000)
     few = MAX_SKETCHED_CLASSES // 1000
     assert len(load_sketches(dump_sketches([made] * few), backbone=BACKBONE)) == few

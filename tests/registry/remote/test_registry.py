@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from snt_zoo.encoders.outcomes import Outcome
 from snt_zoo.errors import (
     AlreadyInRegistryError,
     BundleError,
@@ -14,9 +15,11 @@ from snt_zoo.errors import (
     NotInRegistryError,
     ServiceAccessError,
     ServiceError,
+    SntZooWarning,
 )
 from snt_zoo.registry import Record, Registry
 from snt_zoo.registry.catalog.filters import Bound, Filter
+from snt_zoo.registry.own_outcomes import FILE, SWITCH, by_supernet, outcomes_of_run
 from snt_zoo.registry.remote.registry import RemoteRegistry
 from tests.registry.making import make_bundle
 from tests.service.making import READ
@@ -177,6 +180,61 @@ def test_what_only_the_machine_of_the_registry_can_do_is_refused(remote: RemoteR
     ):
         with pytest.raises(ServiceError, match="leave out --zoo"):
             call()
+
+
+def _outcomes(registry: Registry) -> list[Outcome]:
+    record, *_ = registry.list()
+    finished = {"source": record.id, "genotype": "{}", "params": 9, "macs": 8, "budget": 60.0, "seed": 0}
+    return outcomes_of_run(
+        {record.id: record},
+        {record.id: 0.4},
+        target="photos",
+        sketch=b"sketch",
+        classes=4,
+        images=(100, 20, 0),
+        race=[{"id": record.id, "val_accuracy": 0.5}],
+        finished={**finished, "val": 0.8, "test": None},
+    )
+
+
+@pytest.fixture
+def _kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(SWITCH, "1")
+
+
+@pytest.mark.usefixtures("_kept")
+def test_what_a_run_came_to_goes_to_the_service(registry: Registry, remote: RemoteRegistry) -> None:
+    made = _outcomes(registry)
+    remote.keep_outcomes(made)
+    remote.keep_outcomes(made)  # as if the first answer had been lost
+    (found,) = by_supernet(registry.home).values()
+    assert [(one.method, one.val, one.test, one.expected) for one in found] == [
+        ("head", 0.5, None, 0.4),
+        ("finetune", 0.8, None, None),
+    ]
+    assert {(one.bundle, one.digest, one.target, one.fingerprint) for one in found} == {
+        (one.bundle, one.digest, one.target, one.fingerprint) for one in made
+    }
+    assert not (remote.home / FILE).exists()
+
+
+@pytest.mark.usefixtures("_kept")
+@pytest.mark.parametrize("token", [READ, None])
+def test_who_may_not_write_is_told_that_it_was_not_sent(
+    registry: Registry, url: str, tmp_path: Path, token: str | None
+) -> None:
+    remote = RemoteRegistry.at(url, token=token, cache=tmp_path / "reader")
+    with pytest.warns(SntZooWarning, match="was not sent: http"):
+        remote.keep_outcomes(_outcomes(registry))
+    assert not (registry.home / FILE).exists()
+
+
+def test_where_outcomes_are_switched_off_none_is_sent(
+    registry: Registry, remote: RemoteRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(SWITCH, "0")
+    remote.keep_outcomes(_outcomes(registry))
+    assert not (registry.home / FILE).exists()
 
 
 def test_nothing_is_taken_over_from_the_cache_by_mistake() -> None:

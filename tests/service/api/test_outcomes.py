@@ -42,6 +42,8 @@ def test_what_was_measured_is_kept_read_and_learned_from(guarded: TestClient, zo
         (record.id, "head", None),
         (record.id, "finetune", 0.9),
     ]
+    again = guarded.post("/v1/supernets/leaves/outcomes", json=sent, headers=shown(WRITE))
+    assert again.status_code == 201 and again.json() == answer.json()  # a client whose answer was lost
     assert guarded.get("/v1/supernets/shapes/outcomes", headers=shown(READ)).json() == {"outcomes": []}
     assert list(moved_at(zoo.registry.home)) == [record.digest[:16]]
     page = guarded.get("/supernets/leaves", headers=shown(READ)).text
