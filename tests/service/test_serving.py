@@ -90,7 +90,7 @@ def test_a_port_that_is_taken_is_told(served: tuple[subprocess.Popen[str], str, 
     assert f"cannot listen on 127.0.0.1 port {port}" in result.stderr
 
 
-def test_no_acknowledged_add_is_lost_when_the_service_is_killed(zoo: Zoo, tmp_path: Path) -> None:
+def test_no_acknowledged_add_is_lost_when_the_service_is_killed(tmp_path: Path) -> None:
     """A few rounds of `benchmarks.service_crash`, whose clients add and query while it is killed."""
     from benchmarks.service_crash import run
 
