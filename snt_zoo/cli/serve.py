@@ -42,7 +42,7 @@ def _show(document: Mapping[str, Any]) -> None:
     default=0,
     show_default=True,
     type=click.IntRange(0, 64),
-    help="Processes that answer queries, at 0.7 GB each; without any, threads do.",
+    help="Processes that answer queries, at 0.9 GB each; without any, threads do.",
 )
 @click.option("--runs", type=FOLDER, help="A folder of runs, as runs/: the page shows them live.")
 @home_option
