@@ -17,7 +17,7 @@ from snt_zoo.search.adapting.candidates import Candidate
 from snt_zoo.search.adapting.floor import Floor
 from snt_zoo.search.adapting.front import Front, Point
 from snt_zoo.search.adapting.front_choice import chosen, compared, outwards, shares_of
-from snt_zoo.search.adapting.inherited import Inherited
+from snt_zoo.search.adapting.inherited import Inherited, looked_at
 from snt_zoo.search.adapting.race import IMAGES
 from snt_zoo.search.checkpoint import nest, unnest
 from snt_zoo.search.run import FrontRow, Run
@@ -64,7 +64,10 @@ def train_front(
         )
         begun.fit_head(data, IMAGES)
         if rows[index].end is None:
-            rows[index] = replace(rows[index], end=_end(rows, order[place:], run, reserved))
+            waiting = order[place:]
+            others = sum(rows[each].macs for each in waiting[1:]) / rows[index].macs
+            untrained = begun.pace * looked_at(data, IMAGES) * others  # seconds
+            rows[index] = replace(rows[index], end=_end(rows, waiting, run, reserved + untrained))
             run.note(front=tuple(rows))
         begins = copy.deepcopy(begun.model)
         try:
@@ -88,7 +91,14 @@ def stage_of(index: int) -> str:
 
 
 def _end(rows: Sequence[FrontRow], waiting: Sequence[int], run: Run, reserved: float) -> float:
-    """When the training of the first of those that wait ends, which share what is left."""
+    """When the training of the first of those that wait ends, which share what is left.
+
+    Args:
+        rows: all networks.
+        waiting: places of those whose training has not begun.
+        run: keeps time.
+        reserved: seconds for something else: the floor, and what the others take beside their training.
+    """
     if run.budget.seconds is None:
         return 1.0
     shares = shares_of([row.macs for row in rows])

@@ -22,6 +22,17 @@ from snt_zoo.search.run import Run
 from snt_zoo.search.stage import OnBetter, fit
 
 
+def looked_at(data: ImageDataset, head_images: int) -> int:
+    """Images that a network looks at beside its training: until that begins, and in the last measurement.
+
+    Args:
+        data: the task.
+        head_images: of the training part, to which its head is fitted, at most.
+    """
+    seen = min(NORM_IMAGES, len(data.train)) + min(head_images, len(data.train))
+    return seen + 4 * len(data.val) + len(data.test)
+
+
 @dataclass(eq=False)
 class Inherited:
     """A network that is about to be trained.

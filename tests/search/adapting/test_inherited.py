@@ -9,12 +9,13 @@ import torch
 from torch.nn import functional
 
 from snt_zoo.data import ImageDataset
+from snt_zoo.networks.derived import DerivedModel
 from snt_zoo.networks.evaluate import evaluate, logits
 from snt_zoo.networks.head import begin_on
 from snt_zoo.networks.spread import spread
 from snt_zoo.networks.supernet import Supernet
 from snt_zoo.search.adapting.candidates import Candidate
-from snt_zoo.search.adapting.inherited import Inherited
+from snt_zoo.search.adapting.inherited import Inherited, looked_at
 from snt_zoo.search.budget import Budget
 from snt_zoo.search.run import Run, RunOptions
 from tests.conftest import MakeSupernet
@@ -69,6 +70,22 @@ def test_what_is_trained_and_what_is_not_is_measured_on_the_test_part(
     _, _, other = begun(supernet, few_digits)
     untrained = other.untrained(few_digits)
     assert untrained.derived_steps == 0 and untrained.steps["finetuned"] == other.initial
+
+
+def test_what_it_looks_at_beside_its_training_is_known(
+    supernet: Supernet, few_digits: ImageDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original, seen = DerivedModel.features, []
+
+    def features(self: DerivedModel, x: torch.Tensor) -> torch.Tensor:
+        seen.append(len(x))
+        return original(self, x)
+
+    monkeypatch.setattr(DerivedModel, "features", features)
+    _, _, found = begun(supernet, few_digits)
+    found.fit_head(few_digits, 40)
+    found.untrained(few_digits)
+    assert sum(seen) == looked_at(few_digits, 40)
 
 
 def test_it_takes_over_what_others_have_in_common(supernet: Supernet, few_digits: ImageDataset) -> None:
