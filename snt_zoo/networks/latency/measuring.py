@@ -13,7 +13,6 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,21 +47,21 @@ class Clock:
 
     def all(self, files: Sequence[bytes], shapes: Sequence[tuple[int, int, int]]) -> NDArray[np.float64]:
         """Seconds of ONNX files of one input, each for one image of its shape."""
-        networks = [OnnxNetwork(file, threads=self.threads) for file in files]
-        images = [np.random.default_rng(0).standard_normal((1, *shape), dtype=np.float32) for shape in shapes]
-        rounds = [[self.of(*each) for each in zip(networks, images, strict=True)] for _ in range(ROUNDS)]
+        rounds = [[self.of(*each) for each in zip(files, shapes, strict=True)] for _ in range(ROUNDS)]
         return np.asarray(np.min(rounds, 0))
 
-    def of(self, network: OnnxNetwork, *inputs: Any) -> float:
+    def of(self, file: bytes, shape: tuple[int, int, int]) -> float:
         """The first quartile of the runs of a round, in seconds: those that were disturbed least."""
+        network = OnnxNetwork(file, threads=self.threads)  # hundreds at once would each keep its threads
+        image = np.random.default_rng(0).standard_normal((1, *shape), dtype=np.float32)
         now = time.thread_time if self.threads == 1 else time.perf_counter
         for _ in range(_WARM):
-            network(*inputs)
+            network(image)
         times: list[float] = []
         end = time.perf_counter() + self.seconds / ROUNDS
         while len(times) < _LEAST_RUNS or time.perf_counter() < end:
             start = now()
-            network(*inputs)
+            network(image)
             times.append(now() - start)
         return float(np.percentile(times, 25))
 
