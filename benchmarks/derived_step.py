@@ -21,9 +21,9 @@ import torch
 from torch.nn import functional
 
 from benchmarks.document import RESULTS, document, write
+from snt_zoo.networks import kernels
 from snt_zoo.networks.derived import DerivedModel
 from snt_zoo.networks.evaluate import count_macs
-from snt_zoo.networks.spaces.darts import kernels
 from snt_zoo.networks.supernet import NetworkConfig, Supernet
 
 BATCH, SIZE, CLASSES = 64, 32, 10

@@ -31,7 +31,7 @@ from torch.nn import functional
 from benchmarks.darts_peer import build_peer
 from benchmarks.document import document, write
 from benchmarks.memory import peak_bytes
-from snt_zoo.networks.spaces.darts import kernels
+from snt_zoo.networks import kernels
 from snt_zoo.networks.supernet import NetworkConfig, Supernet
 
 BATCH, SIZE, CLASSES = 64, 32, 10

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from snt_zoo.errors import NonFiniteError
+from snt_zoo.networks import kernels
 from snt_zoo.networks.ensemble import Ensemble
 from snt_zoo.networks.evaluate import Network, count_parameters, evaluation_mode
 from snt_zoo.networks.heads import statistics_kept
-from snt_zoo.networks.spaces.darts import kernels
 from snt_zoo.networks.supernet import IN_CHANNELS, Supernet
 
 _IMAGES = 4  # black, white, and noise

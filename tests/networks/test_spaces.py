@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from snt_zoo.errors import ConfigError, UnknownComponentError
+from snt_zoo.networks import kernels
 from snt_zoo.networks.spaces import darts, get_space, list_spaces, register_space
-from snt_zoo.networks.spaces.darts import kernels
 from snt_zoo.networks.supernet import NetworkConfig
 from tests.conftest import TINY
 from tests.networks.cases import SpaceTestCase

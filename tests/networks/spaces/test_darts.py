@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+from snt_zoo.networks import kernels
 from snt_zoo.networks.spaces import darts, get_space
-from snt_zoo.networks.spaces.darts import kernels
 from tests.conftest import TINY, MakeSupernet
 
 

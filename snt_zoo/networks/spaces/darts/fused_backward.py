@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from snt_zoo.networks.spaces.darts import kernels
+from snt_zoo.networks import kernels
+from snt_zoo.networks.kernels import Gradient
 from snt_zoo.networks.spaces.darts.fused_forward import (
     IDENTITY,
     Forward,
@@ -15,7 +16,6 @@ from snt_zoo.networks.spaces.darts.fused_forward import (
     block_row,
     nhwc,
 )
-from snt_zoo.networks.spaces.darts.kernels import Gradient
 from snt_zoo.networks.spaces.darts.layout import (
     BLOCKS,
     EDGES,

@@ -9,8 +9,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from snt_zoo.networks.spaces.darts import kernels
-from snt_zoo.networks.spaces.darts.kernels import Convolution, Geometry
+from snt_zoo.networks import kernels
+from snt_zoo.networks.kernels import Convolution, Geometry
 from snt_zoo.networks.spaces.darts.layout import (
     BLOCKS,
     EDGES,

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
-from snt_zoo.networks.spaces.darts import kernels
-from snt_zoo.networks.spaces.darts.kernels import Convolution, Geometry, Gradient
+from snt_zoo.networks import kernels
+from snt_zoo.networks.kernels import Convolution, Geometry, Gradient
 
 TENSORS = 4  # of a block: weights of both convolutions, scale and shift of the norm
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from snt_zoo.errors import ConfigError
-from snt_zoo.networks.spaces.darts import kernels
+from snt_zoo.networks import kernels
 from snt_zoo.networks.spaces.darts.fused_cell import fused_cell
 from snt_zoo.networks.spaces.darts.layout import (
     ALL,

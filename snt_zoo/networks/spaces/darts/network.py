@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from snt_zoo.networks.genotype import Genotype
+from snt_zoo.networks.kernels import Workspace
 from snt_zoo.networks.spaces.base import Owner, Rows, SupernetTrunk
 from snt_zoo.networks.spaces.costs import Choice
 from snt_zoo.networks.spaces.darts.derived_cell import DerivedCell
-from snt_zoo.networks.spaces.darts.kernels import Workspace
 from snt_zoo.networks.spaces.darts.layout import NODES, reductions
 from snt_zoo.networks.spaces.darts.mixed_cell import MixedCell
 from snt_zoo.networks.spaces.darts.stacked_cell import copy_matching

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from snt_zoo.errors import ConfigError
-from snt_zoo.networks.spaces.darts import kernels
+from snt_zoo.networks import kernels
 from snt_zoo.networks.spaces.darts.fused_operation import fused_operation
 from snt_zoo.networks.spaces.darts.layout import OPERATIONS, Block
 

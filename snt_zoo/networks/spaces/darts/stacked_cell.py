@@ -8,8 +8,8 @@ from typing import cast
 from torch import Tensor, nn
 
 from snt_zoo.networks.genotype import Edge
+from snt_zoo.networks.kernels import Workspace
 from snt_zoo.networks.spaces.base import Rows
-from snt_zoo.networks.spaces.darts.kernels import Workspace
 from snt_zoo.networks.spaces.darts.layout import (
     BLOCKS,
     EDGES,

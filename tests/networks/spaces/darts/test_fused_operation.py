@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from snt_zoo.networks.spaces.darts import kernels
-from snt_zoo.networks.spaces.darts.kernels import build
+from snt_zoo.networks import kernels
+from snt_zoo.networks.kernels import build
 from snt_zoo.networks.spaces.darts.layout import OPERATIONS
 from snt_zoo.networks.spaces.darts.operations import Convolutions, ReLUConvNorm, build_operation
 

@@ -16,8 +16,8 @@ Without a compiler (which is no fault, and not told), on other devices and for o
 spaces compute the same with PyTorch's operations. `SNT_ZOO_KERNELS=0` switches the kernels off.
 """
 
-from snt_zoo.networks.spaces.darts.kernels.build import available, without
-from snt_zoo.networks.spaces.darts.kernels.calls import (
+from snt_zoo.networks.kernels.build import available, without
+from snt_zoo.networks.kernels.calls import (
     Convolution,
     Geometry,
     Gradient,
@@ -31,7 +31,7 @@ from snt_zoo.networks.spaces.darts.kernels.calls import (
     project_forward,
     usable,
 )
-from snt_zoo.networks.spaces.darts.kernels.workspace import Workspace
+from snt_zoo.networks.kernels.workspace import Workspace
 
 __all__ = [
     "Convolution",

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from snt_zoo.networks.spaces.darts.kernels.build import available, library
+from snt_zoo.networks.kernels.build import available, library
 
 _SUFFIX = {torch.float32: "f32", torch.float64: "f64"}
 

@@ -1,4 +1,4 @@
-// CPU kernels of supernet training; see `snt_zoo/networks/spaces/darts/kernels/__init__.py` for what they compute and why.
+// CPU kernels of supernet training; see `snt_zoo/networks/kernels/__init__.py` for what they compute and why.
 //
 // Images are NHWC (channels_last): a pixel's channels are neighbours in memory, pixels lie `stride` values
 // apart. Every kernel works image by image in a scratch buffer that stays in the second-level cache, with

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional
 
-from snt_zoo.networks.spaces.darts import kernels
-from snt_zoo.networks.spaces.darts.kernels import Convolution, Geometry, Gradient, Workspace, build
+from snt_zoo.networks import kernels
+from snt_zoo.networks.kernels import Convolution, Geometry, Gradient, Workspace, build
 
 needs_compiler = pytest.mark.skipif(not kernels.available(), reason="no C++ compiler, no kernels")
 
@@ -367,7 +367,7 @@ def test_they_can_be_left_alone_for_a_while() -> None:
 
 
 def test_the_switch_turns_the_kernels_off_without_a_word() -> None:
-    code = "from snt_zoo.networks.spaces.darts import kernels; print(kernels.available())"
+    code = "from snt_zoo.networks import kernels; print(kernels.available())"
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", code],
         capture_output=True,
