@@ -30,7 +30,8 @@ from snt_zoo.errors import warn
 from snt_zoo.formats.durable import sync_file, sync_folder
 
 SWITCH = "SNT_ZOO_KERNELS"
-SOURCE = Path(__file__).with_name("kernels.cpp")
+SOURCES = sorted(Path(__file__).parent.glob("*.cpp"))
+HEADERS = sorted(Path(__file__).parent.glob("*.h"))
 SELF_TEST = Path(__file__).with_name("selftest.py")
 FLAGS = ("-std=c++17", "-O3", "-march=native", "-fPIC", "-shared")
 OPENMP = "-fopenmp"
@@ -82,7 +83,7 @@ def library() -> ctypes.CDLL | None:
         detail = getattr(error, "stderr", None) or str(error)
         warn(
             "the CPU kernels cannot be compiled or used, PyTorch's operations are used instead, which are "
-            f"several times slower for mixed DARTS cells (set {SWITCH}=0 to silence this): "
+            f"several times slower (set {SWITCH}=0 to silence this): "
             f"{str(detail)[-500:]}"
         )
         return None
@@ -114,9 +115,9 @@ def _built(compiler: Sequence[str]) -> Path:
     with tempfile.TemporaryDirectory(dir=folder) as place:
         made = Path(place) / "kernels.so"
         try:
-            _run([*compiler, *FLAGS, OPENMP, str(SOURCE), "-o", str(made)])
+            _run([*compiler, *FLAGS, OPENMP, *map(str, SOURCES), "-o", str(made)])
         except subprocess.CalledProcessError:  # a compiler without OpenMP: one thread
-            _run([*compiler, *FLAGS, str(SOURCE), "-o", str(made)])
+            _run([*compiler, *FLAGS, *map(str, SOURCES), "-o", str(made)])
         made.chmod(0o700)
         _run([sys.executable, "-I", str(SELF_TEST), str(made)])
         sync_file(made)
@@ -155,7 +156,9 @@ def _sha256(path: Path) -> str:
 
 def _fingerprint(compiler: Sequence[str]) -> str:
     """Of the source, the compiler and the processor: a home may be shared by different machines."""
-    digest = hashlib.sha256(SOURCE.read_bytes())
+    digest = hashlib.sha256()
+    for file in (*HEADERS, *SOURCES):
+        digest.update(file.read_bytes())
     for part in (*compiler, *FLAGS, platform.machine(), platform.system(), _processor()):
         digest.update(part.encode())
     return digest.hexdigest()[:32]

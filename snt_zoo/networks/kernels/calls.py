@@ -17,7 +17,8 @@ from torch import Tensor
 
 from snt_zoo.networks.kernels.build import available, library
 
-_SUFFIX = {torch.float32: "f32", torch.float64: "f64"}
+_SUFFIX = {torch.float32: "f32", torch.float64: "f64", torch.bfloat16: "bf16"}
+"""Of the types that there are kernels for; bfloat16 is one of the depthwise ones alone."""
 
 
 def usable(x: Tensor, *, compile: bool = True) -> bool:
@@ -30,7 +31,7 @@ def usable(x: Tensor, *, compile: bool = True) -> bool:
     return (
         type(x) is Tensor
         and x.device.type == "cpu"
-        and x.dtype in _SUFFIX
+        and x.dtype in (torch.float32, torch.float64)
         and not torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
         and available(compile=compile)
     )
@@ -96,12 +97,12 @@ class Convolution:
             self.depthwise.shape[-1],
             self.dilation,
             *_image(self.x),
-            _pointer(self.scale),
-            _pointer(self.shift),
-            _pointer(self.depthwise),
-            _pointer(self.pointwise),
-            _pointer(self.z),
-            _pointer(self.moments),
+            pointer(self.scale),
+            pointer(self.shift),
+            pointer(self.depthwise),
+            pointer(self.pointwise),
+            pointer(self.z),
+            pointer(self.moments),
         )
 
 
@@ -138,14 +139,14 @@ class Gradient:
     def _struct(self) -> _Gradient:
         return _Gradient(
             *_image(self.grad),
-            _pointer(self.from_grad),
-            _pointer(self.from_z),
-            _pointer(self.constant),
+            pointer(self.from_grad),
+            pointer(self.from_z),
+            pointer(self.constant),
             *_image(self.grad_x),
             int(self.accumulate),
-            _pointer(self.grad_x_moments),
-            _pointer(self.grad_depthwise),
-            _pointer(self.grad_pointwise),
+            pointer(self.grad_x_moments),
+            pointer(self.grad_depthwise),
+            pointer(self.grad_pointwise),
         )
 
 
@@ -203,7 +204,7 @@ class _Images(ctypes.Structure):
 
 def blocks_forward(geometry: Geometry, blocks: Sequence[Convolution]) -> None:
     """Fill the outputs of blocks of one geometry; neighbours with one input share the work on it."""
-    _call(
+    call(
         "blocks_forward",
         blocks[0].x,
         geometry._struct(),
@@ -217,7 +218,7 @@ def blocks_backward(geometry: Geometry, blocks: Sequence[Convolution], gradients
 
     Of such neighbours the last one's `accumulate` and `grad_x_moments` count, for all of them together.
     """
-    _call(
+    call(
         "blocks_backward",
         blocks[0].x,
         geometry._struct(),
@@ -236,12 +237,12 @@ def project_forward(x: Tensor, weight: Tensor, z: Tensor, moments: Tensor | None
         z: filled with the result, ``n x h x w x d``, contiguous.
         moments: filled with the sums over pixels of the result and of its squares, ``2 x d``, float64.
     """
-    _call("project_forward", x, ctypes.byref(_projection(x, weight, z, moments)))
+    call("project_forward", x, ctypes.byref(_projection(x, weight, z, moments)))
 
 
 def project_backward(x: Tensor, weight: Tensor, z: Tensor, gradient: Gradient) -> None:
     """Gradients of `project_forward`: the gradient's `grad_x` is written, `grad_pointwise` filled."""
-    _call(
+    call(
         "project_backward",
         x,
         ctypes.byref(_projection(x, weight, z, None)),
@@ -252,9 +253,7 @@ def project_backward(x: Tensor, weight: Tensor, z: Tensor, gradient: Gradient) -
 def _projection(x: Tensor, weight: Tensor, z: Tensor, moments: Tensor | None) -> _Projection:
     n, h, w, c = x.shape
     pixels = _image(x)
-    return _Projection(
-        n * h * w, c, weight.shape[0], *pixels, _pointer(weight), _pointer(z), _pointer(moments)
-    )
+    return _Projection(n * h * w, c, weight.shape[0], *pixels, pointer(weight), pointer(z), pointer(moments))
 
 
 def combine(
@@ -274,12 +273,12 @@ def combine(
         shift: ``c``.
         accumulate: add to `out` instead of writing it.
     """
-    _call(
+    call(
         "combine",
         out,
         _images(inputs),
-        _pointer(factors),
-        _pointer(shift),
+        pointer(factors),
+        pointer(shift),
         *_image(out),
         ctypes.c_int64(out.shape[0] * out.shape[1] * out.shape[2]),
         ctypes.c_int64(out.shape[3]),
@@ -307,17 +306,17 @@ def combine_backward(
         sums: filled, ``(inputs + grads) x c``, float64.
     """
     like = grads[0]
-    _call(
+    call(
         "combine_backward",
         like,
         _images(inputs),
-        _pointer(scale),
-        _pointer(shift),
+        pointer(scale),
+        pointer(shift),
         (ctypes.c_int64 * len(of))(*of),
         _images(grads),
         ctypes.c_int64(like.shape[0] * like.shape[1] * like.shape[2]),
         ctypes.c_int64(like.shape[3]),
-        _pointer(sums),
+        pointer(sums),
     )
 
 
@@ -340,15 +339,15 @@ def pool_forward(
         which: filled with the place of the maximum in its window, from 0 to 8; likewise.
         moments: filled with sums and sums of squares of `highest`, then of `average`, ``4 x c``, float64.
     """
-    _call(
+    call(
         "pool_forward",
         x,
         geometry._struct(),
         *_image(x),
-        _pointer(highest),
-        _pointer(average),
-        _pointer(which),
-        _pointer(moments),
+        pointer(highest),
+        pointer(average),
+        pointer(which),
+        pointer(moments),
     )
 
 
@@ -356,24 +355,26 @@ def pool_backward(
     geometry: Geometry, grad_highest: Tensor, grad_average: Tensor, which: Tensor, *, grad_x: Tensor
 ) -> None:
     """Adds the gradients of `pool_forward` to `grad_x`, ``n x h x w x c``."""
-    _call(
+    call(
         "pool_backward",
         grad_x,
         geometry._struct(),
-        _pointer(grad_highest),
-        _pointer(grad_average),
-        _pointer(which),
+        pointer(grad_highest),
+        pointer(grad_average),
+        pointer(which),
         *_image(grad_x),
     )
 
 
-def _call(name: str, like: Tensor, *arguments: Any) -> None:
+def call(name: str, like: Tensor, *arguments: Any) -> None:
+    """Call a kernel for the floating-point type of a tensor."""
     found = library()
     assert found is not None, "ask `usable` first"
     getattr(found, f"{name}_{_SUFFIX[like.dtype]}")(*arguments)
 
 
-def _pointer(tensor: Tensor | None) -> ctypes.c_void_p:
+def pointer(tensor: Tensor | None) -> ctypes.c_void_p:
+    """Where the values of a contiguous tensor lie; null for None."""
     if tensor is None:
         return ctypes.c_void_p(None)
     assert tensor.is_contiguous()

@@ -17,29 +17,18 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from snt_zoo.networks.spaces.base import Rows
+from snt_zoo.networks.spaces.mobile.convolution import Convolution, convolve
 from snt_zoo.networks.spaces.mobile.norm import SwitchableNorm
+from snt_zoo.networks.spaces.mobile.normed import normed, widened
 from snt_zoo.networks.spaces.mobile.plan import (
     EXPANSIONS,
     KERNELS,
     OPERATIONS,
     SKIP,
     BlockPlan,
-    Family,
     operation_index,
     shape_of,
 )
-
-
-def convolve(
-    x: Tensor, weight: Tensor, stride: int, family: Family, *, groups: int = 1, bias: Tensor | None = None
-) -> Tensor:
-    """Convolve ``batch x c x h x w`` with ``c_out x c / groups x k x k``, padded as the family pads."""
-    kernel = weight.shape[-1]
-    (left, right), (top, bottom) = (family.margins(side, kernel, stride) for side in (x.shape[3], x.shape[2]))
-    if left == right and top == bottom:
-        return functional.conv2d(x, weight, bias, stride, (top, left), groups=groups)
-    x = functional.pad(x, (left, right, top, bottom))
-    return functional.conv2d(x, weight, bias, stride, groups=groups)
 
 
 class ElasticBlock(nn.Module):
@@ -161,29 +150,6 @@ def without_skip(weights: Tensor) -> Tensor:
     return functional.pad(computing, (0, len(OPERATIONS) - SKIP))
 
 
-class Convolution(nn.Conv2d):
-    """A plain convolution that pads as its family does.
-
-    Args:
-        c_in: channels that come in.
-        c_out: channels that go out.
-        kernel: its side.
-        stride: 1 or 2.
-        family: of published networks.
-        groups: of channels; `c_in` for a depthwise one.
-    """
-
-    def __init__(
-        self, c_in: int, c_out: int, kernel: int, stride: int, family: Family, *, groups: int = 1
-    ) -> None:
-        super().__init__(c_in, c_out, kernel, stride, kernel // 2, groups=groups, bias=False)
-        self.family = family
-
-    def forward(self, x: Tensor) -> Tensor:
-        """``batch x c_in x h x w`` to ``batch x c_out x h' x w'``."""
-        return convolve(x, self.weight, self.stride[0], self.family, groups=self.groups, bias=self.bias)
-
-
 class InvertedResidual(nn.Module):
     """A plain inverted residual block (Sandler et al. 2018, arXiv 1801.04381, section 3.3).
 
@@ -207,7 +173,6 @@ class InvertedResidual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``batch x c_in x h x w`` to ``batch x c_out x h' x w'``."""
-        out: Tensor = functional.relu6(self.expand_norm(self.expand(x)), inplace=True)
-        out = functional.relu6(self.depthwise_norm(self.depthwise(out)), inplace=True)
-        out = self.project_norm(self.project(out))
+        out = widened(self.expand, self.expand_norm, self.depthwise, self.depthwise_norm, x)
+        out = normed(self.project, self.project_norm, out)
         return x + out if self.plan.keeps_shape else out

@@ -12,7 +12,7 @@ import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -28,7 +28,9 @@ from snt_zoo.networks.spaces.base import (
     register_space,
 )
 from snt_zoo.networks.spaces.costs import Choice, Costs
-from snt_zoo.networks.spaces.mobile.blocks import Convolution, ElasticBlock, InvertedResidual
+from snt_zoo.networks.spaces.mobile.blocks import ElasticBlock, InvertedResidual
+from snt_zoo.networks.spaces.mobile.convolution import Convolution
+from snt_zoo.networks.spaces.mobile.normed import normed, quick, widened
 from snt_zoo.networks.spaces.mobile.plan import (
     FAMILIES,
     HALVINGS,
@@ -87,16 +89,27 @@ class _Network(SupernetTrunk):
         mixture: Mapping[str, Tensor] | None = None,
         choice: Choice | None = None,
     ) -> Tensor:
-        x = self.stem(x)
-        x = x + self.first(x) if self.first_keeps_shape else self.first(x)
+        dtype = x.dtype
+        x = self._begin(quick(x, _layers(self.stem)[1]))
         for row, block in enumerate(self.blocks):
             if self.elastic:
                 weights = None if mixture is None else mixture[CHAIN][row]
                 x = block(x, weights, None if choice is None else choice[CHAIN][row])
             else:
                 x = block(x)
-        out: Tensor = self.last(x).mean((2, 3))
+        convolution, norm, bounds = _layers(self.last)
+        out: Tensor = bounds(normed(convolution, norm, x)).to(dtype).mean((2, 3))
         return out
+
+    def _begin(self, x: Tensor) -> Tensor:
+        """Stem and first block."""
+        if self.first_keeps_shape:
+            x = self.stem(x)
+            return x + self.first(x)  # type: ignore[no-any-return]
+        convolution, norm, _ = _layers(self.stem)
+        depthwise, depthwise_norm, _, project, project_norm = _layers(self.first)
+        wide = widened(convolution, norm, depthwise, depthwise_norm, x)
+        return normed(project, project_norm, wide)
 
     @torch.no_grad()
     def inherit(self, derived: nn.Module, genotype: Genotype) -> None:
@@ -131,6 +144,10 @@ class _Network(SupernetTrunk):
             for operation in range(SKIP):  # which has no weights
                 found[CHAIN, row, operation] = block.uses(operation)
         return found
+
+
+def _layers(layers: nn.Sequential) -> list[Any]:
+    return list(layers)
 
 
 @register_space("mobile")

@@ -4,140 +4,10 @@
 // apart. Every kernel works image by image in a scratch buffer that stays in the second-level cache, with
 // the channels padded to whole vectors there. Parallel over images; sums are folded into doubles.
 
-#include <algorithm>
-#include <cstddef>
-#include <cstdint>
-#include <cstring>
-#include <memory>
-#include <vector>
-
-#ifdef _OPENMP
-#include <omp.h>
-#endif
+#include "lanes.h"
+#include "windows.h"
 
 namespace {
-
-#if defined(__AVX512F__)
-constexpr int kVectorBytes = 64;
-#elif defined(__AVX__)
-constexpr int kVectorBytes = 32;
-#else
-constexpr int kVectorBytes = 16;
-#endif
-#if defined(__AVX512F__) || defined(__aarch64__)
-constexpr bool kManyRegisters = true;  // 32 vectors
-#else
-constexpr bool kManyRegisters = false;  // 16
-#endif
-
-// A vector of neighbouring channels, and how many there are in it.
-template <class Value, int Bytes>
-struct Simd {
-  using T = Value;
-  static constexpr int64_t width = Bytes / sizeof(T);
-  typedef T Vector __attribute__((vector_size(Bytes), aligned(sizeof(T)), may_alias));
-  static Vector load(const T* p) { return *reinterpret_cast<const Vector*>(p); }
-  static void store(T* p, Vector v) { *reinterpret_cast<Vector*>(p) = v; }
-  static void add_to(double* sums, Vector v) {
-    for (int64_t i = 0; i < width; ++i) sums[i] += static_cast<double>(v[i]);
-  }
-};
-
-// One channel, for those that fill no vector.
-template <class Value>
-struct Scalar {
-  using T = Value;
-  static constexpr int64_t width = 1;
-  using Vector = T;
-  static T load(const T* p) { return *p; }
-  static void store(T* p, T v) { *p = v; }
-  static void add_to(double* sums, T v) { *sums += static_cast<double>(v); }
-};
-
-// `f(lanes, first channel)` for all of `c` channels: whole vectors, then one by one.
-template <class S, class F>
-inline void over_channels(int64_t c, F f) {
-  int64_t k = 0;
-  for (; k + S::width <= c; k += S::width) f(S{}, k);
-  for (; k < c; ++k) f(Scalar<typename S::T>{}, k);
-}
-
-int threads_for(int64_t tasks) {
-#ifdef _OPENMP
-  return static_cast<int>(std::max<int64_t>(1, std::min<int64_t>(tasks, omp_get_max_threads())));
-#else
-  return 1;
-#endif
-}
-
-int this_thread() {
-#ifdef _OPENMP
-  return omp_get_thread_num();
-#else
-  return 0;
-#endif
-}
-
-int64_t round_up(int64_t n, int64_t unit) { return (n + unit - 1) / unit * unit; }
-
-// Memory of a thread that grows and stays, so that a call touches no fresh page.
-template <class T>
-class Scratch {
- public:
-  // For `pieces` calls of `take` with `values` values together.
-  Scratch(int64_t values, int64_t pieces) {
-    const size_t wanted = static_cast<size_t>(values) * sizeof(T) + 64 * (pieces + 1);
-    if (pool().size < wanted) {
-      pool().memory.reset(new char[wanted]);
-      pool().size = wanted;
-    }
-    next_ = pool().memory.get();
-  }
-  // The next `values` values, aligned to a cache line.
-  T* take(int64_t values) {
-    const auto address = (reinterpret_cast<uintptr_t>(next_) + 63) & ~static_cast<uintptr_t>(63);
-    T* out = reinterpret_cast<T*>(address);
-    next_ = reinterpret_cast<char*>(out + values);
-    return out;
-  }
-  T* take_zeros(int64_t values) {
-    T* out = take(values);
-    std::memset(out, 0, sizeof(T) * values);
-    return out;
-  }
-
- private:
-  struct Pool {
-    std::unique_ptr<char[]> memory;
-    size_t size = 0;
-  };
-  static Pool& pool() {
-    static thread_local Pool pool;
-    return pool;
-  }
-  char* next_;
-};
-
-// Per-thread rows of doubles, added up in thread order: the same result for the same number of threads.
-class Totals {
- public:
-  Totals(int threads, int64_t values)
-      : values_(values), threads_(threads), memory_(new double[threads * values]()) {}
-  double* of(int thread) { return memory_.get() + thread * values_; }
-  double at(int64_t i) const {
-    double sum = 0;
-    for (int t = 0; t < threads_; ++t) sum += memory_[t * values_ + i];
-    return sum;
-  }
-  void write(int64_t first, int64_t count, double* out) const {
-    for (int64_t i = 0; i < count; ++i) out[i] = at(first + i);
-  }
-
- private:
-  int64_t values_;
-  int threads_;
-  std::unique_ptr<double[]> memory_;
-};
 
 struct Geometry {
   int64_t images, height, width, channels, stride;
@@ -218,44 +88,6 @@ void fill_padded(const Geometry& g, const Block<T>& b, int64_t n, const Padded<T
   }
 }
 
-// `Tile` neighbouring pixels of a depthwise convolution, one vector of channels.
-template <class S, int K, int Tile, class T = typename S::T>
-inline void depthwise_tile(const T* in, int64_t row, int64_t tap, int64_t step, const T* weight, int64_t cp,
-                           T* out, bool add) {
-  typename S::Vector sum[Tile] = {};
-  if (add)
-    for (int t = 0; t < Tile; ++t) sum[t] = S::load(out + t * cp);
-  for (int ky = 0; ky < K; ++ky) {
-    for (int kx = 0; kx < K; ++kx) {
-      const typename S::Vector w = S::load(weight + (ky * K + kx) * cp);
-      const T* at = in + ky * row + kx * tap;
-      asm("" : "+r"(at));  // or GCC keeps hundreds of addresses on the stack
-      for (int t = 0; t < Tile; ++t) sum[t] += S::load(at + t * step) * w;
-    }
-  }
-  for (int t = 0; t < Tile; ++t) S::store(out + t * cp, sum[t]);
-}
-
-// Depthwise convolution of an image whose first window begins at `in`: `(oh, ow, cp)`, written or added.
-template <class S, int K, class T = typename S::T>
-void depthwise_image(const T* in, int64_t in_row, int64_t cp, int64_t oh, int64_t ow, int64_t stride,
-                     int64_t dilation, const T* weight, T* out, bool add) {
-  const int64_t row = dilation * in_row, tap = dilation * cp, step = stride * cp;
-  for (int64_t y = 0; y < oh; ++y) {
-    for (int64_t k = 0; k < cp; k += S::width) {
-      const T* from = in + y * stride * in_row + k;
-      const T* w = weight + k;
-      T* to = out + y * ow * cp + k;
-      int64_t x = 0;
-      for (; x + 8 <= ow; x += 8)
-        depthwise_tile<S, K, 8>(from + x * step, row, tap, step, w, cp, to + x * cp, add);
-      for (; x + 4 <= ow; x += 4)
-        depthwise_tile<S, K, 4>(from + x * step, row, tap, step, w, cp, to + x * cp, add);
-      for (; x < ow; ++x) depthwise_tile<S, K, 1>(from + x * step, row, tap, step, w, cp, to + x * cp, add);
-    }
-  }
-}
-
 template <class S, class T = typename S::T>
 void depthwise(const Block<T>& b, const Padded<T>& in, int64_t oh, int64_t ow, int64_t stride, const T* weight,
                T* out, bool add) {
@@ -264,32 +96,6 @@ void depthwise(const Block<T>& b, const Padded<T>& in, int64_t oh, int64_t ow, i
     depthwise_image<S, 3>(first, in.row, in.cp, oh, ow, stride, b.dilation, weight, out, add);
   else
     depthwise_image<S, 5>(first, in.row, in.cp, oh, ow, stride, b.dilation, weight, out, add);
-}
-
-// Gradient of the taps' weights, `(taps, cp)` added to, of one image; `Rows` rows of taps in one pass.
-template <class S, int K, int Rows, class T = typename S::T>
-void depthwise_weight_image(const T* in, int64_t in_row, int64_t cp, int64_t oh, int64_t ow, int64_t stride,
-                            int64_t dilation, const T* grad, int64_t grad_row, T* out) {
-  static_assert(K % Rows == 0, "passes have the same number of rows");
-  for (int64_t k = 0; k < cp; k += S::width) {
-    for (int first = 0; first < K; first += Rows) {
-      typename S::Vector sum[Rows * K] = {};
-      for (int64_t y = 0; y < oh; ++y) {
-        const T* from = in + (y * stride + first * dilation) * in_row + k;
-        const T* g = grad + y * grad_row + k;
-        for (int64_t x = 0; x < ow; ++x, from += stride * cp, g += cp) {
-          const typename S::Vector d = S::load(g);
-#pragma GCC unroll 25
-          for (int i = 0; i < Rows * K; ++i)
-            sum[i] += d * S::load(from + (i / K) * dilation * in_row + (i % K) * dilation * cp);
-        }
-      }
-      for (int i = 0; i < Rows * K; ++i) {
-        T* to = out + (first * K + i) * cp + k;
-        S::store(to, S::load(to) + sum[i]);
-      }
-    }
-  }
 }
 
 template <class S, class T = typename S::T>
@@ -879,15 +685,6 @@ void pool_backward(const Geometry& g, const T* grad_highest, const T* grad_avera
           }
       }
   }
-}
-
-// `f(lanes)` with vectors that suit a number of channels: half of the widest where all channels fit in it.
-template <class T, class F>
-void with_lanes(int64_t channels, F f) {
-  if constexpr (kVectorBytes > 16) {
-    if (channels * static_cast<int64_t>(sizeof(T)) <= kVectorBytes / 2) return f(Simd<T, kVectorBytes / 2>{});
-  }
-  f(Simd<T, kVectorBytes>{});
 }
 
 }  // namespace

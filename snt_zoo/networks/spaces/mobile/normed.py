@@ -1,0 +1,152 @@
+"""Convolutions with their batch norms, and the middle of an inverted residual block.
+
+That is ReLU6, a depthwise convolution, its norm and another ReLU6: on a CPU by the compiled kernels. A norm
+whose statistics are fixed becomes part of the convolution before it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd import Function
+from torch.autograd.function import once_differentiable
+from torch.nn import functional
+
+from snt_zoo.networks import kernels
+from snt_zoo.networks.device import quick_dtype
+from snt_zoo.networks.spaces.mobile.convolution import Convolution
+
+
+def fixed(norm: nn.BatchNorm2d) -> bool:
+    """Whether a norm is part of the convolution before it: its statistics stay, while something is trained.
+
+    To evaluate, folding the two takes longer than it saves, as few images go through a network at a time.
+    """
+    return not norm.training and torch.is_grad_enabled()
+
+
+def quick(x: Tensor, norm: nn.BatchNorm2d) -> Tensor:
+    """Images in bfloat16, where the kernels take them, the processor multiplies it, and norms are fixed.
+
+    Args:
+        x: of a network in which `norm` is the first, and the others are as it is.
+    """
+    if fixed(norm) and kernels.usable(x) and x.dtype == torch.float32:
+        return x.to(quick_dtype(x.device))
+    return x
+
+
+def folded(weight: Tensor, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+    """Weights and bias of a convolution with its fixed norm in it; the gradients are those of the two.
+
+    Args:
+        weight: ``c_out x c x k x k``.
+        norm: of ``c_out`` channels, in eval mode.
+    """
+    assert norm.running_mean is not None and norm.running_var is not None
+    scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
+    return weight * scale.view(-1, 1, 1, 1), norm.bias - norm.running_mean * scale
+
+
+def normed(conv: nn.Conv2d, norm: nn.BatchNorm2d, x: Tensor) -> Tensor:
+    """A convolution and its norm."""
+    if fixed(norm):
+        return _convolved(conv, x, *folded(conv.weight, norm))
+    out: Tensor = norm(conv(x))
+    return out
+
+
+def widened(
+    expand: nn.Conv2d,
+    expand_norm: nn.BatchNorm2d,
+    depthwise: Convolution,
+    depthwise_norm: nn.BatchNorm2d,
+    x: Tensor,
+) -> Tensor:
+    """A convolution and a depthwise one, each with its norm and ReLU6.
+
+    Args:
+        expand: ``c`` to ``d`` channels.
+        expand_norm: of it.
+        depthwise: of ``d`` channels.
+        depthwise_norm: of it.
+        x: ``batch x c x h x w``.
+    """
+    if x.dtype != torch.bfloat16 and not kernels.usable(x, compile=depthwise.training):
+        wide = functional.relu6(normed(expand, expand_norm, x), inplace=True)
+        return functional.relu6(normed(depthwise, depthwise_norm, wide), inplace=True)
+    if fixed(expand_norm) and fixed(depthwise_norm):
+        weight, shift = folded(expand.weight, expand_norm)
+        wide = _convolved(expand, x, weight, None)
+        return _depthwise(depthwise, wide, shift, *folded(depthwise.weight, depthwise_norm), True)
+    wide = _depthwise(depthwise, normed(expand, expand_norm, x), None, depthwise.weight, None, False)
+    return functional.relu6(depthwise_norm(wide), inplace=True)
+
+
+def _convolved(conv: nn.Conv2d, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    weight, bias = weight.to(x.dtype), None if bias is None else bias.to(x.dtype)
+    if isinstance(conv, Convolution):
+        return conv.by(x, weight, bias)
+    if x.device.type != "cpu":
+        return functional.conv2d(x, weight, bias)
+    # A product of matrices takes channels_last as it lies; by one thread the convolution copies it.
+    return functional.linear(x.permute(0, 2, 3, 1), weight.flatten(1), bias).permute(0, 3, 1, 2)
+
+
+def _depthwise(*arguments: Any) -> Tensor:
+    out: Tensor = _Depthwise.apply(*arguments)
+    return out
+
+
+class _Depthwise(Function):
+    """ReLU6 and a depthwise convolution by the compiled kernels; with `bounds` another ReLU6 behind it."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        conv: Convolution,
+        x: Tensor,
+        shift: Tensor | None,
+        weight: Tensor,
+        bias: Tensor | None,
+        bounds: bool,
+    ) -> Tensor:
+        window, image, weight = conv.window(x), _pixels(x), weight.contiguous()
+        out = torch.empty(window.out_shape, dtype=x.dtype)
+        kernels.depthwise_forward(window, image, shift, weight, bias=bias, bounds=bounds, out=out)
+        ctx.window, ctx.biased = window, bias is not None
+        ctx.save_for_backward(image, shift, weight, out if bounds else None)
+        return out.permute(0, 3, 1, 2)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        image, shift, weight, out = ctx.saved_tensors
+        grad_x = torch.empty_like(image)
+        of_channels = [torch.empty(len(weight), dtype=torch.float64) for _ in range(2)]
+        of_weight = torch.empty(weight.shape, dtype=torch.float64)
+        grad_shift = None if shift is None else of_channels[0]
+        grad_bias = of_channels[1] if ctx.biased else None
+        kernels.depthwise_backward(
+            ctx.window,
+            image,
+            shift,
+            weight,
+            out=out,
+            grad=_pixels(grad),
+            grad_x=grad_x,
+            grad_shift=grad_shift,
+            grad_weight=of_weight,
+            grad_bias=grad_bias,
+        )
+        found = [
+            None if part is None else part.to(weight.dtype) for part in (grad_shift, of_weight, grad_bias)
+        ]
+        return None, grad_x.permute(0, 3, 1, 2), *found, None
+
+
+def _pixels(x: Tensor) -> Tensor:
+    """``batch x c x h x w`` as ``batch x h x w x c``, contiguous."""
+    return x.detach().permute(0, 2, 3, 1).contiguous()
