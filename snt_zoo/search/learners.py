@@ -39,6 +39,10 @@ Progress = Callable[[], float]
 # Reading a number from a GPU waits for all that it has been given to do.
 CHECK_STEPS = 50
 
+AT_ONCE = 8 * 224**2
+"""Pixels that go through a network with fixed norms together on a CPU: caches hold what they become
+(`python -m benchmarks.photo_step`)."""
+
 AHEAD = 3
 """Epochs in a row in which the average was no worse than the weights themselves; from then on these are
 evaluated only every so many epochs."""
@@ -237,11 +241,12 @@ class WeightLearner:
             with mixed_precision(self.device):
                 return loss_of(part, targets)
 
+        most = self.micro_batch or self._at_once(images)
         with _only(parameters, of=self.network):
             loss, gradients, micro_batch = fitting_gradients(
-                loss_of_part, images, labels, list(parameters), micro_batch=self.micro_batch
+                loss_of_part, images, labels, list(parameters), micro_batch=most
             )
-        if micro_batch != self.micro_batch:
+        if micro_batch != most:
             self.micro_batch = micro_batch
             _log.warning(
                 "out of memory on %s: going on with %d images at a time (a batch stays %d)",
@@ -253,6 +258,12 @@ class WeightLearner:
         loss, *present = self.team.average([loss, *present], weight=len(images))
         means = iter(present)
         return loss, [None if gradient is None else next(means) for gradient in gradients]
+
+    def _at_once(self, images: Tensor) -> int | None:
+        """Most images that go through the network at once; norms that are measured need the whole batch."""
+        if not self.keep_norms or self.device.type != "cpu":
+            return None
+        return max(AT_ONCE // (images.shape[2] * images.shape[3]), 1)
 
     @property
     def patience(self) -> int:
