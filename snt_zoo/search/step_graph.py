@@ -1,8 +1,9 @@
 """The passes of a training step as CUDA graphs: launched at once, and not kernel by kernel from Python.
 
 A network of this package is small: of a step the GPU works for a quarter, and waits for Python in between
-(docs/decisions.md, 57). A graph (Nguyen et al. 2021, "Accelerating PyTorch with CUDA Graphs", the PyTorch
-blog) is recorded once for each shape of a batch and then replayed with that batch's images.
+(docs/decisions.md, 68). A graph (Nguyen et al. 2021, "Accelerating PyTorch with CUDA Graphs", the PyTorch
+blog) is recorded once for each shape of a batch and then replayed with that batch's images. What a step of a
+search draws or mixes is computed before, and given to the graph as the images are.
 """
 
 from __future__ import annotations
