@@ -31,7 +31,8 @@ RECORDED_AT = 8
 """How often a shape has come when it is recorded, which takes as long as some dozen steps."""
 
 MOST_GRAPHS = 4
-"""Each holds the memory of its passes. A stream has whole batches and at most one other size."""
+"""Each holds the memory of its passes. A stream has whole batches and at most one other size, and a search
+that settles passes otherwise from then on."""
 
 _log = logging.getLogger(__name__)
 
