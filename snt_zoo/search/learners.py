@@ -28,7 +28,7 @@ from snt_zoo.search.checkpoint import nest, optimizer_tensors, restore_optimizer
 from snt_zoo.search.conflict import combined
 from snt_zoo.search.optimizers import SGD
 from snt_zoo.search.recipe import Recipe
-from snt_zoo.search.step_graph import Found, Loss, StepGraphs, only
+from snt_zoo.search.step_graph import Found, Loss, StepGraphs, only, recordable
 from snt_zoo.search.streams import Streams
 from snt_zoo.search.tally import Tally
 
@@ -297,8 +297,8 @@ class WeightLearner:
         return cross_entropy(outputs, labels, self.heads, label_smoothing=self.recipe.label_smoothing)
 
     def _step_graphs(self, loss_of: Loss, parameters: Sequence[Tensor]) -> StepGraphs | None:
-        """Of some passes, for one process on a CUDA GPU."""
-        if self.device.type != "cuda" or self.team.size > 1:
+        """Of some passes, for one process."""
+        if not recordable(self.device) or self.team.size > 1:
             return None
 
         def loss(images: Tensor, labels: Tensor, *inputs: Tensor) -> Tensor:

@@ -113,6 +113,11 @@ class StepGraphs:
         return None
 
 
+def recordable(device: torch.device) -> bool:
+    """Whether there are graphs on that kind of device."""
+    return device.type == "cuda"
+
+
 def has_room(device: torch.device) -> bool:
     """Whether all that this process has taken of the device so far would fit once more.
 
