@@ -1,10 +1,11 @@
 """How well training fills a GPU. `python -m benchmarks.gpu --json [--device cuda] [--steps 40]`
 
-Of each search space a step of the derived network and one of the searcher `gdas`, as finetuning makes them
-(batches of 64 of scikit-learn's digits, mixed precision where the device has it): the first step, the median,
-and the slowest of the later ones, among which is a batch of another size. On a GPU also how long the device
-works in a step, and the median without the CUDA graphs of `snt_zoo.search.step_graph`, where there are any.
-After every step it waits for the device, which finetuning does not.
+Of each search space a step of the derived network, and one of the searchers `gdas`, `darts` and `drnas`,
+which moves alphas and weights, as finetuning makes them (batches of 64 of scikit-learn's digits, mixed
+precision where the device has it): the first step, the median, and the slowest of the later ones, among
+which is a batch of another size. On a GPU also how long the device works in a step, how many CUDA graphs
+were recorded, if any can be (`snt_zoo.search.step_graph`), and the median without them. After every step it
+waits for the device, which finetuning does not.
 """
 
 from __future__ import annotations
@@ -29,8 +30,10 @@ from snt_zoo.networks.starting import starting_supernet
 from snt_zoo.networks.supernet import NetworkConfig, Supernet
 from snt_zoo.search.learners import WeightLearner
 from snt_zoo.search.recipe import Recipe
-from snt_zoo.search.searchers import get_searcher
+from snt_zoo.search.searchers import Searcher, get_searcher
 from snt_zoo.workflows.latency import STARTER_NETWORK
+
+STAGES = ("derived", "gdas", "darts", "drnas")
 
 PROFILED = 5
 """Steps in which the device's own time is counted."""
@@ -84,6 +87,18 @@ def device_time(learner: WeightLearner) -> float | None:
     return total / 1e3 / PROFILED
 
 
+def without_graphs(learner: WeightLearner, steps: int) -> dict[str, Any]:
+    """How many graphs were recorded, and the median step without them; nothing where none can be."""
+    if learner.graphs is None or not learner.repeats:
+        return {}
+    recorded = learner.graphs.recorded
+    learner.graphs = None
+    if isinstance(learner, Searcher):
+        recorded += learner.alpha_graphs.recorded if learner.alpha_graphs is not None else 0
+        learner.alpha_graphs = None
+    return {"graphs": recorded, "without_graphs_ms": statistics.median(step_times(learner, steps))}
+
+
 def _wait(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
@@ -106,7 +121,7 @@ def main() -> None:
     data = open_dataset("sklearn:digits")
     rows = []
     for space, make in supernets().items():
-        for stage in ("derived", "gdas"):
+        for stage in STAGES:
             learner = learner_of(stage, make(), data, device)
             first, *later = step_times(learner, arguments.steps)
             row: dict[str, Any] = {
@@ -117,9 +132,7 @@ def main() -> None:
                 "slowest_later_ms": max(later),
                 "device_ms": device_time(learner),
             }
-            if learner.graphs is not None:
-                learner.graphs = None
-                row["without_graphs_ms"] = statistics.median(step_times(learner, arguments.steps))
+            row |= without_graphs(learner, arguments.steps)
             tell(row)
             rows.append({k: round(v, 3) if isinstance(v, float) else v for k, v in row.items()})
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)

@@ -81,12 +81,12 @@ class Distilled(WeightLearner):
 
     teacher: DerivedModel | None = None
 
-    def loss(self, images: Tensor, labels: Tensor) -> Tensor:
+    def loss(self, images: Tensor, labels: Tensor, *inputs: Tensor) -> Tensor:
         if self.teacher is None:
-            return super().loss(images, labels)
+            return super().loss(images, labels, *inputs)
         with torch.no_grad():
             answers = self.teacher(images).softmax(1)
-        outputs = self.outputs(images)
+        outputs = self.outputs(images, *inputs)
         own = functional.cross_entropy(outputs, labels, label_smoothing=self.recipe.label_smoothing)
         return (own + functional.cross_entropy(outputs, answers)) / 2
 

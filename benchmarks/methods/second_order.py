@@ -32,11 +32,11 @@ class SecondOrderSearcher(MixtureSearcher):
         weights = self.parameters
         # Passes at weights that never will be leave no trace in the batch norms.
         with statistics_kept(self.supernet):
-            _, train = self.gradients(self.train_loss, *training, weights)
+            _, train = self.gradients(self.train_loss, *training, weights, inputs=self.alpha_inputs)
             gradient = _dense(train, weights)
             with self._moved(self._virtual_step(gradient)):
                 wanted = [*self.alphas, *self.watched, *weights]
-                _, found = self.gradients(self.alpha_loss, *validation, wanted)
+                _, found = self.gradients(self.alpha_loss, *validation, wanted, inputs=self.alpha_inputs)
             first, watched = found[: len(self.alphas)], found[len(self.alphas) : -len(weights)]
             vector = self._through_step(_dense(found[-len(weights) :], weights), gradient)
             second = self._mixed_derivative(training, vector)
@@ -46,9 +46,9 @@ class SecondOrderSearcher(MixtureSearcher):
         ]
         return [*moved, *watched]
 
-    def train_loss(self, images: Tensor, labels: Tensor) -> Tensor:
-        """The weights' loss, differentiable in the alphas too."""
-        outputs = self.alpha_outputs(images)
+    def train_loss(self, images: Tensor, labels: Tensor, penalty: Tensor, *inputs: Tensor) -> Tensor:
+        """The weights' loss, differentiable in the alphas too; no penalty depends on weights."""
+        outputs = self.alpha_outputs(images, *inputs)
         return cross_entropy(outputs, labels, self.heads, label_smoothing=self.recipe.label_smoothing)
 
     @torch.no_grad()
@@ -82,7 +82,7 @@ class SecondOrderSearcher(MixtureSearcher):
         sides = []
         for sign in (1.0, -1.0):
             with self._moved([sign * epsilon * v for v in vector]):
-                _, slopes = self.gradients(self.train_loss, *batch, self.alphas)
+                _, slopes = self.gradients(self.train_loss, *batch, self.alphas, inputs=self.alpha_inputs)
                 sides.append(_dense(slopes, self.alphas))
         return [(above - below) / (2 * epsilon) for above, below in zip(*sides, strict=True)]
 

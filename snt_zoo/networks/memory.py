@@ -90,7 +90,7 @@ def accumulated(
         loss = loss_of(part, targets) * (len(part) / len(images))
         gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
         total = total + loss.detach()
-        sums = [_added(left, right) for left, right in zip(sums, gradients, strict=True)]
+        sums = [added(left, right) for left, right in zip(sums, gradients, strict=True)]
     return total, sums
 
 
@@ -125,7 +125,8 @@ def fitting_gradients(
         release(images.device)  # here, as the error holds on to the tensors of the frames that it passed
 
 
-def _added(left: Tensor | None, right: Tensor | None) -> Tensor | None:
+def added(left: Tensor | None, right: Tensor | None) -> Tensor | None:
+    """The sum of two gradients of one tensor, which may have taken no part."""
     if left is None or right is None:
         return right if left is None else left
     return left + right  # not in place: autograd may hand out one tensor twice

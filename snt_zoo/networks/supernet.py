@@ -6,6 +6,7 @@ DARTS code they were plain tensors outside `state_dict()`).
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -24,6 +25,13 @@ __all__ = ["IN_CHANNELS", "NetworkConfig", "Supernet"]
 MAX_CLASSES = 100_000
 _COMMIT_STEP = 0.1  # large against the rounding of float16, in which bundles may be stored
 _COMMIT_STEPS = 1000
+
+
+@functools.lru_cache(maxsize=32)
+def _same_target(edges: tuple[tuple[int, int], ...], device: torch.device) -> Tensor:
+    """Which edges lead into one node, bool ``edges x edges``; kept, as making it would stall a GPU."""
+    targets = torch.tensor([target for _, target in edges])
+    return (targets[:, None] == targets[None, :]).to(device)
 
 
 @dataclass(frozen=True)
@@ -160,8 +168,7 @@ class Supernet(nn.Module):
 
     def _edge_weights(self, kind: str) -> Tensor:
         logits: Tensor = self.edge_alphas[kind]
-        targets = torch.tensor([target for _, target in self.space.edges[kind]], device=logits.device)
-        same = targets[:, None] == targets[None, :]
+        same = _same_target(tuple(self.space.edges[kind]), logits.device)
         shifted = (logits - logits.detach().max()).exp()
         weights: Tensor = shifted / (same.to(shifted.dtype) @ shifted)
         return weights

@@ -6,10 +6,9 @@ alphas too, build on it (`snt_zoo.search.searchers`).
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -22,14 +21,14 @@ from snt_zoo.networks.device import mixed_precision
 from snt_zoo.networks.distributed import Team
 from snt_zoo.networks.evaluate import evaluate, evaluate_heads, mean_over_heads
 from snt_zoo.networks.heads import cross_entropy
-from snt_zoo.networks.memory import fitting_gradients
+from snt_zoo.networks.memory import added, fitting_gradients
 from snt_zoo.networks.supernet import Supernet
 from snt_zoo.search.averaging import WeightAverage
 from snt_zoo.search.checkpoint import nest, optimizer_tensors, restore_optimizer, unnest
 from snt_zoo.search.conflict import combined
 from snt_zoo.search.optimizers import SGD
 from snt_zoo.search.recipe import Recipe
-from snt_zoo.search.step_graph import StepGraphs
+from snt_zoo.search.step_graph import Found, Loss, StepGraphs, only, recordable
 from snt_zoo.search.streams import Streams
 from snt_zoo.search.tally import Tally
 
@@ -111,7 +110,7 @@ class WeightLearner:
         self._calls = 0  # of `gradients` in the step that runs
         self._candidate = network
         self._ahead = 0  # evaluations in a row in which the average was no worse
-        self.graphs = self._step_graphs()
+        self.graphs = self._step_graphs(self.loss, self.parameters)
 
     def epoch(self, progress: Progress, *, steps: int | None = None) -> float:
         """One pass over the training images, or so many steps, cut short when `progress` reaches 1.
@@ -162,11 +161,14 @@ class WeightLearner:
 
     def weight_gradients(self, images: Tensor, labels: Tensor) -> tuple[Tensor, list[Tensor | None]]:
         """The loss of a weight step and its gradients; those of several datasets by the recipe's rule."""
-        parts = self.parts(self.batches)
-        if len(parts) < 2:
-            return self.gradients(self.loss, images, labels, self.parameters)
-        pairs = zip(torch.split(images, parts), torch.split(labels, parts), strict=True)
-        found = [self.gradients(self.loss, *pair, self.parameters) for pair in pairs]
+        graphs = self.graphs if self.repeats else None
+        parts = self.parts(self.batches) or [len(labels)]
+        found = [
+            self.gradients(self.loss, *pair, self.parameters, inputs=self.inputs, graphs=graphs)
+            for pair in zip(torch.split(images, parts), torch.split(labels, parts), strict=True)
+        ]
+        if len(found) == 1:
+            return found[0]
         self.generator.manual_seed(derive_seed(self.seed, "conflict", self.steps))
         gradients = combined(
             [each for _, each in found],
@@ -202,10 +204,13 @@ class WeightLearner:
 
     def gradients(
         self,
-        loss_of: Callable[[Tensor, Tensor], Tensor],
+        loss_of: Loss,
         images: Tensor,
         labels: Tensor,
         parameters: Sequence[Tensor],
+        *,
+        inputs: Callable[[], Sequence[Tensor]] = tuple,
+        graphs: StepGraphs | None = None,
     ) -> tuple[Tensor, list[Tensor | None]]:
         """The loss of a batch and its gradients: every step, of weights or of alphas, has them from here.
 
@@ -213,13 +218,16 @@ class WeightLearner:
         Of several processes each gives its share of the batch, and all get the mean.
 
         Args:
-            loss_of: the **mean** loss of some images with their labels. It may be called for parts of the
-                batch, whose losses are then averaged by their numbers of images; a penalty that does not
-                depend on the images may be added to it. What it draws from `self.generator` is the same
-                for every part.
+            loss_of: the **mean** loss of some images with their labels and the inputs. It may be called for
+                parts of the batch, whose losses are then averaged by their numbers of images; a penalty that
+                does not depend on the images may be added to it. What it draws from `self.generator` is the
+                same for every part.
             images: ``batch x 3 x size x size``.
             labels: ``batch``.
             parameters: what to differentiate by; nothing else gets gradients.
+            inputs: computes what the loss takes besides and does not depend on the images, as a mixture; it
+                may draw. Gradients go through it to the parameters.
+            graphs: of the same loss and parameters, where it can be recorded.
 
         Returns:
             The loss, detached and still on the device, and a gradient for each parameter; None for those
@@ -228,23 +236,41 @@ class WeightLearner:
         Raises:
             OutOfMemoryError: not even two images fit.
         """
-        if self.graphs is not None and self.micro_batch is None:
-            replayed = self.graphs.gradients(images, labels)
-            if replayed is not None:
-                loss, recorded = replayed
-                return loss, [*recorded]
         self._calls += 1
         seed = derive_seed(self.seed, "step", self.steps, self._calls)
+        self.generator.manual_seed(seed)
+        sources = inputs()
+        given = [each.detach().requires_grad_(each.requires_grad) for each in sources]
+        found = None
+        if graphs is not None and self.micro_batch is None:
+            found = graphs.gradients(images, labels, given)
+        loss, gradients = found or self._fitting_gradients(loss_of, images, labels, parameters, given, seed)
+        if sources:
+            gradients = _through(sources, gradients, parameters)
+        present = [gradient for gradient in gradients if gradient is not None]
+        loss, *present = self.team.average([loss, *present], weight=len(images))
+        means = iter(present)
+        return loss, [None if gradient is None else next(means) for gradient in gradients]
 
+    def _fitting_gradients(
+        self,
+        loss_of: Loss,
+        images: Tensor,
+        labels: Tensor,
+        parameters: Sequence[Tensor],
+        given: Sequence[Tensor],
+        seed: int,
+    ) -> Found:
         def loss_of_part(part: Tensor, targets: Tensor) -> Tensor:
             self.generator.manual_seed(seed)
             with mixed_precision(self.device):
-                return loss_of(part, targets)
+                return loss_of(part, targets, *given)
 
+        wanted = [*parameters, *(each for each in given if each.requires_grad)]
         most = self.micro_batch or self._at_once(images)
-        with _only(parameters, of=self.network):
+        with only(parameters, of=self.network):
             loss, gradients, micro_batch = fitting_gradients(
-                loss_of_part, images, labels, list(parameters), micro_batch=most
+                loss_of_part, images, labels, wanted, micro_batch=most
             )
         if micro_batch != most:
             self.micro_batch = micro_batch
@@ -254,10 +280,7 @@ class WeightLearner:
                 micro_batch,
                 self.recipe.batch_size,
             )
-        present = [gradient for gradient in gradients if gradient is not None]
-        loss, *present = self.team.average([loss, *present], weight=len(images))
-        means = iter(present)
-        return loss, [None if gradient is None else next(means) for gradient in gradients]
+        return loss, gradients
 
     def _at_once(self, images: Tensor) -> int | None:
         """Most images that go through the network at once; norms that are measured need the whole batch."""
@@ -270,24 +293,33 @@ class WeightLearner:
         """Epochs without a better one after which a stage ends; 0 for never."""
         return self.recipe.patience
 
-    def loss(self, images: Tensor, labels: Tensor) -> Tensor:
+    @property
+    def repeats(self) -> bool:
+        """Whether weight steps differ by numbers alone, so that one can be recorded for all."""
+        return isinstance(self.network, DerivedModel)
+
+    def inputs(self) -> Sequence[Tensor]:
+        """What a weight step takes besides its images, as a mixture; see `gradients`."""
+        return ()
+
+    def loss(self, images: Tensor, labels: Tensor, *inputs: Tensor) -> Tensor:
         """Mean loss of a weight step over some images; see `gradients`."""
-        outputs = self.outputs(images)
+        outputs = self.outputs(images, *inputs)
         return cross_entropy(outputs, labels, self.heads, label_smoothing=self.recipe.label_smoothing)
 
-    def _step_graphs(self) -> StepGraphs | None:
-        """For one process on a CUDA GPU, of a network that is the same in every step."""
-        alone = self.device.type == "cuda" and self.team.size == 1
-        if not alone or not isinstance(self.network, DerivedModel) or self.heads:
+    def _step_graphs(self, loss_of: Loss, parameters: Sequence[Tensor]) -> StepGraphs | None:
+        """Of some passes, for one process."""
+        if not recordable(self.device) or self.team.size > 1:
             return None
 
-        def loss(images: Tensor, labels: Tensor) -> Tensor:
+        def loss(images: Tensor, labels: Tensor, *inputs: Tensor) -> Tensor:
             with mixed_precision(self.device):
-                return self.loss(images, labels)
+                return loss_of(images, labels, *inputs)
 
-        return StepGraphs(self.network, loss, self.parameters)
+        parted = bool(self.heads) and not self.recipe.mixed_batches
+        return StepGraphs(self.network, loss, parameters, copies=parted)
 
-    def outputs(self, images: Tensor) -> Tensor:
+    def outputs(self, images: Tensor, *inputs: Tensor) -> Tensor:
         """Logits of a weight step, ``batch x num_classes``."""
         out: Tensor = self.network(images)
         return out
@@ -402,15 +434,15 @@ class WeightLearner:
         self.micro_batch = micro_batch or None
 
 
-@contextlib.contextmanager
-def _only(wanted: Sequence[Tensor], *, of: nn.Module) -> Iterator[None]:
-    """Let no other parameter of a network have a gradient, so that none is computed."""
-    known = {id(parameter) for parameter in wanted}
-    others = [p for p in of.parameters() if p.requires_grad and id(p) not in known]
-    for parameter in others:
-        parameter.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for parameter in others:
-            parameter.requires_grad_(True)
+def _through(
+    sources: Sequence[Tensor], gradients: Sequence[Tensor | None], parameters: Sequence[Tensor]
+) -> list[Tensor | None]:
+    """Gradients by the parameters, where those by the sources that were computed from them come last."""
+    direct, last = gradients[: len(parameters)], gradients[len(parameters) :]
+    moving = (source for source in sources if source.requires_grad)
+    pairs = [pair for pair in zip(moving, last, strict=True) if pair[1] is not None]
+    if not pairs:
+        return [*direct]
+    outputs, slopes = zip(*pairs, strict=True)
+    through = torch.autograd.grad(outputs, [*parameters], slopes, allow_unused=True)
+    return [added(left, right) for left, right in zip(direct, through, strict=True)]

@@ -133,11 +133,12 @@ def test_the_cosine_is_that_of_an_operations_whole_gradient(few_digits: ImageDat
     searcher.supernet.train()
     searcher.progress = 0.5
     gradients = []
-    for loss_of, part in ((searcher.loss, train), (searcher.alpha_loss, validation)):
-        found = torch.autograd.grad(loss_of(*part), regulariser.parameters)
+    passes = (searcher.loss, searcher.inputs, train), (searcher.alpha_loss, searcher.alpha_inputs, validation)
+    for loss_of, inputs, part in passes:
+        found = torch.autograd.grad(loss_of(*part, *inputs()), regulariser.parameters)
         gradients.append(dict(zip(map(id, regulariser.parameters), found, strict=True)))
     searcher._alpha_step(*validation, training=train)
-    _, slopes = searcher.gradients(searcher.loss, *train, searcher.parameters)
+    _, slopes = searcher.weight_gradients(*train)
     for parameter, slope in zip(searcher.parameters, slopes, strict=True):
         parameter.grad = slope
     regulariser.before_update()

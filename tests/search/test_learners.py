@@ -8,15 +8,18 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from snt_zoo.data import ImageDataset
 from snt_zoo.errors import DivergenceError
 from snt_zoo.networks.derived import DerivedModel
+from snt_zoo.networks.spaces import Bound
 from snt_zoo.networks.supernet import Supernet
 from snt_zoo.search.learners import WeightLearner
 from snt_zoo.search.recipe import Recipe
-from snt_zoo.search.searchers import Searcher, get_searcher, list_searchers
+from snt_zoo.search.searchers import Searcher, drnas, get_searcher, list_searchers
 from tests.conftest import TINY, MakeSupernet
 from tests.search.cases import make_searcher
 
@@ -79,6 +82,105 @@ def test_the_host_reads_nothing_in_an_epoch_but_at_its_end(
         learner.epoch(progress)
     assert during == [0, 0, 0, 0]  # four steps; batches and augmentation among them
     assert reads.found  # at the end the loss is read: the count does count
+
+
+class Transfers(TorchDispatchMode):
+    """Finds what goes from the host to a device, or back, and would be waited for.
+
+    The device is `meta`, which computes nothing but tells its tensors from the host's. A tensor that lies
+    there, and that no operation made, was copied there: from a list of numbers, or an index.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self._known: dict[int, Tensor] = {}  # kept, so that no other storage gets the same address
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        taken = [each for each in tree_leaves((args, kwargs)) if isinstance(each, Tensor)]
+        for each in taken:
+            if each.is_meta and address(each) not in self._known:
+                self.found.append(func.name())
+                self._known[address(each)] = each
+        out = func(*args, **(kwargs or {}))
+        made = [each for each in tree_leaves(out) if isinstance(each, Tensor)]
+        self._known |= {address(each): each for each in made if each.is_meta}
+        arrays = {each.is_meta for each in (*taken, *made) if each.is_meta or each.dim()}
+        if len(arrays) == 2 and not (kwargs or {}).get("non_blocking"):
+            self.found.append(func.name())
+        return out
+
+
+def address(tensor: Tensor) -> int:
+    return int(tensor.untyped_storage()._cdata)
+
+
+STEPS = [
+    *[("darts", space) for space in sorted(TINY)],
+    *[("derived", space) for space in ("darts", "mobile", "nas_bench_201")],
+    ("drnas", "nas_bench_201"),
+    ("heads", "nas_bench_201"),
+    ("pc-darts", "darts, partial"),
+    ("pc-darts", "nas_bench_201"),
+    ("settled", "nas_bench_201"),
+]
+
+
+def learner_on_meta(kind: str, space: str, data: ImageDataset) -> WeightLearner:
+    name = kind if kind in list_searchers() else "gdas" if kind in ("derived", "settled") else "darts"
+    config = get_searcher(name).prepared(TINY[space])
+    config = replace(config, num_classes=data.num_classes, heads=data.heads)
+    recipe = Recipe(batch_size=50, warmup_share=0.0, dirichlet_kl=0.1, average=0.9, settle_share=0.2)
+    options: dict[str, Any] = {"recipe": recipe, "generator": torch.Generator(), "peak_lr": 0.05}
+    with torch.device("meta"):
+        net = Supernet(config)
+        net.bound = Bound(net.space.costs(config.input_size), max_macs=10**9)
+    if kind == "derived":
+        genotype = make_searcher(name, config, data).supernet.genotype()
+        with torch.device("meta"):
+            model = DerivedModel(config, genotype)
+        return WeightLearner(model, data.train, **options)
+    searcher = get_searcher(name)(net, data.train, data.val, **options)
+    if kind == "settled":
+        searcher.decided = True
+        searcher.path = make_searcher(name, config, data).supernet.choice()
+    return searcher
+
+
+@pytest.mark.parametrize(("kind", "space"), STEPS)
+def test_a_step_exchanges_nothing_with_the_host(
+    kind: str, space: str, few_digits: ImageDataset, both: ImageDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A draw on a GPU has no stand-in here.
+    monkeypatch.setattr(drnas, "dirichlet", lambda table, generator: table / table.sum(-1, keepdim=True))
+    learner = learner_on_meta(kind, space, both if kind == "heads" else few_digits)
+    progress = 0.9 if kind == "settled" else 0.5
+    transfers = Transfers()
+    for _ in range(2):  # the first makes what is kept, as the optimizers' state
+        transfers.found.clear()
+        with transfers:
+            learner.tally.add(learner.step(*next(learner.batches), progress))
+    assert transfers.found == []
+
+
+def test_transfers_are_found() -> None:
+    on_device = torch.empty(3, 4, device="meta")
+    transfers = Transfers()
+    for act in (
+        lambda: on_device[[0, 2], 1],
+        lambda: torch.tensor([1.0, 2.0, 3.0, 4.0], device="meta") + on_device,
+        lambda: on_device + torch.ones(4).to("meta"),
+    ):
+        with transfers:
+            on_device.exp()
+            transfers.found.clear()
+            act()
+        assert transfers.found
+    with transfers:
+        transfers.found.clear()
+        on_device.exp() + 1.0
+        torch.ones(4).to("meta", non_blocking=True).exp()
+    assert transfers.found == []
 
 
 @pytest.mark.parametrize("progress", [0.0, 0.25, 0.5, 1.0, 1.1])

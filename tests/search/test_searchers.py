@@ -48,7 +48,7 @@ def test_darts_alpha_gradient_equals_finite_differences(few_digits: ImageDataset
     alpha = searcher.alphas[0]
 
     def loss() -> torch.Tensor:
-        return searcher.alpha_loss(images.double(), labels)
+        return searcher.alpha_loss(images.double(), labels, *searcher.alpha_inputs())
 
     (gradient,) = torch.autograd.grad(loss(), [alpha])
     with torch.no_grad():

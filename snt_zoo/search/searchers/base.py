@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from snt_zoo.components import Components
 from snt_zoo.data import Split
 from snt_zoo.networks.heads import cross_entropy
+from snt_zoo.networks.spaces import Bound, Choice
 from snt_zoo.networks.supernet import NetworkConfig, Supernet
 from snt_zoo.search.checkpoint import nest, optimizer_tensors, restore_optimizer, unnest
 from snt_zoo.search.conflict import combined
@@ -74,13 +76,17 @@ class Searcher(WeightLearner, ABC):
             lr=recipe.alpha_lr,
             betas=recipe.alpha_betas,
             weight_decay=recipe.alpha_weight_decay,
+            fused=True if self.device.type == "cuda" else None,  # few numbers: launches are what it costs
         )
         self.alpha_batches = self.streams.open("alphas", alpha_split)
         self.regularisers: list[Regulariser] = []
         self.idle: dict[str, str] = {}
         """Regularisers that are on but cannot act, and why."""
+        self._bound: Bound | None = None
+        self._moved_work: list[tuple[Mapping[str, Tensor], int, int]] = []
         self._add_regularisers()
         self.watched = [weight for each in self.regularisers for weight in each.watched()]
+        self.alpha_graphs = self._step_graphs(self.alpha_loss, [*self.alphas, *self.watched])
 
     @classmethod
     def prepared(cls, config: NetworkConfig) -> NetworkConfig:
@@ -88,8 +94,12 @@ class Searcher(WeightLearner, ABC):
         return config
 
     @abstractmethod
-    def alpha_outputs(self, images: Tensor) -> Tensor:
-        """Logits of an alpha step, ``batch x num_classes``, differentiable in the alphas."""
+    def alpha_outputs(self, images: Tensor, *inputs: Tensor) -> Tensor:
+        """Logits of an alpha step, ``batch x num_classes``, differentiable in the alphas or the inputs."""
+
+    def alpha_inputs(self) -> Sequence[Tensor]:
+        """What `alpha_loss` takes besides its images, differentiable in the alphas; see `gradients`."""
+        return (self.penalty(),)
 
     def epoch(self, progress: Progress, *, steps: int | None = None) -> float:
         loss = super().epoch(progress, steps=steps)
@@ -123,12 +133,21 @@ class Searcher(WeightLearner, ABC):
         share = self.recipe.settle_share
         return share > 0 and self.progress >= 1 - share
 
-    def loss(self, images: Tensor, labels: Tensor) -> Tensor:
+    @property
+    def repeats(self) -> bool:
+        return self.settled or not self.sampled
+
+    @functools.cached_property
+    def path(self) -> Choice:
+        """That of the genotype, once it is settled: to find it a GPU is waited for."""
+        return self.supernet.choice()
+
+    def loss(self, images: Tensor, labels: Tensor, *inputs: Tensor) -> Tensor:
         """Mean loss of a weight step: as the searcher runs the supernet, or by the path of its genotype."""
         if not self.settled:
-            return super().loss(images, labels)
-        smoothing = self.recipe.label_smoothing
-        return cross_entropy(self.supernet(images), labels, self.heads, label_smoothing=smoothing)
+            return super().loss(images, labels, *inputs)
+        outputs = self.supernet(images, None, self.path)
+        return cross_entropy(outputs, labels, self.heads, label_smoothing=self.recipe.label_smoothing)
 
     def _alpha_step(self, images: Tensor, labels: Tensor, *, training: Batch) -> None:
         gradients = self.alpha_gradients((images, labels), training)
@@ -153,16 +172,23 @@ class Searcher(WeightLearner, ABC):
         wanted = [*self.alphas, *self.watched]
         images, labels = validation
         parts = self.parts(self.alpha_batches) or [len(labels)]
+        graphs = self.alpha_graphs if self.repeats else None
         found = [
-            self.gradients(self.alpha_loss, *pair, wanted)[1]
+            self.gradients(self.alpha_loss, *pair, wanted, inputs=self.alpha_inputs, graphs=graphs)[1]
             for pair in zip(torch.split(images, parts), torch.split(labels, parts), strict=True)
         ]
         # Alphas are moved by Adam, which has no use for clipping, and by few numbers: the mean will do.
         return combined(found, "mean", clip=self.recipe.clip, generator=self.generator)
 
-    def alpha_loss(self, images: Tensor, labels: Tensor) -> Tensor:
-        """What the alphas minimise, a scalar: the cross-entropy and the recipe's penalties."""
-        return cross_entropy(self.alpha_outputs(images), labels, self.heads) + self.penalty()
+    def alpha_loss(self, images: Tensor, labels: Tensor, penalty: Tensor, *inputs: Tensor) -> Tensor:
+        """What the alphas minimise, a scalar: the cross-entropy and the recipe's penalties.
+
+        Args:
+            images: ``batch x 3 x size x size``.
+            labels: ``batch``.
+            penalty: and the others: `alpha_inputs`.
+        """
+        return cross_entropy(self.alpha_outputs(images, *inputs), labels, self.heads) + penalty
 
     def penalty(self) -> Tensor:
         """`macs_penalty` times the logarithm of the expected MACs, as far as they are above the bound; and
@@ -172,17 +198,26 @@ class Searcher(WeightLearner, ABC):
         (their equation 8), added and not multiplied, so that it does not fade with the loss. The
         expectation is that of the mixture: dead edges and whole-network rules are not known to it.
         """
-        bound = self.supernet.bound
-        zero = torch.zeros((), device=self.device)
-        if bound is None or not self.recipe.macs_penalty:
+        total = zero = torch.zeros((), device=self.device)
+        if not self.recipe.macs_penalty:
             return zero
-        total = zero
-        for table, fixed, most in bound.work():
+        for table, fixed, most in self._work():
             expected = zero + fixed
             for kind, weights in self.supernet.probabilities().items():
                 expected = expected + (weights * table[kind].to(weights)).sum()
             total = total + (expected / most).log().clamp_min(0)
         return self.recipe.macs_penalty * total
+
+    def _work(self) -> list[tuple[Mapping[str, Tensor], int, int]]:
+        """`Bound.work` where the alphas are; kept, as a GPU is waited for when it is moved there."""
+        bound = self.supernet.bound
+        if bound is not self._bound:
+            self._bound = bound
+            self._moved_work = [
+                ({kind: costs.to(self.device) for kind, costs in table.items()}, fixed, most)
+                for table, fixed, most in (bound.work() if bound else ())
+            ]
+        return self._moved_work
 
     def update(self) -> None:
         for each in self.regularisers:

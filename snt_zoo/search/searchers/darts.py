@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -18,15 +18,20 @@ class MixtureSearcher(Searcher):
         """Weights of the operations in one step, differentiable in the alphas."""
         return self.supernet.mixture()
 
-    def outputs(self, images: Tensor) -> Tensor:
-        with torch.no_grad():
-            mixture = self.regularised(self.mixture())
-        out: Tensor = self.supernet(images, mixture)
+    @torch.no_grad()
+    def inputs(self) -> Sequence[Tensor]:
+        return () if self.settled else tuple(self.regularised(self.mixture()).values())
+
+    def alpha_inputs(self) -> Sequence[Tensor]:
+        return (*super().alpha_inputs(), *self.regularised(self.mixture()).values())
+
+    def outputs(self, images: Tensor, *inputs: Tensor) -> Tensor:
+        # The mixture is given, and not computed here: so a GPU can replay the passes, whatever is drawn.
+        out: Tensor = self.supernet(images, dict(zip(self.supernet.alphas, inputs, strict=True)))
         return out
 
-    def alpha_outputs(self, images: Tensor) -> Tensor:
-        out: Tensor = self.supernet(images, self.regularised(self.mixture()))
-        return out
+    def alpha_outputs(self, images: Tensor, *inputs: Tensor) -> Tensor:
+        return self.outputs(images, *inputs)
 
     def evaluation(self) -> dict[str, Mapping[str, Tensor]]:
         # An epoch before the path is trained must not be kept for what the mixture knows.

@@ -19,7 +19,8 @@ class DirichletSearcher(MixtureSearcher):
 
     The alphas learn by the draw's pathwise derivative (Jankowiak and Obermeyer 2018): a Dirichlet draw is
     a vector of gamma draws over its sum, and torch differentiates gamma draws implicitly. Drawn so, and
-    not by `torch.distributions`, the noise is the run's generator's, so that a run repeats to the bit.
+    not by `torch.distributions`, the noise is the run's generator's, so that a run repeats to the bit. A GPU
+    draws by itself, from the same seed: the host would have to wait for the alphas.
 
     `recipe.dirichlet_kl` weighs their regulariser, the divergence from the uniform Dirichlet; by default
     it is 0 and weight decay on the alphas pulls them there, which is the default of their code.
@@ -30,9 +31,10 @@ class DirichletSearcher(MixtureSearcher):
         return {kind: functional.elu(alpha) + 1 for kind, alpha in self.supernet.alphas.items()}
 
     def mixture(self) -> Mapping[str, Tensor]:
-        draws = {
-            kind: dirichlet(table, generator=self.generator) for kind, table in self.concentrations().items()
-        }
+        generator = self.generator
+        if self.device.type == "cuda":
+            generator = torch.Generator(self.device).manual_seed(generator.initial_seed())
+        draws = {kind: dirichlet(table, generator=generator) for kind, table in self.concentrations().items()}
         return self.supernet.normalised(draws)
 
     @torch.no_grad()
@@ -44,7 +46,9 @@ class DirichletSearcher(MixtureSearcher):
         penalty = super().penalty()
         if self.recipe.dirichlet_kl:
             for table in self.concentrations().values():
-                divergence = kl_divergence(Dirichlet(table), Dirichlet(torch.ones_like(table)))
+                # Not validated: a GPU would be waited for.
+                uniform = Dirichlet(torch.ones_like(table), validate_args=False)
+                divergence = kl_divergence(Dirichlet(table, validate_args=False), uniform)
                 penalty = penalty + self.recipe.dirichlet_kl * divergence.sum()
         return penalty
 
@@ -54,12 +58,13 @@ def dirichlet(concentration: Tensor, *, generator: torch.Generator) -> Tensor:
 
     Args:
         concentration: positive, ``rows x n``.
-        generator: on the CPU.
+        generator: on the CPU, or where the concentrations are.
 
     Returns:
         Non-negative, ``rows x n``, rows sum to 1; on the device of `concentration`.
     """
     smallest = torch.finfo(concentration.dtype).tiny
-    gamma = torch._standard_gamma(concentration.cpu().clamp_min(1e-6), generator=generator)
+    there = concentration.to(generator.device)
+    gamma = torch._standard_gamma(there.clamp_min(1e-6), generator=generator)
     gamma = gamma.clamp_min(smallest)
     return (gamma / gamma.sum(-1, keepdim=True)).to(concentration.device)

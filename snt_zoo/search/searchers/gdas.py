@@ -26,12 +26,12 @@ class PathSearcher(Searcher):
 
     sampled: ClassVar[bool] = True
 
-    def outputs(self, images: Tensor) -> Tensor:
+    def outputs(self, images: Tensor, *inputs: Tensor) -> Tensor:
         _, choice = self._sample()
         out: Tensor = self.supernet(images, None, choice)
         return out
 
-    def alpha_outputs(self, images: Tensor) -> Tensor:
+    def alpha_outputs(self, images: Tensor, *inputs: Tensor) -> Tensor:
         soft, choice = self._sample()
         hard = {kind: weights - weights.detach() + 1.0 for kind, weights in soft.items()}
         out: Tensor = self.supernet(images, hard, choice)

@@ -40,7 +40,7 @@ class SandwichSearcher(PathSearcher):
         # A resumed run begins with the same supernet, before it loads what it has become.
         self.origin = copy.deepcopy(network).requires_grad_(False) if self.recipe.anchor else None
 
-    def loss(self, images: Tensor, labels: Tensor) -> Tensor:
+    def loss(self, images: Tensor, labels: Tensor, *inputs: Tensor) -> Tensor:
         """The mean loss of the three, and the teacher's distance from what it was."""
         if self.settled:
             return super().loss(images, labels)

@@ -86,7 +86,7 @@ class MixedCell(StackedCell):
             if self.partial > 1:
                 rest = rest_of(states[source], self.width, self.stride(source))
                 for row in rows:
-                    weight = None if mixture is None else mixture[row, list(wanted[row])].sum()
+                    weight = None if mixture is None else mixture[row, _span(wanted[row])].sum()
                     add(rests, EDGES[row][1], rest if weight is None else rest * weight)
         last = join_partial(sums[1 + NODES], rests.get(1 + NODES), self.partial)
         return torch.cat([*states[2:], last], dim=1)
@@ -96,11 +96,12 @@ class MixedCell(StackedCell):
         assert mixture is not None
         rows = LEAVING[source]
         repeated = part.repeat(1, len(rows), 1, 1)
+        tables = torch.stack([mixture[row] for row in rows])
         total: Tensor | None = None
         for block in BLOCKS:
             if not block.second:
                 out = self._blocks(repeated, block, rows[0], len(rows))
-                weights = mixture[list(rows), block.operation].repeat_interleave(self.width)
+                weights = tables[:, block.operation].repeat_interleave(self.width)
                 out = out * weights[:, None, None]
                 total = out if total is None else total + out
         assert total is not None
@@ -152,6 +153,11 @@ class MixedCell(StackedCell):
             else functional.avg_pool2d(part, 3, stride, 1, count_include_pad=False)
         )
         return normalise(out, self.pool_norms[name], slice(source * self.width, (source + 1) * self.width))
+
+
+def _span(operations: Sequence[int]) -> slice:
+    """One operation, or all but `none`, as a slice: a list of numbers would be copied to a GPU first."""
+    return slice(operations[0], operations[-1] + 1)
 
 
 def _times(message: Tensor, mixture: Tensor | None, row: int, operation: int) -> Tensor:
