@@ -38,6 +38,9 @@ class Augmentation:
             arrows and hands are chiral.
         brightness: Largest value added, with pixels in [0, 1].
         contrast: Largest relative change of the distance from mid-grey.
+        crop: Least share of the area that is seen, at any place and with its sides in a ratio from 3:4 to
+            4:3 (Szegedy et al. 2015, arXiv 1409.4842); 1 to see the whole. With it there is no shift, change
+            of size, turn or shear.
         erase: Side of the square that is erased, as a fraction of the side (cutout, DeVries &
             Taylor 2017, arXiv 1708.04552); part of it may lie outside.
 
@@ -58,11 +61,12 @@ class Augmentation:
     flip: bool = False
     brightness: float = 0.2
     contrast: float = 0.2
+    crop: float = 1.0
     erase: float = 0.0
 
     def __post_init__(self) -> None:
         limits = {"translate": 1.0, "scale": 0.9, "rotate": 180.0, "shear": 80.0}
-        limits |= {"brightness": 1.0, "contrast": 1.0, "erase": 1.0}
+        limits |= {"brightness": 1.0, "contrast": 1.0, "crop": 1.0, "erase": 1.0}
         for name, limit in limits.items():
             value = getattr(self, name)
             if not 0 <= value <= limit:  # also false for NaN
@@ -109,7 +113,9 @@ class Augmentation:
         signed = {name: 2 * column - 1 for name, column in unit.items()}
         if self.flip:
             images = torch.where((unit["flip"] < 0.5).view(-1, 1, 1, 1), images.flip(-1), images)
-        if self.translate or self.scale or self.rotate or self.shear:
+        if self.crop < 1:
+            images = self._crop(images, unit, signed)
+        elif self.translate or self.scale or self.rotate or self.shear:
             images = self._warp(images, signed)
         if self.contrast:
             factor = (1 + self.contrast * signed["contrast"]).view(-1, 1, 1, 1)
@@ -136,6 +142,18 @@ class Augmentation:
         # The border goes on outwards: zeros would frame an icon that stands on white.
         return functional.grid_sample(images, grid, padding_mode="border", align_corners=False)
 
+    def _crop(self, images: Tensor, unit: dict[str, Tensor], signed: dict[str, Tensor]) -> Tensor:
+        area = self.crop + (1 - self.crop) * unit["scale"]
+        ratio = (signed["shear"] * math.log(4 / 3)).exp()  # of the sides, as parts of the image's
+        width, height = ((area * each).sqrt().clamp(max=1.0) for each in (ratio, 1 / ratio))
+        zero = torch.zeros_like(width)
+        to_x = torch.stack([width, zero, (1 - width) * signed["x"]], dim=1)
+        to_y = torch.stack([zero, height, (1 - height) * signed["y"]], dim=1)
+        grid = functional.affine_grid(
+            torch.stack([to_x, to_y], dim=1), list(images.shape), align_corners=False
+        )
+        return functional.grid_sample(images, grid, padding_mode="border", align_corners=False)
+
     def _erase(self, images: Tensor, unit: dict[str, Tensor]) -> Tensor:
         height, width = images.shape[-2:]
         x = (torch.arange(width, device=images.device) + 0.5) / width
@@ -158,5 +176,9 @@ _PRESETS = MappingProxyType(
         "cutout": Augmentation(flip=True, erase=0.5),
         "strong": _STRONG,
         "strong-flip": replace(_STRONG, flip=True),
+        # For photographs, as networks of ImageNet are finetuned: parts of at least half, and mirror images.
+        "crop": Augmentation(
+            translate=0.0, scale=0.0, rotate=0.0, brightness=0.0, contrast=0.0, flip=True, crop=0.5
+        ),
     }
 )

@@ -195,3 +195,28 @@ def test_tone_changes_are_bounded() -> None:
 def test_senseless_strengths_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         Augmentation(**wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("x", "y"), [(0.0, 0.0), (1.0, 0.0), (0.5, 1.0)])
+def test_a_crop_is_a_part_that_is_enlarged(x: float, y: float) -> None:
+    augment = replace(NONE, crop=0.25)
+    draws = MIDDLE.clone()
+    draws[:, :3] = torch.tensor([x, y, 0.0])  # the least area, of the image's shape
+    images = _images(1)
+    left, top = (int(place * 8) for place in (x, y))
+    part = reference.resized_crop(
+        images, top, left, 8, 8, [16, 16], InterpolationMode.BILINEAR, antialias=False
+    )
+    inner = slice(1, -1)  # at its border a crop sees what lies beside it
+    torch.testing.assert_close(augment.apply(images, draws)[..., inner, inner], part[..., inner, inner])
+
+
+def test_a_crop_has_its_share_of_the_area_and_stays_in_the_image() -> None:
+    augment = replace(NONE, crop=0.5)
+    ramp = torch.linspace(0, 1, 64).expand(500, 3, 64, 64)
+    seen = augment(ramp, generator=_generator())
+    across = augment(ramp.transpose(2, 3), generator=_generator())
+    widths, heights = seen[:, 0, 32, -1] - seen[:, 0, 32, 0], across[:, 0, -1, 32] - across[:, 0, 0, 32]
+    areas = widths * heights / (63 / 64) ** 2
+    assert 0.48 < float(areas.min()) < 0.55 and 0.93 < float(areas.max()) <= 1.02
+    assert float((widths / heights).max()) < 1.36

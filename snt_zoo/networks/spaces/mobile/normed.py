@@ -74,7 +74,10 @@ def widened(
         depthwise_norm: of it.
         x: ``batch x c x h x w``.
     """
-    if x.dtype != torch.bfloat16 and not kernels.usable(x, compile=depthwise.training):
+    # Images in bfloat16 with weights in float32 come from `quick`, which has asked; a network that is in
+    # bfloat16 as a whole has no kernels.
+    compiled = x.dtype != depthwise.weight.dtype or kernels.usable(x, compile=depthwise.training)
+    if not compiled:
         wide = functional.relu6(normed(expand, expand_norm, x), inplace=True)
         return functional.relu6(normed(depthwise, depthwise_norm, wide), inplace=True)
     if fixed(expand_norm) and fixed(depthwise_norm):

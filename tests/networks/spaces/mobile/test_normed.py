@@ -86,3 +86,13 @@ def test_an_evaluation_stays_in_float32_and_as_it_was() -> None:
     images = torch.randn(2, 3, 33, 33, generator=torch.Generator().manual_seed(1))
     with torch.no_grad(), patch.object(normed, "quick_dtype", lambda device: torch.bfloat16):
         torch.testing.assert_close(model(images), plainly(lambda: [model(images)])[0], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_a_network_that_is_in_bfloat16_as_a_whole_has_no_kernels(training: bool) -> None:
+    model = network(1, torch.bfloat16).eval()
+    images = torch.randn(2, 3, 33, 33, generator=torch.Generator().manual_seed(1)).bfloat16()
+    with torch.set_grad_enabled(training):
+        found = model(images)
+    wanted = model.float()(images.float())
+    torch.testing.assert_close(found.float(), wanted, rtol=0.1, atol=0.1)
