@@ -26,7 +26,7 @@ from snt_zoo.networks.supernet import Supernet
 from snt_zoo.search.averaging import WeightAverage
 from snt_zoo.search.checkpoint import nest, optimizer_tensors, restore_optimizer, unnest
 from snt_zoo.search.conflict import combined
-from snt_zoo.search.optimizers import of_weights
+from snt_zoo.search.optimizers import SGD
 from snt_zoo.search.recipe import Recipe
 from snt_zoo.search.step_graph import Found, Loss, StepGraphs, only, recordable
 from snt_zoo.search.streams import Streams
@@ -50,7 +50,7 @@ _log = logging.getLogger(__name__)
 
 
 class WeightLearner:
-    """Trains the weights of a network by SGD or AdamW on a cosine.
+    """Trains the weights of a network by SGD with momentum on a cosine.
 
     All that is random depends on the seed and on counters, so that a learner which loads the state of
     another goes on as that one would have, from any step.
@@ -91,7 +91,13 @@ class WeightLearner:
             *network.trunk.parameters(),
             *network.head.parameters(),
         ]
-        self.optimizer = of_weights(recipe, self.parameters, rate=peak_lr)
+        self.optimizer = SGD(
+            self.parameters,
+            lr=peak_lr,
+            momentum=recipe.momentum,
+            weight_decay=recipe.weight_decay,
+            nesterov=True,
+        )
         self.average = WeightAverage(network, recipe.average) if recipe.average else None
         self.steps = 0
         """Made so far, in all epochs."""

@@ -17,11 +17,10 @@ class Recipe:
     Args:
         searcher: name of the searcher (`snt_zoo.search.searchers`, `docs/searchers.md`).
         batch_size: images in a step.
-        optimizer: of the weights: `sgd`, or `adamw` (Loshchilov and Hutter, ICLR 2019, arXiv 1711.05101).
-        weight_lr: peak rate on the weights; falls to zero on a cosine over the stage.
+        weight_lr: peak rate of SGD on the weights; falls to zero on a cosine over the stage.
         rate_warmup: share of a stage over which the rate rises in a line from zero to the cosine.
         momentum: of SGD (Nesterov).
-        weight_decay: L2 on the weights; `adamw` takes so much of the rate off them.
+        weight_decay: L2 on the weights.
         clip: largest norm of the weights' gradient.
         label_smoothing: ε of the smoothed cross-entropy.
         alpha_lr: rate of Adam on the alphas.
@@ -35,7 +34,7 @@ class Recipe:
         search_share: share of the budget that goes to the supernet; the derived network has the rest.
         search_passes: over the training images that a search after a transfer must be able to make in that
             share of a budget in seconds; else there is none.
-        derived_lr: peak rate on the derived network.
+        derived_lr: peak rate of SGD on the derived network.
         augmentation: name of a preset of `snt_zoo.data.Augmentation`; of several datasets one for all, or
             one for each with spaces between. Pretraining also takes `auto` (`snt_zoo.search.mirroring`).
         average: decay of an exponential average of the weights, by steps; what is kept is the average, or the
@@ -68,7 +67,6 @@ class Recipe:
 
     searcher: str = "gdas"  # docs/decisions.md, 3: four times cheaper a step, no discretisation gap
     batch_size: int = 64  # Liu et al. 2019 (DARTS), section A.1.1
-    optimizer: str = "sgd"
     weight_lr: float = 0.1  # docs/decisions.md, 4; DARTS has 0.025 for runs a hundred times longer
     rate_warmup: float = 0.0
     momentum: float = 0.9  # DARTS

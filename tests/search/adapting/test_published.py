@@ -55,7 +55,7 @@ def test_its_recipe_keeps_norms_unless_the_user_says_otherwise(paced: None) -> N
     data = photographs()
     (plain,) = published_candidates(data, {}, seconds=60.0, limits=Limits())
     (changed,) = published_candidates(data, {"derived_lr": 0.1}, seconds=60.0, limits=Limits())
-    assert plain.recipe.keep_norms and plain.recipe.derived_lr == 3e-4
+    assert plain.recipe.keep_norms and plain.recipe.derived_lr == 0.01
     assert changed.recipe.keep_norms and changed.recipe.derived_lr == 0.1
 
 
