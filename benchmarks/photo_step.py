@@ -23,6 +23,7 @@ from typing import Any
 from unittest.mock import patch
 
 import torch
+from torch import nn
 from torch.nn import functional
 
 from benchmarks.document import RESULTS, document, write
@@ -39,7 +40,7 @@ PARTS = (32, 8, 4)
 
 @contextlib.contextmanager
 def _layers() -> Iterator[None]:
-    with kernels.without(), patch.object(normed, "fixed", lambda norm: False):
+    with kernels.without(), patch.object(normed, "fixed", lambda conv, norm: False):
         yield
 
 
@@ -79,7 +80,10 @@ def main() -> None:
     for size in SIZES:
         model = DerivedModel.inherit(
             starting_supernet("efficientnet_lite0", num_classes=CLASSES, input_size=size)
-        ).eval()
+        ).train()
+        for norm in model.modules():
+            if isinstance(norm, nn.BatchNorm2d):
+                norm.eval()
         images = torch.rand(BATCH, 3, size, size, generator=generator)
         labels = torch.randint(0, CLASSES, (BATCH,), generator=generator)
         times: dict[tuple[str, int], list[float]] = {(arm, part): [] for arm in arms for part in PARTS}

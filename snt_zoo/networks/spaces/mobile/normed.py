@@ -19,21 +19,23 @@ from snt_zoo.networks.device import quick_dtype
 from snt_zoo.networks.spaces.mobile.convolution import Convolution
 
 
-def fixed(norm: nn.BatchNorm2d) -> bool:
-    """Whether a norm is part of the convolution before it: its statistics stay, while something is trained.
+def fixed(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> bool:
+    """Whether a convolution is trained and the norm behind it stays as it is, so that the two are one.
 
-    To evaluate, folding the two takes longer than it saves, as few images go through a network at a time.
+    To evaluate, this would take longer than it saves, as few images go through a network at a time.
     """
-    return not norm.training and torch.is_grad_enabled()
+    return conv.training and not norm.training
 
 
-def quick(x: Tensor, norm: nn.BatchNorm2d) -> Tensor:
+def quick(x: Tensor, conv: nn.Conv2d, norm: nn.BatchNorm2d) -> Tensor:
     """Images in bfloat16, where the kernels take them, the processor multiplies it, and norms are fixed.
 
     Args:
-        x: of a network in which `norm` is the first, and the others are as it is.
+        x: of a derived network.
+        conv: its first convolution.
+        norm: behind that; the others are as it is.
     """
-    if fixed(norm) and kernels.usable(x) and x.dtype == torch.float32:
+    if fixed(conv, norm) and x.dtype == torch.float32 and kernels.usable(x):
         return x.to(quick_dtype(x.device))
     return x
 
@@ -52,7 +54,7 @@ def folded(weight: Tensor, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
 
 def normed(conv: nn.Conv2d, norm: nn.BatchNorm2d, x: Tensor) -> Tensor:
     """A convolution and its norm."""
-    if fixed(norm):
+    if fixed(conv, norm):
         return _convolved(conv, x, *folded(conv.weight, norm))
     out: Tensor = norm(conv(x))
     return out
@@ -80,7 +82,7 @@ def widened(
     if not compiled:
         wide = functional.relu6(normed(expand, expand_norm, x), inplace=True)
         return functional.relu6(normed(depthwise, depthwise_norm, wide), inplace=True)
-    if fixed(expand_norm) and fixed(depthwise_norm):
+    if fixed(expand, expand_norm) and fixed(depthwise, depthwise_norm):
         weight, shift = folded(expand.weight, expand_norm)
         wide = _convolved(expand, x, weight, None)
         return _depthwise(depthwise, wide, shift, *folded(depthwise.weight, depthwise_norm), True)

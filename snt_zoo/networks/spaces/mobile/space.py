@@ -90,7 +90,7 @@ class _Network(SupernetTrunk):
         choice: Choice | None = None,
     ) -> Tensor:
         dtype = x.dtype
-        x = self._begin(quick(x, _layers(self.stem)[1]))
+        x = self._begin(x)
         for row, block in enumerate(self.blocks):
             if self.elastic:
                 weights = None if mixture is None else mixture[CHAIN][row]
@@ -108,6 +108,8 @@ class _Network(SupernetTrunk):
             return x + self.first(x)  # type: ignore[no-any-return]
         convolution, norm, _ = _layers(self.stem)
         depthwise, depthwise_norm, _, project, project_norm = _layers(self.first)
+        if not self.elastic:
+            x = quick(x, convolution, norm)
         wide = widened(convolution, norm, depthwise, depthwise_norm, x)
         return normed(project, project_norm, wide)
 

@@ -40,19 +40,28 @@ def step(model: DerivedModel) -> list[Tensor]:
     return [loss.detach(), *torch.autograd.grad(loss, list(model.parameters()))]
 
 
+def in_mode(model: DerivedModel, mode: str) -> DerivedModel:
+    """Trained with measured norms, trained with fixed ones, or evaluated."""
+    model.train(mode != "evaluated")
+    for norm in model.modules():
+        if isinstance(norm, nn.BatchNorm2d):
+            norm.train(mode == "measured")
+    return model
+
+
 def plainly(function: Callable[[], list[Tensor]]) -> list[Tensor]:
     """What a function gives by PyTorch's layers alone, one after the other."""
-    with kernels.without(), patch.object(normed, "fixed", lambda norm: False):
+    with kernels.without(), patch.object(normed, "fixed", lambda conv, norm: False):
         return function()
 
 
 @pytest.mark.parametrize("lite", [0, 1])
-@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("mode", ["measured", "fixed", "evaluated"])
 @pytest.mark.parametrize("compiled", [False, True])
-def test_a_step_equals_that_of_the_plain_layers(lite: int, training: bool, compiled: bool) -> None:
+def test_a_step_equals_that_of_the_plain_layers(lite: int, mode: str, compiled: bool) -> None:
     if compiled and not kernels.available():
         pytest.skip("no C++ compiler, no kernels")
-    model = network(lite).train(training)
+    model = in_mode(network(lite), mode)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     wanted = plainly(lambda: step(model))
     statistics = {name: tensor.clone() for name, tensor in model.state_dict().items()}
@@ -70,7 +79,7 @@ def test_a_step_equals_that_of_the_plain_layers(lite: int, training: bool, compi
 
 @pytest.mark.skipif(not kernels.available(), reason="no C++ compiler, no kernels")
 def test_a_step_in_bfloat16_goes_the_same_way() -> None:
-    model = network(1, torch.float32).eval()
+    model = in_mode(network(1, torch.float32), "fixed")
     wanted = plainly(lambda: step(model))
     with patch.object(normed, "quick_dtype", lambda device: torch.bfloat16):
         found = step(model)
@@ -81,18 +90,36 @@ def test_a_step_in_bfloat16_goes_the_same_way() -> None:
     assert not torch.equal(left, right)
 
 
-def test_an_evaluation_stays_in_float32_and_as_it_was() -> None:
-    model = network(0, torch.float32).eval()
+@pytest.mark.parametrize("mode", ["evaluated", "measured"])
+def test_only_training_with_fixed_norms_is_in_bfloat16(mode: str) -> None:
+    model = in_mode(network(0, torch.float32), mode)
     images = torch.randn(2, 3, 33, 33, generator=torch.Generator().manual_seed(1))
-    with torch.no_grad(), patch.object(normed, "quick_dtype", lambda device: torch.bfloat16):
-        torch.testing.assert_close(model(images), plainly(lambda: [model(images)])[0], rtol=1e-4, atol=1e-5)
-
-
-@pytest.mark.parametrize("training", [False, True])
-def test_a_network_that_is_in_bfloat16_as_a_whole_has_no_kernels(training: bool) -> None:
-    model = network(1, torch.bfloat16).eval()
-    images = torch.randn(2, 3, 33, 33, generator=torch.Generator().manual_seed(1)).bfloat16()
-    with torch.set_grad_enabled(training):
+    with patch.object(normed, "quick_dtype", lambda device: torch.bfloat16):
         found = model(images)
+    torch.testing.assert_close(found, plainly(lambda: [model(images)])[0], rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("lite", [0, 1])
+def test_a_supernet_with_fixed_norms_stays_in_float32(lite: int) -> None:
+    """And so does a narrow network, whose first block has a residual."""
+    config = NetworkConfig("mobile", {**SMALL, "width": 10, "lite": lite}, 5, 33)
+    supernet = Supernet.create(config, generator=torch.Generator().manual_seed(0)).train()
+    derived = in_mode(DerivedModel.inherit(supernet), "fixed")
+    for norm in supernet.modules():
+        norm.train(not isinstance(norm, nn.BatchNorm2d))
+    images = torch.randn(2, 3, 33, 33, generator=torch.Generator().manual_seed(1))
+    with patch.object(normed, "quick_dtype", lambda device: torch.bfloat16):
+        found = [supernet(images, None, supernet.choice()), derived(images)]
+        wanted = plainly(lambda: [supernet(images, None, supernet.choice()), derived(images)])
+    for left, right in zip(found, wanted, strict=True):
+        assert left.dtype == torch.float32
+        torch.testing.assert_close(left, right, rtol=0.1, atol=0.1)
+
+
+@pytest.mark.parametrize("mode", ["fixed", "evaluated"])
+def test_a_network_that_is_in_bfloat16_as_a_whole_has_no_kernels(mode: str) -> None:
+    model = in_mode(network(1, torch.bfloat16), mode)
+    images = torch.randn(2, 3, 33, 33, generator=torch.Generator().manual_seed(1)).bfloat16()
+    found = model(images)
     wanted = model.float()(images.float())
     torch.testing.assert_close(found.float(), wanted, rtol=0.1, atol=0.1)
