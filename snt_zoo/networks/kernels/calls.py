@@ -21,17 +21,18 @@ _SUFFIX = {torch.float32: "f32", torch.float64: "f64", torch.bfloat16: "bf16"}
 """Of the types that there are kernels for; bfloat16 is one of the depthwise ones alone."""
 
 
-def usable(x: Tensor, *, compile: bool = True) -> bool:
+def usable(x: Tensor, *, compile: bool = True, halves: bool = False) -> bool:
     """Whether the kernels take a tensor here.
 
     Args:
         x: what would be computed on. Not what only stands for a tensor, as in an export.
         compile: compile them if they are not; else they are used if they are there.
+        halves: images in bfloat16 will do, as for the depthwise kernels, whose weights stay in float32.
     """
     return (
         type(x) is Tensor
         and x.device.type == "cpu"
-        and x.dtype in (torch.float32, torch.float64)
+        and (x.dtype in (torch.float32, torch.float64) or (halves and x.dtype == torch.bfloat16))
         and not torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
         and available(compile=compile)
     )

@@ -76,10 +76,9 @@ def widened(
         depthwise_norm: of it.
         x: ``batch x c x h x w``.
     """
-    # Images in bfloat16 with weights in float32 come from `quick`, which has asked; a network that is in
-    # bfloat16 as a whole has no kernels.
-    compiled = x.dtype != depthwise.weight.dtype or kernels.usable(x, compile=depthwise.training)
-    if not compiled:
+    # A network that is in bfloat16 as a whole, weights too, has no kernels.
+    halves = depthwise.weight.dtype == torch.float32
+    if not kernels.usable(x, compile=depthwise.training, halves=halves):
         wide = functional.relu6(normed(expand, expand_norm, x), inplace=True)
         return functional.relu6(normed(depthwise, depthwise_norm, wide), inplace=True)
     if fixed(expand, expand_norm) and fixed(depthwise, depthwise_norm):

@@ -123,3 +123,14 @@ def test_a_network_that_is_in_bfloat16_as_a_whole_has_no_kernels(mode: str) -> N
     found = model(images)
     wanted = model.float()(images.float())
     torch.testing.assert_close(found.float(), wanted, rtol=0.1, atol=0.1)
+
+
+def test_what_is_not_on_a_cpu_has_no_kernels_whatever_its_type() -> None:
+    """As under autocast on a GPU, where images are in bfloat16 and weights in float32."""
+    model = in_mode(network(1, torch.float32), "fixed").to("meta")
+    depthwise, norm = model.trunk.first[0], model.trunk.first[1]
+    images = torch.empty(2, 3, 33, 33, device="meta", dtype=torch.bfloat16)
+    kernel = patch.object(normed, "_depthwise", side_effect=AssertionError)
+    with kernel, torch.autocast("cpu", dtype=torch.bfloat16):
+        wide = normed.widened(model.trunk.stem[0], model.trunk.stem[1], depthwise, norm, images)
+    assert wide.device.type == "meta" and wide.shape[1] == depthwise.out_channels
