@@ -45,9 +45,6 @@ SEEDS = (0, 1, 2)
 RANDOM = 100
 """Random rankings, whose figures are averaged."""
 
-IDENTITIES = ("task", "network", "kind", "own_fit")
-"""Parts of the kernel of which the first, second and fourth know datasets and networks by name, and the third
-has a network's level alone, which `fit` has as well."""
 Features = Callable[[str], Tensor]
 """A score that looks at features, by its name, of whole tasks and own networks."""
 ABLATED = ("profile", "sources", "card", "topology", "id", "prior", "contrastive", "rank")
@@ -276,7 +273,6 @@ def all_arms(world: World, features: Features) -> dict[str, Callable[[], Answer]
         "mednns": lambda: Answer([peers.mednns(world, seed)[0] for seed in SEEDS]),
         "ours": lambda: ours(),
     }
-    found["gp of level, alike, fit, source"] = functools.partial(gp, vectors=vectors, without=IDENTITIES)
     for part in PARTS:
         found[f"gp without {part}"] = functools.partial(gp, vectors=vectors, without=(part,))
     for part in ABLATED:

@@ -33,7 +33,7 @@ from snt_zoo.formats.durable import write_files
 from snt_zoo.formats.strict_json import parse_json
 from snt_zoo.formats.tensor_file import dump_tensors, load_tensors
 
-FORMAT = 1
+FORMAT = 2
 ASSET = Path(__file__).parent / "assets" / "predictor.safetensors"
 """The one that ships."""
 FILE_LIMIT = 64 * 2**20
@@ -252,17 +252,11 @@ class Predictor:
         probe = torch.full((len(self.networks) + 1,), 2.0, dtype=torch.float64)
         probe[-1] = 0.0
         apart = torch.stack([*(seen.rows[network] for network in networks), probe])
-        same = torch.zeros_like(apart)
-        for row, network in enumerate(networks):
-            if (column := seen.number.get(network.digest)) is not None:
-                same[row, column] = 1.0
-        same[-1, -1] = 1.0
         near = torch.tensor([*distances, torch.nan], dtype=torch.float64)
         new = NewTask(
             facts=_scaled(facts(sketch)[None], self.known)[0],
             between_tasks=torch.cdist(embed(sketch).double()[None], self.vectors)[0],
             between_networks=apart,
-            same=same,
             to_source=_standardised(near, self.near),
         )
         return self.process.mean_of(new, seen.table)

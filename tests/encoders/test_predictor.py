@@ -140,7 +140,7 @@ def test_a_file_says_the_same_and_one_that_was_changed_is_refused(
         assert one == pytest.approx(other, abs=1e-4)
     assert again.card == predictor.card and again.parents == predictor.parents
     raw = path.read_bytes()
-    path.write_bytes(raw.replace(b'\\"format\\": 1', b'\\"format\\": 9'))
+    path.write_bytes(raw.replace(b'\\"format\\": 2', b'\\"format\\": 9'))
     with pytest.raises(ConfigError, match="train it again"):
         Predictor.load(path)
     path.write_bytes(raw.replace(b"parent-1", b'parent"1'))
