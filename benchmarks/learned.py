@@ -281,8 +281,10 @@ def all_arms(world: World, features: Features) -> dict[str, Callable[[], Answer]
 
 
 def run_arms(world: World, features: Features, only: Sequence[str] | None) -> dict[str, Answer]:
-    """What the arms say; what was said of the same outcomes before is not computed again."""
-    state = hashlib.sha256(repr([(one.cell, one.view, one.accuracy) for one in world.outcomes]).encode())
+    """What the arms say; what was said of the same heads before, from which all learn, is not computed
+    again."""
+    heads = [(one.cell, one.view, one.accuracy) for one in world.outcomes if not one.budget]
+    state = hashlib.sha256(repr(heads).encode())
     folder = world.cache / "answers" / state.hexdigest()[:12]
     folder.mkdir(parents=True, exist_ok=True)
     answers = {}
