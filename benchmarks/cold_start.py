@@ -29,7 +29,7 @@ from benchmarks.outcomes import TABLE, references
 from snt_zoo.encoders.gaussian_process import GaussianProcess, Geometry, Pairs
 from snt_zoo.encoders.network_facts import Cards, between
 from snt_zoo.encoders.outcomes import read_table
-from snt_zoo.encoders.predictor import shipped_predictor
+from snt_zoo.encoders.predictor_file import shipped_predictor
 from snt_zoo.registry.registry import Registry
 
 PARTS = 5

@@ -31,7 +31,7 @@ from benchmarks.learned_world import Truth, World
 from benchmarks.outcomes import TABLE, references
 from snt_zoo.encoders.network_facts import NetworkFacts
 from snt_zoo.encoders.outcomes import Outcome, read_table
-from snt_zoo.encoders.predictor import shipped_predictor
+from snt_zoo.encoders.predictor_file import shipped_predictor
 from snt_zoo.encoders.prior import shrunken_means
 from snt_zoo.encoders.views import WHOLE
 from snt_zoo.networks.variants import OWN

@@ -37,7 +37,7 @@ from snt_zoo.encoders.distances.moments import Frechet, MeanFeature
 from snt_zoo.encoders.gaussian_process import PARTS
 from snt_zoo.encoders.intervals import grouped_quantile
 from snt_zoo.encoders.outcomes import read_outcomes, read_table
-from snt_zoo.encoders.predictor import shipped_predictor
+from snt_zoo.encoders.predictor_file import shipped_predictor
 from snt_zoo.registry.registry import Registry
 from zoo.parents import may_ship
 
