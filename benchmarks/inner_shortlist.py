@@ -86,6 +86,7 @@ def rankings(world: World, row: int, truth: Truth, said: Tensor) -> dict[str, Te
     levels = truth.test[others] - truth.test[others].nanmean(1, keepdim=True)
     return {
         "the predictor": said,
+        "the predictor, own networks": said - 9.0 * ~own,
         "the contrastive space": in_space(world, row),
         "moments of the sketch": moments,
         "moments of the sketch, own networks": moments - 9.0 * ~own,

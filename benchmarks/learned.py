@@ -273,6 +273,11 @@ def all_arms(world: World, features: Features) -> dict[str, Callable[[], Answer]
         "mednns": lambda: Answer([peers.mednns(world, seed)[0] for seed in SEEDS]),
         "ours": lambda: ours(),
     }
+    found["static of finetunings"] = lambda: Answer([arms.static(world, table=arms.finetunings(world))])
+    found["gp of finetunings"] = lambda: Answer([arms.of_finetunings(world, vectors)])
+    found["gp of heads and finetunings"] = lambda: Answer(
+        [arms.of_finetunings(world, vectors, beside_heads=True)]
+    )
     for part in PARTS:
         found[f"gp without {part}"] = functools.partial(gp, vectors=vectors, without=(part,))
     for part in ABLATED:
@@ -281,14 +286,17 @@ def all_arms(world: World, features: Features) -> dict[str, Callable[[], Answer]
 
 
 def run_arms(world: World, features: Features, only: Sequence[str] | None) -> dict[str, Answer]:
-    """What the arms say; what was said of the same heads before, from which all learn, is not computed
-    again."""
-    heads = [(one.cell, one.view, one.accuracy) for one in world.outcomes if not one.budget]
-    state = hashlib.sha256(repr(heads).encode())
-    folder = world.cache / "answers" / state.hexdigest()[:12]
-    folder.mkdir(parents=True, exist_ok=True)
+    """What the arms say; what was said of the same outcomes before is not computed again.
+
+    All learn from heads, and those with finetunings in their name from these.
+    """
+    seen = [(one.cell, one.view, one.accuracy) for one in world.outcomes if not one.budget]
+    tuned = [(one.cell, one.accuracy, one.test) for one in world.outcomes if one.budget]
+    heads, every = (hashlib.sha256(repr(each).encode()).hexdigest()[:12] for each in (seen, [seen, tuned]))
     answers = {}
     for name, make in all_arms(world, features).items():
+        folder = world.cache / "answers" / (every if "finetunings" in name else heads)
+        folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"{name.replace(': ', ' ').replace(', ', ' ')}.safetensors"
         if path.is_file():
             kept = load_file(path)

@@ -48,9 +48,9 @@ def observed(world: World, rows: Tensor, table: Tensor) -> tuple[Tensor, Tensor,
     return task, network, table[task, network]
 
 
-def static(world: World, seed: int = 0) -> Tensor:
-    """The shrunken mean of each network over other parents' datasets."""
-    table = world.heads[:, :-1]
+def static(world: World, seed: int = 0, *, table: Tensor | None = None) -> Tensor:
+    """The shrunken mean of each network over other parents' datasets, by heads or by another table."""
+    table = world.heads[:, :-1] if table is None else table
 
     def learn(rows: Tensor) -> Tensor:
         levels = shrunken_means(*observed(world, rows, table), networks=table.shape[1])
@@ -157,7 +157,7 @@ def geometry(world: World, vectors: Tensor | None = None) -> Geometry:
 
 @dataclass(frozen=True, eq=False)
 class Heads:
-    """The outcomes of heads as a Gaussian process takes them.
+    """The outcomes of heads, or of finetunings, as a Gaussian process takes them.
 
     Args:
         space: how whole tasks and own networks lie to each other, the probe last.
@@ -182,6 +182,22 @@ class Heads:
         noise = binomial_noise(y, world.asked[task])
         return cls(geometry(world, vectors), Pairs(task, network), y - centre, noise, centre)
 
+    @classmethod
+    def of_finetunings(cls, world: World, vectors: Tensor, base: Tensor | None = None) -> Heads:
+        """Those of five seconds, less what is known of them.
+
+        Args:
+            world: of the outcomes.
+            vectors: of the whole tasks.
+            base: logits, ``W x N``; none by default.
+        """
+        table = finetunings(world)
+        task, network = (~table.isnan()).nonzero(as_tuple=True)
+        y = table[task, network] - (0.0 if base is None else base[task, network])
+        centre = float(y.mean())
+        # Chance is in the kernel's own noise: it is more than that of the images.
+        return cls(geometry(world, vectors), Pairs(task, network), y - centre, torch.zeros_like(y), centre)
+
     def process(self, kernel: Kernel, tasks: Tensor | None = None) -> GaussianProcess:
         """One that has seen some tasks; all by default."""
         rows = slice(None) if tasks is None else torch.isin(self.pairs.task, tasks).nonzero().flatten()
@@ -191,8 +207,9 @@ class Heads:
     def kernel(
         self, tasks: Tensor, *, seed: int = 0, without: Collection[str] = (), steps: int = 40
     ) -> Kernel:
-        """Fitted to some of the tasks, at most `FIT_TASKS` of them."""
+        """Fitted to some of the tasks that have outcomes, at most `FIT_TASKS` of them."""
         generator = torch.Generator().manual_seed(seed)
+        tasks = tasks[torch.isin(tasks, self.pairs.task)]
         some = self.process(Kernel(), tasks[torch.randperm(len(tasks), generator=generator)[:FIT_TASKS]])
         return fit(self.space, some.pairs, some.y, some.noise, without=without, steps=steps).kernel
 
@@ -205,11 +222,15 @@ class Heads:
 def gaussian_process(
     world: World, *, without: Collection[str] = (), vectors: Tensor | None = None, steps: int = 40
 ) -> Tensor:
-    """Logits of the head of each whole task and network, the probe last, float64 ``W x (N + 1)``.
+    """Logits of the head of each whole task and network, the probe last, float64 ``W x (N + 1)``."""
+    return left_out(world, Heads.of(world, vectors), without=without, steps=steps)
+
+
+def left_out(world: World, heads: Heads, *, without: Collection[str] = (), steps: int = 40) -> Tensor:
+    """What is said of whole tasks and networks, the probe last, float64 ``W x (N + 1)``.
 
     Each parent is left out; values of the kernel are fitted without the group of parents that it is in.
     """
-    heads = Heads.of(world, vectors)
     found = torch.full_like(world.heads, torch.nan)
     for number, group in enumerate(world.groups(GROUPS)):
         free = torch.tensor([r for r, parent in enumerate(world.parent) if parent not in group])
@@ -221,6 +242,25 @@ def gaussian_process(
             cross = process.kernel.matrix(heads.space, grid, process.pairs)
             found[grid.task, grid.network] = cross @ weights + heads.centre
     return found
+
+
+def finetunings(world: World) -> Tensor:
+    """Logits of accuracies after five seconds of finetuning, float64 ``W x N``; NaN where there is none."""
+    truth = world.truth("finetune", 5.0)
+    return torch.where(truth.may, truth.test.clamp(0.002, 0.998).logit(), torch.nan)
+
+
+def of_finetunings(world: World, vectors: Tensor, *, beside_heads: bool = False) -> Tensor:
+    """Logits after five seconds by a process that learns from such outcomes of other parents, ``W x N``.
+
+    Args:
+        world: of the outcomes.
+        vectors: of the whole tasks.
+        beside_heads: learn what is left of them, where the predicted accuracies of heads are known.
+    """
+    base = gaussian_process(world, vectors=vectors)[:, :-1] if beside_heads else None
+    found = left_out(world, Heads.of_finetunings(world, vectors, base))[:, :-1]
+    return found if base is None else found + base
 
 
 # --- the learned space ---

@@ -8,6 +8,7 @@ processes, for the product of a kernel of tasks and one of networks):
 | `level` | linear in the facts of a dataset: how hard it is |
 | `alike` | datasets that are near each other are about as hard |
 | `fit` | networks that do alike, or cost alike, do alike on datasets that are near |
+| `own_fit` | a network does alike on datasets that are near |
 | `source` | linear in how near the dataset is to what the network was trained on |
 
 Mean and variance of a new pair follow by solving one linear system; what is said without some of the pairs
@@ -23,11 +24,11 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-PARTS = ("level", "alike", "fit", "source")
+PARTS = ("level", "alike", "fit", "own_fit", "source")
 
 START = {
-    "level": 0.3, "alike": 0.5, "fit": 0.3, "source": 0.1, "noise": 0.05, "constant": 1.0, "far": 0.3,
-    "unlike": 0.5,
+    "level": 0.3, "alike": 0.5, "fit": 0.3, "own_fit": 0.3, "source": 0.1, "noise": 0.05, "constant": 1.0,
+    "far": 0.3, "unlike": 0.5,
 }  # fmt: skip
 """Variances before they are fitted, and the length scales of distances between datasets (`far`) and networks
 (`unlike`)."""
@@ -95,11 +96,13 @@ class Kernel:
         on = {name: 0.0 if name in self.without else v[name] for name in PARTS}
         near = (-geometry.between_tasks / v["far"]).exp()
         like = (-(geometry.between_networks / v["unlike"]).square()).exp()
+        same = torch.eye(len(like), dtype=torch.float64)
         facts = geometry.facts @ geometry.facts.T
         # Summed as tables of datasets and of networks, which are small, and then taken for the pairs.
         of_task = v["constant"] + on["level"] * facts + on["alike"] * near
+        fits = on["fit"] * like + on["own_fit"] * same
         task, network = (left.task, right.task), (left.network, right.network)
-        found = _taken(of_task, *task) + _taken(near, *task) * _taken(on["fit"] * like, *network)
+        found = _taken(of_task, *task) + _taken(near, *task) * _taken(fits, *network)
         sources = [geometry.to_source[each.task, each.network] for each in (left, right)]
         return found + on["source"] * sources[0][:, None] * sources[1]
 
@@ -195,7 +198,8 @@ class GaussianProcess:
         like = (-(new.between_networks / v["unlike"]).square()).exp()
         tasks = table.sum(1)
         common = v["constant"] * tasks.sum() + on["level"] * (self.geometry.facts @ new.facts) @ tasks
-        found = common + on["alike"] * near @ tasks + on["fit"] * like @ (near @ table)
+        fits = on["fit"] * like + on["own_fit"] * new.same
+        found = common + on["alike"] * near @ tasks + fits @ (near @ table)
         return found + on["source"] * new.to_source * (table * self.geometry.to_source).sum()
 
     def left_out(self, parts: Sequence[Tensor]) -> list[Tensor]:
@@ -222,12 +226,14 @@ class NewTask:
         facts: standardised, ``p``.
         between_tasks: distances to the tasks that were seen, ``T``.
         between_networks: distances of the networks to those that were seen, ``m x N``.
+        same: 1 where they are the same, ``m x N``.
         to_source: how near the task is to the nearest source of each network, standardised, ``m``.
     """
 
     facts: Tensor
     between_tasks: Tensor
     between_networks: Tensor
+    same: Tensor
     to_source: Tensor
 
 

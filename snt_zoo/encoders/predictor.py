@@ -239,11 +239,17 @@ class Predictor:
         probe = torch.full((len(self.networks) + 1,), 2.0, dtype=torch.float64)
         probe[-1] = 0.0
         apart = torch.stack([*(seen.rows[network] for network in networks), probe])
+        same = torch.zeros_like(apart)
+        for row, network in enumerate(networks):
+            if (column := seen.number.get(network.digest)) is not None:
+                same[row, column] = 1.0
+        same[-1, -1] = 1.0
         near = torch.tensor([*distances, torch.nan], dtype=torch.float64)
         new = NewTask(
             facts=_scaled(facts(sketch)[None], self.known)[0],
             between_tasks=torch.cdist(embed(sketch).double()[None], self.vectors)[0],
             between_networks=apart,
+            same=same,
             to_source=_standardised(near, self.near),
         )
         return self.process.mean_of(new, seen.table)
