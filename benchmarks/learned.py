@@ -28,6 +28,7 @@ from torch import Tensor
 
 from benchmarks import learned_arms as arms
 from benchmarks import learned_peers as peers
+from benchmarks import learned_process as processes
 from benchmarks.document import RESULTS, document, write
 from benchmarks.learned_figures import Scores, auc, interval, table
 from benchmarks.learned_world import Truth, World
@@ -246,7 +247,7 @@ def all_arms(world: World, features: Features) -> dict[str, Callable[[], Answer]
     shape = len(world.whole), len(world.own)
 
     def gp(**options: Any) -> Answer:
-        mean = arms.gaussian_process(world, **options)
+        mean = processes.gaussian_process(world, **options)
         return Answer([mean[:, :-1]], mean)
 
     def ours(seeds: Sequence[int] = SEEDS, **options: Any) -> Answer:
@@ -273,10 +274,10 @@ def all_arms(world: World, features: Features) -> dict[str, Callable[[], Answer]
         "mednns": lambda: Answer([peers.mednns(world, seed)[0] for seed in SEEDS]),
         "ours": lambda: ours(),
     }
-    found["static of finetunings"] = lambda: Answer([arms.static(world, table=arms.finetunings(world))])
-    found["gp of finetunings"] = lambda: Answer([arms.of_finetunings(world, vectors)])
+    found["static of finetunings"] = lambda: Answer([arms.static(world, table=processes.finetunings(world))])
+    found["gp of finetunings"] = lambda: Answer([processes.of_finetunings(world, vectors)])
     found["gp of heads and finetunings"] = lambda: Answer(
-        [arms.of_finetunings(world, vectors, beside_heads=True)]
+        [processes.of_finetunings(world, vectors, beside_heads=True)]
     )
     for part in PARTS:
         found[f"gp without {part}"] = functools.partial(gp, vectors=vectors, without=(part,))
