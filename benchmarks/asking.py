@@ -4,7 +4,9 @@
 
 The supernets are tiny, as none is opened by a query, but each has a sketch like those of the starter zoo: one
 of them with its means moved. Asked are others, moved likewise, one after the other in one process: the
-shortlist of 32 by the index, Optimal Transport with the pairs of classes, and what is predicted. What a first
+shortlist of 32 by the index, Optimal Transport with the pairs of classes, and what is predicted. `from files`
+is the first question of a dataset by `Zoo.query`, which reads the sketches of the shortlist and measures each
+exactly; `kept` is a service, which has all sketches in memory and measures what it answers with. What a first
 query loads is told apart. The registry is built anew, which takes a minute or two.
 """
 
@@ -12,24 +14,29 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import torch
 
 from benchmarks.document import RESULTS, document, write
 from benchmarks.tiny_bundles import supernet, write_tiny_bundle
+from snt_zoo.encoders.distances import get_distance
 from snt_zoo.encoders.sketch import Sketch
 from snt_zoo.encoders.target import Target
 from snt_zoo.registry import describe, read_header
 from snt_zoo.registry.registry import Registry
-from snt_zoo.registry.retrieval import retrieve
+from snt_zoo.registry.retrieval import DEFAULT_DISTANCE, retrieve
 from snt_zoo.registry.starter import starter_bundles
+from snt_zoo.service.answering import KEPT_CLASSES
 
+ANSWERS = 5
 MOVED = 0.02
 """Deviation of each number of a mean, whose features have a length of about 1."""
 
@@ -58,13 +65,25 @@ def fill(registry: Registry, sketches: list[Sketch], count: int) -> None:
             registry.add(path)
 
 
-def ask(registry: Registry, sketches: list[Sketch], count: int) -> dict[str, Any]:
-    """Milliseconds of queries, each of another sketch."""
+def ask(registry: Registry, sketches: list[Sketch], count: int, *, kept: bool) -> dict[str, Any]:
+    """Milliseconds of queries, each of another sketch.
+
+    Args:
+        registry: that is asked.
+        sketches: from which those are made that are asked about.
+        count: of queries, besides the first.
+        kept: whether all sketches are in memory, and only what is answered is measured exactly.
+    """
+    if kept:
+        registry.keep(KEPT_CLASSES)
+        for record in registry.list():
+            registry.sketches(record.id, digest=record.digest)
+    distance = get_distance(DEFAULT_DISTANCE, nearest=ANSWERS) if kept else DEFAULT_DISTANCE
     wall, processor = [], []
     for number in range(count + 1):
-        target = Target(moved(sketches[number % len(sketches)], 10**6 + number))
+        target = Target(moved(sketches[number % len(sketches)], 10**6 * (2 - kept) + number))
         start, started = time.perf_counter(), time.process_time()
-        found = retrieve(registry, target, k=5)
+        found = retrieve(registry, target, k=ANSWERS, distance=distance)
         wall.append(1e3 * (time.perf_counter() - start))
         processor.append(1e3 * (time.process_time() - started))
         assert all(match.class_matches and match.predicted_accuracy is not None for match in found)
@@ -90,7 +109,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as home:
         registry = Registry.open(home)
         fill(registry, kept, arguments.supernets)
-        summary = {"supernets": arguments.supernets, **ask(registry, kept, arguments.queries)}
+        summary: dict[str, Any] = {"supernets": arguments.supernets}
+        with tempfile.TemporaryDirectory() as cache, mock.patch.dict(os.environ, XDG_CACHE_HOME=cache):
+            summary["from files"] = ask(registry, kept, arguments.queries, kept=False)
+        summary["kept"] = ask(registry, kept, arguments.queries, kept=True)
     write(arguments.out, document("python -m benchmarks.asking", [], summary))
     print(json.dumps(summary))
 

@@ -21,15 +21,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks import learned_arms as arms
 from benchmarks.document import RESULTS, document, write
 from benchmarks.learned_figures import Array, figures, interval
+from benchmarks.learned_process import Heads
 from benchmarks.learned_world import World
 from benchmarks.outcomes import TABLE, references
 from snt_zoo.encoders.gaussian_process import GaussianProcess, Geometry, Pairs
 from snt_zoo.encoders.network_facts import Cards, between
 from snt_zoo.encoders.outcomes import read_table
-from snt_zoo.encoders.predictor import shipped_predictor
+from snt_zoo.encoders.predictor_file import shipped_predictor
 from snt_zoo.registry.registry import Registry
 
 PARTS = 5
@@ -49,7 +49,7 @@ def asked(world: World) -> dict[str, list[Tensor]]:
         *(replace(each, digest=f"{each.digest} by card", profile=None) for each in seen),
         *(replace(each, digest=f"{each.digest} by claims", profile=None, accuracy=None) for each in seen),
     ]
-    heads = arms.Heads.of(world, world.moments[world.whole])
+    heads = Heads.of(world, world.moments[world.whole])
     apart = torch.full((len(twins) + 1,) * 2, 2.0).double()
     apart[:-1, :-1] = between(twins, Cards.measured_on(seen).scaled(twins))
     apart[-1, -1] = 0.0

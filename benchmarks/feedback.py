@@ -27,11 +27,12 @@ from torch import Tensor
 from benchmarks import learned_arms as arms
 from benchmarks.document import RESULTS, document, write
 from benchmarks.learned_figures import Array, figures, interval
+from benchmarks.learned_process import Heads
 from benchmarks.learned_world import Truth, World
 from benchmarks.outcomes import TABLE, references
 from snt_zoo.encoders.network_facts import NetworkFacts
 from snt_zoo.encoders.outcomes import Outcome, read_table
-from snt_zoo.encoders.predictor import shipped_predictor
+from snt_zoo.encoders.predictor_file import shipped_predictor
 from snt_zoo.encoders.prior import shrunken_means
 from snt_zoo.encoders.views import WHOLE
 from snt_zoo.networks.variants import OWN
@@ -98,7 +99,7 @@ def _means(by_parent: Mapping[str, Sequence[Mapping[str, float]]]) -> dict[str, 
 
 def trained_again(world: World) -> dict[str, list[Curve]]:
     """The predictor, the static ranking and the distance, which learns nothing, with more and more known."""
-    truth, heads = world.truth("head"), arms.Heads.of(world, world.moments[world.whole])
+    truth, heads = world.truth("head"), Heads.of(world, world.moments[world.whole])
     near = arms.class_ot(world)
 
     def predictor(known: Sequence[int], asked: Sequence[int]) -> Tensor:

@@ -27,7 +27,8 @@ from benchmarks.learned_world import World
 from benchmarks.outcomes import TABLE, references
 from snt_zoo.encoders.network_facts import NetworkFacts
 from snt_zoo.encoders.outcomes import read_table
-from snt_zoo.encoders.predictor import Predicted, Predictor, shipped_predictor
+from snt_zoo.encoders.predictor import Predicted, Predictor
+from snt_zoo.encoders.predictor_file import shipped_predictor
 from snt_zoo.encoders.sketch import COVARIANCE_DIM, Sketch
 from snt_zoo.encoders.transport import class_distances
 from snt_zoo.registry.registry import Registry

@@ -28,6 +28,7 @@ from torch import Tensor
 
 from benchmarks import learned_arms as arms
 from benchmarks import learned_peers as peers
+from benchmarks import learned_process as processes
 from benchmarks.document import RESULTS, document, write
 from benchmarks.learned_figures import Scores, auc, interval, table
 from benchmarks.learned_world import Truth, World
@@ -37,7 +38,7 @@ from snt_zoo.encoders.distances.moments import Frechet, MeanFeature
 from snt_zoo.encoders.gaussian_process import PARTS
 from snt_zoo.encoders.intervals import grouped_quantile
 from snt_zoo.encoders.outcomes import read_outcomes, read_table
-from snt_zoo.encoders.predictor import shipped_predictor
+from snt_zoo.encoders.predictor_file import shipped_predictor
 from snt_zoo.registry.registry import Registry
 from zoo.parents import may_ship
 
@@ -45,9 +46,6 @@ SEEDS = (0, 1, 2)
 RANDOM = 100
 """Random rankings, whose figures are averaged."""
 
-IDENTITIES = ("task", "network", "kind", "own_fit")
-"""Parts of the kernel of which the first, second and fourth know datasets and networks by name, and the third
-has a network's level alone, which `fit` has as well."""
 Features = Callable[[str], Tensor]
 """A score that looks at features, by its name, of whole tasks and own networks."""
 ABLATED = ("profile", "sources", "card", "topology", "id", "prior", "contrastive", "rank")
@@ -249,7 +247,7 @@ def all_arms(world: World, features: Features) -> dict[str, Callable[[], Answer]
     shape = len(world.whole), len(world.own)
 
     def gp(**options: Any) -> Answer:
-        mean = arms.gaussian_process(world, **options)
+        mean = processes.gaussian_process(world, **options)
         return Answer([mean[:, :-1]], mean)
 
     def ours(seeds: Sequence[int] = SEEDS, **options: Any) -> Answer:
@@ -276,7 +274,11 @@ def all_arms(world: World, features: Features) -> dict[str, Callable[[], Answer]
         "mednns": lambda: Answer([peers.mednns(world, seed)[0] for seed in SEEDS]),
         "ours": lambda: ours(),
     }
-    found["gp of level, alike, fit, source"] = functools.partial(gp, vectors=vectors, without=IDENTITIES)
+    found["static of finetunings"] = lambda: Answer([arms.static(world, table=processes.finetunings(world))])
+    found["gp of finetunings"] = lambda: Answer([processes.of_finetunings(world, vectors)])
+    found["gp of heads and finetunings"] = lambda: Answer(
+        [processes.of_finetunings(world, vectors, beside_heads=True)]
+    )
     for part in PARTS:
         found[f"gp without {part}"] = functools.partial(gp, vectors=vectors, without=(part,))
     for part in ABLATED:
@@ -285,12 +287,17 @@ def all_arms(world: World, features: Features) -> dict[str, Callable[[], Answer]
 
 
 def run_arms(world: World, features: Features, only: Sequence[str] | None) -> dict[str, Answer]:
-    """What the arms say; what was said of the same outcomes before is not computed again."""
-    state = hashlib.sha256(repr([(one.cell, one.view, one.accuracy) for one in world.outcomes]).encode())
-    folder = world.cache / "answers" / state.hexdigest()[:12]
-    folder.mkdir(parents=True, exist_ok=True)
+    """What the arms say; what was said of the same outcomes before is not computed again.
+
+    All learn from heads, and those with finetunings in their name from these.
+    """
+    seen = [(one.cell, one.view, one.accuracy) for one in world.outcomes if not one.budget]
+    tuned = [(one.cell, one.accuracy, one.test) for one in world.outcomes if one.budget]
+    heads, every = (hashlib.sha256(repr(each).encode()).hexdigest()[:12] for each in (seen, [seen, tuned]))
     answers = {}
     for name, make in all_arms(world, features).items():
+        folder = world.cache / "answers" / (every if "finetunings" in name else heads)
+        folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"{name.replace(': ', ' ').replace(', ', ' ')}.safetensors"
         if path.is_file():
             kept = load_file(path)

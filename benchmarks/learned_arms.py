@@ -7,7 +7,7 @@ what it says of a task is learned from other parents alone. Those that predict l
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 
 import torch
@@ -21,16 +21,11 @@ from benchmarks.learned_world import World, logit
 from snt_zoo.encoders.distances.base import Source
 from snt_zoo.encoders.distances.moments import Frechet, MeanFeature
 from snt_zoo.encoders.embedding import embed
-from snt_zoo.encoders.gaussian_process import GaussianProcess, Geometry, Kernel, Pairs, fit
-from snt_zoo.encoders.network_facts import Cards, between
-from snt_zoo.encoders.predictor import binomial_noise
 from snt_zoo.encoders.prior import shrunken_means
 from snt_zoo.encoders.target import Target
 
 GROUPS = 5
 """Into which parents are parted for what takes long to train; a group is left out together."""
-FIT_TASKS = 24
-"""Tasks on which the values of the kernel are fitted."""
 
 
 def each_parent(world: World, learn: Callable[[Tensor], Tensor]) -> Tensor:
@@ -48,9 +43,9 @@ def observed(world: World, rows: Tensor, table: Tensor) -> tuple[Tensor, Tensor,
     return task, network, table[task, network]
 
 
-def static(world: World, seed: int = 0) -> Tensor:
-    """The shrunken mean of each network over other parents' datasets."""
-    table = world.heads[:, :-1]
+def static(world: World, seed: int = 0, *, table: Tensor | None = None) -> Tensor:
+    """The shrunken mean of each network over other parents' datasets, by heads or by another table."""
+    table = world.heads[:, :-1] if table is None else table
 
     def learn(rows: Tensor) -> Tensor:
         levels = shrunken_means(*observed(world, rows, table), networks=table.shape[1])
@@ -130,97 +125,6 @@ def ridge(*columns: str) -> Callable[[World, int], Tensor]:
         return each_parent(world, learn)
 
     return arm
-
-
-# --- the Gaussian process ---
-
-
-def geometry(world: World, vectors: Tensor | None = None) -> Geometry:
-    """How whole tasks and own networks lie to each other, the probe last.
-
-    Args:
-        vectors: of the whole tasks, in whose place class-ot stands where they are not given.
-    """
-    known = world.facts[world.whole]
-    known = (known - known.mean(0)) / known.std(0)
-    networks = [world.networks.facts[n] for n in world.own]
-    apart = torch.full((len(networks) + 1,) * 2, 2.0).double()
-    apart[:-1, :-1] = between(networks, Cards.measured_on(networks).scaled(networks))
-    apart[-1, -1] = 0.0
-    near = class_ot(world)
-    there = near.isfinite()
-    near = ((near - near[there].mean()) / near[there].std()).masked_fill(~there, 0)
-    near = torch.cat([near, torch.zeros(len(near), 1).double()], 1)
-    datasets = world.between if vectors is None else torch.cdist(vectors, vectors)
-    return Geometry(known, datasets, apart, near)
-
-
-@dataclass(frozen=True, eq=False)
-class Heads:
-    """The outcomes of heads as a Gaussian process takes them.
-
-    Args:
-        space: how whole tasks and own networks lie to each other, the probe last.
-        pairs: that have an outcome.
-        y: logits less their `centre`.
-        noise: variances that are known.
-        centre: mean of the logits.
-    """
-
-    space: Geometry
-    pairs: Pairs
-    y: Tensor
-    noise: Tensor
-    centre: float
-
-    @classmethod
-    def of(cls, world: World, vectors: Tensor | None = None) -> Heads:
-        """All of a world; see `geometry`."""
-        task, network = (~world.heads.isnan()).nonzero(as_tuple=True)
-        y = world.heads[task, network]
-        centre = float(y.mean())
-        noise = binomial_noise(y, world.asked[task])
-        return cls(geometry(world, vectors), Pairs(task, network), y - centre, noise, centre)
-
-    def process(self, kernel: Kernel, tasks: Tensor | None = None) -> GaussianProcess:
-        """One that has seen some tasks; all by default."""
-        rows = slice(None) if tasks is None else torch.isin(self.pairs.task, tasks).nonzero().flatten()
-        pairs = Pairs(self.pairs.task[rows], self.pairs.network[rows])
-        return GaussianProcess(kernel, self.space, pairs, self.y[rows], self.noise[rows])
-
-    def kernel(
-        self, tasks: Tensor, *, seed: int = 0, without: Collection[str] = (), steps: int = 40
-    ) -> Kernel:
-        """Fitted to some of the tasks, at most `FIT_TASKS` of them."""
-        generator = torch.Generator().manual_seed(seed)
-        some = self.process(Kernel(), tasks[torch.randperm(len(tasks), generator=generator)[:FIT_TASKS]])
-        return fit(self.space, some.pairs, some.y, some.noise, without=without, steps=steps).kernel
-
-    def grid(self, tasks: Tensor) -> Pairs:
-        """Some tasks with every network and the probe, also those that saw a relative, in whose place a
-        stand-in may be asked for."""
-        return Pairs(*torch.cartesian_prod(tasks, torch.arange(len(self.space.between_networks))).T)
-
-
-def gaussian_process(
-    world: World, *, without: Collection[str] = (), vectors: Tensor | None = None, steps: int = 40
-) -> Tensor:
-    """Logits of the head of each whole task and network, the probe last, float64 ``W x (N + 1)``.
-
-    Each parent is left out; values of the kernel are fitted without the group of parents that it is in.
-    """
-    heads = Heads.of(world, vectors)
-    found = torch.full_like(world.heads, torch.nan)
-    for number, group in enumerate(world.groups(GROUPS)):
-        free = torch.tensor([r for r, parent in enumerate(world.parent) if parent not in group])
-        process = heads.process(heads.kernel(free, seed=number, without=without, steps=steps))
-        for parent in sorted(group):
-            own = torch.tensor([each == parent for each in world.parent])
-            weights = process.solved_without(own[process.pairs.task].nonzero().flatten())
-            grid = heads.grid(own.nonzero().flatten())
-            cross = process.kernel.matrix(heads.space, grid, process.pairs)
-            found[grid.task, grid.network] = cross @ weights + heads.centre
-    return found
 
 
 # --- the learned space ---

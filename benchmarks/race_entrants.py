@@ -4,8 +4,9 @@
 
 Nothing is trained. A race has a head of each entrant, and its rule (`snt_zoo.search.adapting.race.best`)
 takes one by validation. What that comes to is read: its head on the test images of all datasets
-(`benchmarks/results/outcomes.parquet`), and its finetuning of five seconds on those of the transfer benchmark
-(`transfer.jsonl`, where the head is that with which it began). Each parent is left out of what predicts.
+(`benchmarks/results/outcomes.parquet`), and its finetuning of five seconds where there is one (on targets of
+the transfer benchmark the head is that with which it began; on others one that was asked about 64 images of
+validation at most). Each parent is left out of what predicts.
 Regret is to the best of all by validation, in points of test accuracy.
 """
 
@@ -166,12 +167,13 @@ def validation_heads(world: World) -> tuple[Tensor, dict[int, int]]:
 
 
 def first_heads(world: World, path: Path = RESULTS / "transfer.jsonl") -> tuple[Tensor, dict[int, int]]:
-    """Of finetunings of five seconds the accuracy of the head with which they began, likewise."""
+    """Likewise for finetunings of five seconds: on the transfer benchmark's targets their own heads."""
     row_of = {world.tasks.keys[t][0]: r for r, t in enumerate(world.whole)}
-    found = torch.full((len(world.whole), len(world.own)), torch.nan).double()
-    images = dict.fromkeys(range(len(world.whole)), 1)
-    for row in read_rows(path):
-        if row["part"] == "matrix" and row["arm"] == "source" and row["target"] in row_of:
+    found, images = validation_heads(world)
+    began = [row for row in read_rows(path) if row["part"] == "matrix" and row["arm"] == "source"]
+    found[[row_of[row["target"]] for row in began if row["target"] in row_of]] = torch.nan
+    for row in began:
+        if row["target"] in row_of:
             r, column = row_of[row["target"]], world.column[original(row["source"])]
             found[r, column], images[r] = head_accuracy(row), row["val_images"]
     return found, images

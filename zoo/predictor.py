@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from snt_zoo.encoders.predictor import ASSET
+from snt_zoo.encoders.predictor_file import ASSET, save_predictor
 from snt_zoo.registry.registry import Registry
 from snt_zoo.workflows.train_predictor import read_file, train_predictor
 from zoo.parents import may_ship, parents
@@ -37,7 +37,7 @@ def main() -> None:
         read_file(arguments.outcomes),
         parents=parents([*read_sources()]),
     )
-    made.save(arguments.out)
+    save_predictor(made, arguments.out)
     print(
         f"{arguments.out}: {arguments.out.stat().st_size:,} bytes, bound {made.bound:.2f}, {dict(made.card)}"
     )

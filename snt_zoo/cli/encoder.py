@@ -120,7 +120,7 @@ def train_command(
     with waiting("opening the registry") as tell:
         from snt_zoo import Zoo
         from snt_zoo.registry.predicting import own_predictor
-        from snt_zoo.workflows.train_predictor import read_file, train_predictor
+        from snt_zoo.workflows.train_predictor import read_file, save_predictor, train_predictor
 
         registry = Zoo.open(home).registry
         made = train_predictor(
@@ -131,7 +131,7 @@ def train_command(
             on_dataset=lambda done, total: tell(f"sketched {done} of {total} datasets"),
         )
         place = own_predictor(registry.home) if out is None else out
-        made.save(place)
+        save_predictor(made, place)
     return {"out": place, **made.card}
 
 

@@ -7,10 +7,7 @@ processes, for the product of a kernel of tasks and one of networks):
 |---|---|
 | `level` | linear in the facts of a dataset: how hard it is |
 | `alike` | datasets that are near each other are about as hard |
-| `task` | each dataset has a level of its own |
-| `network` | each network has a level of its own: the static ranking |
-| `kind` | networks that do alike, or cost alike, are about as good |
-| `fit` | networks that are alike do alike on datasets that are near |
+| `fit` | networks that do alike, or cost alike, do alike on datasets that are near |
 | `own_fit` | a network does alike on datasets that are near |
 | `source` | linear in how near the dataset is to what the network was trained on |
 
@@ -27,11 +24,11 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-PARTS = ("level", "alike", "task", "network", "kind", "fit", "own_fit", "source")
+PARTS = ("level", "alike", "fit", "own_fit", "source")
 
 START = {
-    "level": 0.3, "alike": 0.5, "task": 0.5, "network": 0.3, "kind": 0.3, "fit": 0.3, "own_fit": 0.3,
-    "source": 0.1, "noise": 0.05, "constant": 1.0, "far": 0.3, "unlike": 0.5,
+    "level": 0.3, "alike": 0.5, "fit": 0.3, "own_fit": 0.3, "source": 0.1, "noise": 0.05, "constant": 1.0,
+    "far": 0.3, "unlike": 0.5,
 }  # fmt: skip
 """Variances before they are fitted, and the length scales of distances between datasets (`far`) and networks
 (`unlike`)."""
@@ -99,15 +96,13 @@ class Kernel:
         on = {name: 0.0 if name in self.without else v[name] for name in PARTS}
         near = (-geometry.between_tasks / v["far"]).exp()
         like = (-(geometry.between_networks / v["unlike"]).square()).exp()
-        same_task, same_network = (torch.eye(len(each), dtype=torch.float64) for each in (near, like))
+        same = torch.eye(len(like), dtype=torch.float64)
         facts = geometry.facts @ geometry.facts.T
         # Summed as tables of datasets and of networks, which are small, and then taken for the pairs.
-        of_task = v["constant"] + on["level"] * facts + on["alike"] * near + on["task"] * same_task
-        of_network = on["network"] * same_network + on["kind"] * like
-        fits = on["fit"] * like + on["own_fit"] * same_network
+        of_task = v["constant"] + on["level"] * facts + on["alike"] * near
+        fits = on["fit"] * like + on["own_fit"] * same
         task, network = (left.task, right.task), (left.network, right.network)
-        found = _taken(of_task, *task) + _taken(of_network, *network)
-        found = found + _taken(near, *task) * _taken(fits, *network)
+        found = _taken(of_task, *task) + _taken(near, *task) * _taken(fits, *network)
         sources = [geometry.to_source[each.task, each.network] for each in (left, right)]
         return found + on["source"] * sources[0][:, None] * sources[1]
 
@@ -201,10 +196,10 @@ class GaussianProcess:
         on = {name: 0.0 if name in self.kernel.without else v[name] for name in PARTS}
         near = (-new.between_tasks / v["far"]).exp()
         like = (-(new.between_networks / v["unlike"]).square()).exp()
-        tasks, networks, fit = table.sum(1), table.sum(0), near @ table
-        common = v["constant"] * table.sum() + on["level"] * (self.geometry.facts @ new.facts) @ tasks
-        found = common + on["alike"] * near @ tasks + like @ (on["kind"] * networks + on["fit"] * fit)
-        found = found + new.same @ (on["network"] * networks + on["own_fit"] * fit)
+        tasks = table.sum(1)
+        common = v["constant"] * tasks.sum() + on["level"] * (self.geometry.facts @ new.facts) @ tasks
+        fits = on["fit"] * like + on["own_fit"] * new.same
+        found = common + on["alike"] * near @ tasks + fits @ (near @ table)
         return found + on["source"] * new.to_source * (table * self.geometry.to_source).sum()
 
     def left_out(self, parts: Sequence[Tensor]) -> list[Tensor]:

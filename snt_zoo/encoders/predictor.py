@@ -1,20 +1,16 @@
 """The predictor: how accurate a network will be on a dataset, before anything is fitted to that.
 
-A Gaussian process (`gaussian_process`) over outcomes of networks on datasets, kept as one safetensors file:
-what it was fitted to by number, what is known of those datasets and networks, and weights. A dataset is known
-by the facts and the embedding of its sketch, so that a query without images has a prediction as well; a
-network by its profile, its card and how near its sources are. `python -m zoo.predictor` makes the one that
-ships, and `snt-zoo encoder train` one from a registry's own outcomes.
+A Gaussian process (`gaussian_process`) over outcomes of networks on datasets. A dataset is known by the facts
+and the embedding of its sketch, so that a query without images has a prediction as well; a network by its
+profile, its card and how near its sources are. `python -m zoo.predictor` makes the one that ships, and
+`snt-zoo encoder train` one from a registry's own outcomes.
 """
 
 from __future__ import annotations
 
-import functools
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -22,22 +18,13 @@ import torch
 from torch import Tensor
 
 from snt_zoo.encoders.embedding import embed
-from snt_zoo.encoders.facts import FACTS, facts
-from snt_zoo.encoders.gaussian_process import START, GaussianProcess, Geometry, Kernel, NewTask, Pairs, fit
+from snt_zoo.encoders.facts import facts
+from snt_zoo.encoders.gaussian_process import GaussianProcess, Geometry, NewTask, Pairs, fit
 from snt_zoo.encoders.intervals import LEVEL, grouped_quantile
 from snt_zoo.encoders.network_facts import Cards, NetworkFacts, Places, across, between
 from snt_zoo.encoders.profile import VERSION
 from snt_zoo.encoders.sketch import Sketch
-from snt_zoo.errors import ConfigError, TensorError
-from snt_zoo.formats.durable import write_files
-from snt_zoo.formats.strict_json import parse_json
-from snt_zoo.formats.tensor_file import dump_tensors, load_tensors
-
-FORMAT = 1
-ASSET = Path(__file__).parent / "assets" / "predictor.safetensors"
-"""The one that ships."""
-FILE_LIMIT = 64 * 2**20
-_HEADER_LIMIT = 2**20
+from snt_zoo.errors import ConfigError
 
 FIT_TASKS = 24
 """Datasets on which the values of the kernel are fitted, drawn at random: more took longer and changed
@@ -60,7 +47,7 @@ class Predicted(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Predictor:
-    """A fitted predictor; get one with `Predictor.fit` or `Predictor.load`.
+    """A fitted predictor; get one with `Predictor.fit` or `load_predictor`.
 
     Args:
         process: that was fitted, to logits of accuracies less their `mean`.
@@ -131,7 +118,7 @@ class Predictor:
         vectors = torch.stack([embed(sketch) for sketch in sketches]).double()
         finite = distances[distances.isfinite()]
         near = float(finite.mean()), float(finite.std().clamp_min(1e-6))
-        geometry = _geometry(known, known, vectors, networks, networks, distances, near)
+        geometry = geometry_of(known, known, vectors, networks, networks, distances, near)
         y = table[task, network]
         mean = float(y.mean())
         noise = binomial_noise(y, asked[task])
@@ -227,7 +214,7 @@ class Predictor:
         near[:] = torch.nan
         for each, distance in zip(networks, distances, strict=True):
             near[-1, number[each.digest]] = distance
-        geometry = _geometry(known, self.known, vectors, everybody, self.networks, near, self.near)
+        geometry = geometry_of(known, self.known, vectors, everybody, self.networks, near, self.near)
         # What was seen keeps its own distances to sources, and the probe its place at the end.
         seen = self.process.pairs
         shift = torch.where(seen.network == len(self.networks), len(everybody), seen.network)
@@ -286,103 +273,6 @@ class Predictor:
         places = Places.of(self.networks, cards.scaled(self.networks))
         return _Seen(cards, places, number, self.process.summed(self.weights), WeakKeyDictionary())
 
-    def save(self, path: Path) -> None:
-        """Write the file, whole or not at all."""
-        pairs, geometry = self.process.pairs, self.process.geometry
-        tensors = {
-            "logs": self.process.kernel.logs,
-            "known": self.known,
-            "vectors": self.vectors,
-            "profiles": torch.stack([each.profile for each in self.networks if each.profile is not None]),
-            "near": geometry.to_source[pairs.task, pairs.network],
-            "y": self.process.y,
-            "noise": self.process.noise,
-            "weights": self.weights,
-        }
-        numbers = {"task": pairs.task, "network": pairs.network}
-        networks = [
-            {key: value for key, value in vars(each).items() if key != "profile"} for each in self.networks
-        ]
-        meta = {
-            "format": FORMAT,
-            "mean": self.mean,
-            "near": list(self.near),
-            "bounds": [one if one < float("inf") else None for one in (self.bound, self.bound_beside_probe)],
-            "networks": networks,
-            "parents": list(self.parents),
-            "card": dict(self.card),
-        }
-        floats = {key: tensor.float() for key, tensor in tensors.items()}
-        raw = dump_tensors({**floats, **numbers}, {"predictor": json.dumps(meta, allow_nan=False)})
-        write_files(path.parent, {path.name: raw})
-
-    @classmethod
-    def load(cls, path: Path) -> Predictor:
-        """Read a file, trusting nothing in it.
-
-        Raises:
-            TensorError, ConfigError: it is none, or of a newer release.
-        """
-        try:
-            raw = path.read_bytes()[: FILE_LIMIT + 1]
-        except OSError as error:
-            raise ConfigError(f"{path} cannot be read: {error}") from error
-        if len(raw) > FILE_LIMIT:
-            raise TensorError(f"{path} must have at most {FILE_LIMIT:,} bytes")
-        tensors, texts = load_tensors(raw, what=path.name, limit=_HEADER_LIMIT)
-        meta = parse_json(texts.get("predictor", "").encode(), what=path.name, limit=_HEADER_LIMIT)
-        if meta.get("format") != FORMAT:
-            raise ConfigError(
-                f"{path.name} is of format {meta.get('format')!r}, this release reads {FORMAT}: "
-                "train it again"
-            )
-        try:
-            return cls._of(tensors, meta)
-        except (KeyError, TypeError, ValueError, IndexError, RuntimeError) as error:
-            raise TensorError(f"{path.name} does not agree with itself ({error}): train it again") from error
-
-    @classmethod
-    def _of(cls, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> Predictor:
-        values = {key: tensor.double() for key, tensor in tensors.items() if tensor.is_floating_point()}
-        if not all(bool(tensor.isfinite().all()) for tensor in values.values()):
-            raise ValueError("a number is not finite")
-        networks = tuple(
-            NetworkFacts(**each, profile=profile.float())
-            for each, profile in zip(meta["networks"], values["profiles"], strict=True)
-        )
-        if tensors["logs"].shape != (len(START),) or values["known"].shape[1] != len(FACTS):
-            raise ValueError("other parts of the kernel, or other facts")
-        near = float(meta["near"][0]), float(meta["near"][1])
-        distances = torch.full((len(values["known"]), len(networks)), torch.nan, dtype=torch.float64)
-        geometry = _geometry(
-            values["known"], values["known"], values["vectors"], networks, networks, distances, near
-        )
-        pairs = Pairs(tensors["task"], tensors["network"])
-        geometry.to_source[pairs.task, pairs.network] = values["near"]
-        process = GaussianProcess(Kernel(values["logs"]), geometry, pairs, values["y"], values["noise"])
-        bound, beside = (float("inf") if one is None else float(one) for one in meta["bounds"])
-        if not len(pairs.task) == len(pairs.network) == len(values["weights"]) == len(values["y"]):
-            raise ValueError("as many pairs as weights")
-        return cls(
-            process,
-            values["weights"],
-            float(meta["mean"]),
-            values["vectors"],
-            values["known"],
-            tuple(map(str, meta["parents"])),
-            networks,
-            near,
-            bound,
-            beside,
-            dict(meta["card"]),
-        )
-
-
-@functools.cache
-def shipped_predictor() -> Predictor | None:
-    """The predictor that ships; None in a package without one."""
-    return Predictor.load(ASSET) if ASSET.is_file() else None
-
 
 def _left_out(
     process: GaussianProcess, parents: Sequence[str], networks: int, beside_probe: bool
@@ -432,7 +322,7 @@ def _standardised(distances: Tensor, near: tuple[float, float]) -> Tensor:
     return torch.where(distances.isfinite(), ((near[0] - distances) / near[1]).clamp(-4, 4), 0.0)
 
 
-def _geometry(
+def geometry_of(
     known: Tensor,
     measured: Tensor,
     vectors: Tensor,

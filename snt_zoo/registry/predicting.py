@@ -12,7 +12,8 @@ import torch
 
 from snt_zoo.encoders.network_facts import NetworkFacts
 from snt_zoo.encoders.outcomes import Outcome
-from snt_zoo.encoders.predictor import Predicted, Predictor, shipped_predictor
+from snt_zoo.encoders.predictor import Predicted, Predictor
+from snt_zoo.encoders.predictor_file import load_predictor, shipped_predictor
 from snt_zoo.encoders.prior import shrunken_means
 from snt_zoo.encoders.sketch import Sketch
 from snt_zoo.errors import BundleError, warn
@@ -53,7 +54,7 @@ def predictor_of(home: Path) -> Predictor | None:
 @functools.lru_cache(maxsize=4)
 def _loaded(path: Path, stamp: int) -> Predictor:
     """Read once, and again when the file has changed."""
-    return Predictor.load(path)
+    return load_predictor(path)
 
 
 @dataclass(frozen=True, eq=False)

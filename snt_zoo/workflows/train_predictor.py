@@ -14,6 +14,8 @@ from snt_zoo.data import open_dataset
 from snt_zoo.encoders.network_facts import NetworkFacts
 from snt_zoo.encoders.outcomes import PROBE, Outcome, read_outcomes, read_table
 from snt_zoo.encoders.predictor import Predictor
+from snt_zoo.encoders.predictor_file import load_predictor
+from snt_zoo.encoders.predictor_file import save_predictor as save_predictor
 from snt_zoo.encoders.profile import profile
 from snt_zoo.encoders.sketch import Sketch, sketch
 from snt_zoo.encoders.transport import class_distances
@@ -133,7 +135,7 @@ def open_predictor(home: Path | None, path: Path | None) -> Predictor:
         TensorError: likewise.
     """
     if path is not None:
-        return Predictor.load(path)
+        return load_predictor(path)
     found = predictor_of(Registry.place(home))
     if found is None:
         raise ConfigError("no predictor ships with this package: train one with `snt-zoo encoder train`")

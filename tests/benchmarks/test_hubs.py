@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from benchmarks.hubs import MOST, clusters, crafted
-from snt_zoo.encoders.predictor import shipped_predictor
+from snt_zoo.encoders.predictor_file import shipped_predictor
 from snt_zoo.encoders.sketch import Sketch
 from snt_zoo.encoders.transport import class_distances
 from snt_zoo.registry import read_header

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from snt_zoo.data import ImageDataset
-from snt_zoo.encoders.predictor import shipped_predictor
+from snt_zoo.encoders.predictor_file import shipped_predictor
 from snt_zoo.registry.own_outcomes import SWITCH, keep_outcomes
 from snt_zoo.registry.predicting import levels, own_predictor, predictor_of
 from snt_zoo.zoo import Zoo

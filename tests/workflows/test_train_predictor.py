@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from snt_zoo.encoders.outcomes import read_outcomes
+from snt_zoo.encoders.predictor_file import save_predictor
 from snt_zoo.errors import ConfigError
 from snt_zoo.workflows.measure import Plan, measure
 from snt_zoo.workflows.train_predictor import open_predictor, train_predictor
@@ -26,7 +27,7 @@ def test_what_was_measured_makes_a_predictor(zoo: Zoo, tmp_path: Path) -> None:
     kin = {"font_thai": "fonts", "font_arabic": "fonts"}
     assert train_predictor(zoo.registry, REFS, read_outcomes(out), parents=kin).card["outcomes"] == 3 * 4 - 2
     path = tmp_path / "predictor.safetensors"
-    made.save(path)
+    save_predictor(made, path)
     assert open_predictor(None, path).card == made.card
     assert open_predictor(tmp_path / "no-home", None).card != made.card  # the one that ships
 
