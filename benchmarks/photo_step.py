@@ -3,9 +3,8 @@
 EfficientNet-Lite0 with the norms of ImageNet, as `finetune` trains it for photographs. A step is forward and
 backward of 32 images; parts of a batch go through the network one after the other, and gradients add up.
 
-- `layers`: PyTorch's layers one by one, the norms too, as it was before docs/decisions.md, 140.
-- `folded`: norms are part of the convolutions, by PyTorch's operations: what there is without a compiler.
-- `kernels`: the depthwise convolutions by the compiled kernels, in float32.
+- `layers`: PyTorch's layers one by one: what there is without a compiler.
+- `kernels`: depthwise convolutions by the compiled kernels, norms as part of the convolutions, in float32.
 - `bfloat16`: the same with images in bfloat16, where the processor multiplies it.
 
 The arms take turns within one run; reported are medians of the processor's time for an image, on one thread.
@@ -39,20 +38,13 @@ PARTS = (32, 8, 4)
 
 
 @contextlib.contextmanager
-def _layers() -> Iterator[None]:
-    with kernels.without(), patch.object(normed, "fixed", lambda conv, norm: False):
-        yield
-
-
-@contextlib.contextmanager
 def _in_float32() -> Iterator[None]:
     with patch.object(normed, "quick_dtype", lambda device: torch.float32):
         yield
 
 
 ARMS: dict[str, Callable[[], contextlib.AbstractContextManager[None]]] = {
-    "layers": _layers,
-    "folded": kernels.without,
+    "layers": kernels.without,
     "kernels": _in_float32,
     "bfloat16": contextlib.nullcontext,
 }

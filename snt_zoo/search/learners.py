@@ -38,7 +38,7 @@ Progress = Callable[[], float]
 # Reading a number from a GPU waits for all that it has been given to do.
 CHECK_STEPS = 50
 
-AT_ONCE = 8 * 224**2
+AT_ONCE = 32 * 128**2
 """Pixels that go through a network with fixed norms together on a CPU: caches hold what they become
 (`python -m benchmarks.photo_step`)."""
 

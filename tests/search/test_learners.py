@@ -255,3 +255,37 @@ def test_a_batch_of_one_dataset_does_not_move_the_others_head(both: ImageDataset
     weight = gradients[-2]
     other = slice(0, 10) if drawn == {True} else slice(10, 20)
     assert weight is not None and not weight[other].any() and weight.any()
+
+
+@pytest.mark.parametrize(("keep", "parts"), [(True, [3, 3, 2]), (False, [8])])
+def test_only_with_fixed_norms_a_batch_goes_through_in_parts_that_add_up_to_it(
+    keep: bool,
+    parts: list[int],
+    few_digits: ImageDataset,
+    make_supernet: MakeSupernet,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    network = DerivedModel.inherit(make_supernet(TINY["nas_bench_201"])).eval()
+    size = network.config.input_size
+    images, labels = torch.rand(8, 3, size, size), torch.arange(8)
+    learner = WeightLearner(
+        network, few_digits.train, recipe=Recipe(), generator=torch.Generator(), peak_lr=0.1, keep_norms=keep
+    )
+    seen: list[int] = []
+
+    def gradients() -> list[Tensor]:
+        found = learner.gradients(
+            lambda part, targets: seen.append(len(part)) or learner.loss(part, targets),
+            images,
+            labels,
+            learner.parameters,
+        )[1]
+        return [each for each in found if each is not None]
+
+    whole = gradients()
+    monkeypatch.setattr("snt_zoo.search.learners.AT_ONCE", 3 * size**2)
+    in_parts = gradients()
+    assert seen == [8, *parts]
+    for left, right in zip(whole, in_parts, strict=True):
+        torch.testing.assert_close(left, right, rtol=1e-4, atol=1e-6)
+    assert learner.micro_batch is None  # that is where memory lacks

@@ -19,12 +19,21 @@ from snt_zoo.networks.device import quick_dtype
 from snt_zoo.networks.spaces.mobile.convolution import Convolution
 
 
-def fixed(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> bool:
-    """Whether a convolution is trained and the norm behind it stays as it is, so that the two are one.
+def compiled(x: Tensor, conv: nn.Conv2d) -> bool:
+    """Whether the kernels take what a convolution of an inverted residual block takes.
 
-    To evaluate, this would take longer than it saves, as few images go through a network at a time.
+    They take images in bfloat16 too, if the weights are in float32.
     """
-    return conv.training and not norm.training
+    return kernels.usable(x, compile=conv.training, halves=conv.weight.dtype == torch.float32)
+
+
+def fixed(conv: nn.Conv2d, norm: nn.BatchNorm2d, x: Tensor) -> bool:
+    """Whether a convolution is trained and the norm behind it stays as it is, so that the two can be one.
+
+    By PyTorch's operations, and to evaluate few images, that takes longer than it saves
+    (`python -m benchmarks.photo_step`).
+    """
+    return conv.training and not norm.training and compiled(x, conv)
 
 
 def quick(x: Tensor, conv: nn.Conv2d, norm: nn.BatchNorm2d) -> Tensor:
@@ -35,9 +44,7 @@ def quick(x: Tensor, conv: nn.Conv2d, norm: nn.BatchNorm2d) -> Tensor:
         conv: its first convolution.
         norm: behind that; the others are as it is.
     """
-    if fixed(conv, norm) and x.dtype == torch.float32 and kernels.usable(x):
-        return x.to(quick_dtype(x.device))
-    return x
+    return x.to(quick_dtype(x.device)) if fixed(conv, norm, x) and x.dtype == torch.float32 else x
 
 
 def folded(weight: Tensor, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
@@ -54,7 +61,7 @@ def folded(weight: Tensor, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
 
 def normed(conv: nn.Conv2d, norm: nn.BatchNorm2d, x: Tensor) -> Tensor:
     """A convolution and its norm."""
-    if fixed(conv, norm):
+    if fixed(conv, norm, x):
         return _convolved(conv, x, *folded(conv.weight, norm))
     out: Tensor = norm(conv(x))
     return out
@@ -76,12 +83,10 @@ def widened(
         depthwise_norm: of it.
         x: ``batch x c x h x w``.
     """
-    # A network that is in bfloat16 as a whole, weights too, has no kernels.
-    halves = depthwise.weight.dtype == torch.float32
-    if not kernels.usable(x, compile=depthwise.training, halves=halves):
+    if not compiled(x, depthwise):
         wide = functional.relu6(normed(expand, expand_norm, x), inplace=True)
         return functional.relu6(normed(depthwise, depthwise_norm, wide), inplace=True)
-    if fixed(expand, expand_norm) and fixed(depthwise, depthwise_norm):
+    if fixed(expand, expand_norm, x) and fixed(depthwise, depthwise_norm, x):
         weight, shift = folded(expand.weight, expand_norm)
         wide = _convolved(expand, x, weight, None)
         return _depthwise(depthwise, wide, shift, *folded(depthwise.weight, depthwise_norm), True)

@@ -15,6 +15,8 @@ from snt_zoo.networks.derived import DerivedModel
 from snt_zoo.networks.spaces.mobile import normed
 from snt_zoo.networks.supernet import NetworkConfig, Supernet
 
+needs_compiler = pytest.mark.skipif(not kernels.available(), reason="no C++ compiler, no kernels")
+
 SMALL = {"width": 50, "depth": 50, "halvings": 3, "features": 40}
 
 
@@ -51,33 +53,27 @@ def in_mode(model: DerivedModel, mode: str) -> DerivedModel:
 
 def plainly(function: Callable[[], list[Tensor]]) -> list[Tensor]:
     """What a function gives by PyTorch's layers alone, one after the other."""
-    with kernels.without(), patch.object(normed, "fixed", lambda conv, norm: False):
+    with kernels.without():
         return function()
 
 
 @pytest.mark.parametrize("lite", [0, 1])
 @pytest.mark.parametrize("mode", ["measured", "fixed", "evaluated"])
-@pytest.mark.parametrize("compiled", [False, True])
-def test_a_step_equals_that_of_the_plain_layers(lite: int, mode: str, compiled: bool) -> None:
-    if compiled and not kernels.available():
-        pytest.skip("no C++ compiler, no kernels")
+@needs_compiler
+def test_a_step_equals_that_of_the_plain_layers(lite: int, mode: str) -> None:
     model = in_mode(network(lite), mode)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     wanted = plainly(lambda: step(model))
     statistics = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     model.load_state_dict(before)
-    if compiled:
-        found = step(model)
-    else:
-        with kernels.without():
-            found = step(model)
+    found = step(model)
     for left, right in zip(found, wanted, strict=True):
         torch.testing.assert_close(left, right, rtol=1e-8, atol=1e-10)
     for name, tensor in model.state_dict().items():
         torch.testing.assert_close(tensor, statistics[name], rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.skipif(not kernels.available(), reason="no C++ compiler, no kernels")
+@needs_compiler
 def test_a_step_in_bfloat16_goes_the_same_way() -> None:
     model = in_mode(network(1, torch.float32), "fixed")
     wanted = plainly(lambda: step(model))
