@@ -90,7 +90,8 @@ def widened(
         weight, shift = folded(expand.weight, expand_norm)
         wide = _convolved(expand, x, weight, None)
         return _depthwise(depthwise, wide, shift, *folded(depthwise.weight, depthwise_norm), True)
-    wide = _depthwise(depthwise, normed(expand, expand_norm, x), None, depthwise.weight, None, False)
+    wide = normed(expand, expand_norm, x)
+    wide = _depthwise(depthwise, wide, None, depthwise.weight, depthwise.bias, False)
     return functional.relu6(depthwise_norm(wide), inplace=True)
 
 
@@ -123,11 +124,12 @@ class _Depthwise(Function):
         bounds: bool,
     ) -> Tensor:
         window, image, weight = conv.window(x), _pixels(x), weight.contiguous()
-        out = torch.empty(window.out_shape, dtype=x.dtype)
-        kernels.depthwise_forward(window, image, shift, weight, bias=bias, bounds=bounds, out=out)
+        n, h, w, c = window.out_shape
+        out = torch.empty(n, c, h, w, dtype=x.dtype, memory_format=torch.channels_last)
+        kernels.depthwise_forward(window, image, shift, weight, bias=bias, bounds=bounds, out=_pixels(out))
         ctx.window, ctx.biased = window, bias is not None
         ctx.save_for_backward(image, shift, weight, out if bounds else None)
-        return out.permute(0, 3, 1, 2)
+        return out
 
     @staticmethod
     @once_differentiable
@@ -143,7 +145,7 @@ class _Depthwise(Function):
             image,
             shift,
             weight,
-            out=out,
+            out=None if out is None else _pixels(out),
             grad=_pixels(grad),
             grad_x=grad_x,
             grad_shift=grad_shift,
@@ -157,5 +159,5 @@ class _Depthwise(Function):
 
 
 def _pixels(x: Tensor) -> Tensor:
-    """``batch x c x h x w`` as ``batch x h x w x c``, contiguous."""
+    """``batch x c x h x w`` as ``batch x h x w x c``, contiguous; channels_last is not copied."""
     return x.detach().permute(0, 2, 3, 1).contiguous()

@@ -130,3 +130,14 @@ def test_what_is_not_on_a_cpu_has_no_kernels_whatever_its_type() -> None:
     with kernel, torch.autocast("cpu", dtype=torch.bfloat16):
         wide = normed.widened(model.trunk.stem[0], model.trunk.stem[1], depthwise, norm, images)
     assert wide.device.type == "meta" and wide.shape[1] == depthwise.out_channels
+
+
+@needs_compiler
+def test_a_depthwise_convolution_may_have_a_bias_and_no_norm() -> None:
+    """As in a backbone, whose norms were made part of the convolutions before."""
+    model = in_mode(network(1), "evaluated")
+    for block in model.trunk.blocks:
+        block.depthwise.bias = nn.Parameter(torch.linspace(-1, 1, block.depthwise.out_channels).double())
+        block.depthwise_norm = nn.Identity()
+    for left, right in zip(step(model), plainly(lambda: step(model)), strict=True):
+        torch.testing.assert_close(left, right, rtol=1e-8, atol=1e-10)
