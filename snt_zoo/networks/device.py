@@ -52,7 +52,8 @@ def quick_dtype(device: torch.device) -> torch.dtype:
     """The type in which a frozen network is quick: bfloat16 on a processor that multiplies it, else float32.
 
     EfficientNet-Lite0 at 224 pixels takes 5 ms an image by it and 12 ms in float32 (two cores with AVX-512
-    BF16); training gains nothing, as its gradients of depthwise convolutions are slow.
+    BF16). Training gains by it only where the kernels run: gradients of depthwise convolutions are slow in
+    the library.
     """
     known = getattr(torch.cpu, "_is_avx512_bf16_supported", None)  # PyTorch has no public name for it
     return torch.bfloat16 if device.type == "cpu" and known is not None and known() else torch.float32

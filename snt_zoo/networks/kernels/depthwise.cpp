@@ -1,4 +1,4 @@
-// Depthwise convolution of ReLU6(x + shift), with a bias and another ReLU6 where they follow: the middle of an
+// Depthwise convolution of ReLU6(x + shift), with a bias, and ReLU6 of that: the middle of an
 // inverted residual block. See `snt_zoo/networks/kernels/__init__.py`.
 //
 // Images are NHWC. A task is one image and one vector of channels, whose pixels lie close together in scratch
@@ -100,7 +100,7 @@ void fill_weights(const T* weight, int64_t taps, int64_t first, int64_t count, b
 template <class S, class E, class T = typename S::T>
 void fill_bounded(const Window& g, const E* x, const T* shift, int64_t count, T* padded) {
   const int64_t row = g.padded_width() * S::width;
-  const typename S::Vector by = shift ? load_part<S>(shift, count) : typename S::Vector{};
+  const typename S::Vector by = load_part<S>(shift, count);
   for (int64_t y = 0; y < g.height; ++y) {
     T* to = padded + (g.top + y) * row + g.left * S::width;
     for (int64_t i = 0; i < g.width; ++i)
@@ -131,10 +131,10 @@ void weight_gradient(const Window& g, const T* padded, int64_t row, const T* gra
     depthwise_weight_image<S, 7, 1>(padded, row, S::width, oh, ow, g.stride, 1, grad, grad_row, sums);
 }
 
-// `out` is filled; with `bounds`, ReLU6 is applied to it.
+// `out` is filled.
 template <class S, class E, class T = typename S::T>
 void depthwise_forward(const Window& g, const E* x, const T* shift, const T* weight, const T* bias,
-                       int64_t bounds, E* out) {
+                       E* out) {
   const int64_t vectors = (g.channels + S::width - 1) / S::width, tasks = g.images * vectors;
   const int64_t padded_size = g.padded_height() * g.padded_width() * S::width;
   const int64_t pixels = g.out_height * g.out_width;
@@ -149,14 +149,14 @@ void depthwise_forward(const Window& g, const E* x, const T* shift, const T* wei
     for (int64_t task = 0; task < tasks; ++task) {
       const int64_t n = task / vectors, k = task % vectors * S::width, count = g.channels - k;
       fill_weights<S>(weight, g.taps(), k, count, false, taps);
-      fill_bounded<S>(g, x + n * g.height * g.width * g.channels + k, shift ? shift + k : nullptr, count, padded);
+      fill_bounded<S>(g, x + n * g.height * g.width * g.channels + k, shift + k, count, padded);
       convolve<S>(padded, g.padded_width() * S::width, g.kernel, g.out_height, g.out_width, g.stride, taps,
                   convolved);
-      const typename S::Vector by = bias ? load_part<S>(bias + k, count) : typename S::Vector{};
+      const typename S::Vector by = load_part<S>(bias + k, count);
       E* to = out + n * pixels * g.channels + k;
       for (int64_t p = 0; p < pixels; ++p) {
         const typename S::Vector v = S::load(convolved + p * S::width) + by;
-        store_part<S>(to + p * g.channels, bounds ? bounded<S>(v) : v, count);
+        store_part<S>(to + p * g.channels, bounded<S>(v), count);
       }
     }
   }
@@ -178,7 +178,7 @@ void transposed_by_two(const Window& g, const T* grad, int64_t grad_row, const T
     }
 }
 
-// Gradients of `depthwise_forward`. `out` is what that gave, or null if it had no bounds.
+// Gradients of `depthwise_forward`. `out` is what that gave.
 template <class S, class E, class T = typename S::T>
 void depthwise_backward(const Window& g, const E* x, const T* shift, const T* weight, const E* out, const E* grad,
                         E* grad_x, double* grad_shift, double* grad_weight, double* grad_bias) {
@@ -207,13 +207,12 @@ void depthwise_backward(const Window& g, const E* x, const T* shift, const T* we
       const int64_t in = n * g.height * g.width * g.channels + k;
       const int64_t at = n * g.out_height * g.out_width * g.channels + k;
       fill_weights<S>(weight, g.taps(), k, count, plain, taps);
-      fill_bounded<S>(g, x + in, shift ? shift + k : nullptr, count, padded);
+      fill_bounded<S>(g, x + in, shift + k, count, padded);
       typename S::Vector sum = {};
       for (int64_t y = 0; y < g.out_height; ++y)
         for (int64_t i = 0; i < g.out_width; ++i) {
           const int64_t pixel = at + (y * g.out_width + i) * g.channels;
-          typename S::Vector d = load_part<S>(grad + pixel, count);
-          if (out) d = where_open<S>(load_part<S>(out + pixel, count), d);
+          const typename S::Vector d = where_open<S>(load_part<S>(out + pixel, count), load_part<S>(grad + pixel, count));
           sum += d;
           S::store(gradient + y * grad_row + i * S::width, d);
         }
@@ -243,8 +242,8 @@ void depthwise_backward(const Window& g, const E* x, const T* shift, const T* we
   for (int64_t c = 0; c < g.channels; ++c) {
     const int64_t first = c * (g.taps() + 2);
     totals.write(first, g.taps(), grad_weight + c * g.taps());
-    if (grad_bias) grad_bias[c] = totals.at(first + g.taps());
-    if (grad_shift) grad_shift[c] = totals.at(first + g.taps() + 1);
+    grad_bias[c] = totals.at(first + g.taps());
+    grad_shift[c] = totals.at(first + g.taps() + 1);
   }
 }
 
@@ -252,8 +251,8 @@ void depthwise_backward(const Window& g, const E* x, const T* shift, const T* we
 
 #define EXPORT(E, T, SUFFIX)                                                                                  \
   void depthwise_forward_##SUFFIX(const Window* g, const E* x, const T* shift, const T* weight, const T* bias, \
-                                  int64_t bounds, E* out) {                                                   \
-    depthwise_forward<Simd<T, kVectorBytes>>(*g, x, shift, weight, bias, bounds, out);                        \
+                                  E* out) {                                                   \
+    depthwise_forward<Simd<T, kVectorBytes>>(*g, x, shift, weight, bias, out);                        \
   }                                                                                                           \
   void depthwise_backward_##SUFFIX(const Window* g, const E* x, const T* shift, const T* weight, const E* out, \
                                    const E* grad, E* grad_x, double* grad_shift, double* grad_weight,         \

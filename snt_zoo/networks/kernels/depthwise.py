@@ -50,14 +50,13 @@ class Window:
 def depthwise_forward(
     window: Window,
     x: Tensor,
-    shift: Tensor | None,
+    shift: Tensor,
     weight: Tensor,
     *,
-    bias: Tensor | None,
-    bounds: bool,
+    bias: Tensor,
     out: Tensor,
 ) -> None:
-    """Convolve ReLU6 of the shifted input.
+    """ReLU6 of the shifted input, a depthwise convolution with a bias, and ReLU6.
 
     Args:
         window: of the input.
@@ -65,37 +64,29 @@ def depthwise_forward(
         shift: added to it, ``c``.
         weight: ``c x 1 x kernel x kernel``.
         bias: ``c``.
-        bounds: apply ReLU6 to the output.
         out: filled, ``n x h' x w' x c``.
     """
-    call(
-        "depthwise_forward",
-        x,
-        window._struct(),
-        *map(pointer, (x, shift, weight, bias)),
-        ctypes.c_int64(int(bounds)),
-        pointer(out),
-    )
+    call("depthwise_forward", x, window._struct(), *map(pointer, (x, shift, weight, bias, out)))
 
 
 def depthwise_backward(
     window: Window,
     x: Tensor,
-    shift: Tensor | None,
+    shift: Tensor,
     weight: Tensor,
     *,
-    out: Tensor | None,
+    out: Tensor,
     grad: Tensor,
     grad_x: Tensor,
-    grad_shift: Tensor | None,
+    grad_shift: Tensor,
     grad_weight: Tensor,
-    grad_bias: Tensor | None,
+    grad_bias: Tensor,
 ) -> None:
     """Gradients of `depthwise_forward`.
 
     Args:
         window, x, shift, weight: as there.
-        out: what it gave, where it applied ReLU6; else None.
+        out: what it gave.
         grad: of the output, ``n x h' x w' x c``, contiguous.
         grad_x: filled, ``n x h x w x c``.
         grad_shift: filled, ``c``, float64.

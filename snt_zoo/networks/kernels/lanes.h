@@ -1,7 +1,7 @@
 // What the kernels have in common: vectors of neighbouring channels, memory of a thread, sums over threads.
 //
-// Images are NHWC (channels_last): a pixel's channels are neighbours in memory. Everything is `static` or a
-// template, so each source file has its own.
+// Images are NHWC (channels_last): a pixel's channels are neighbours in memory. All of it lies in an
+// unnamed namespace, so each source file has its own.
 
 #pragma once
 #include <algorithm>

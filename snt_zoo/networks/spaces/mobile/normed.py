@@ -1,7 +1,7 @@
 """Convolutions with their batch norms, and the middle of an inverted residual block.
 
-That is ReLU6, a depthwise convolution, its norm and another ReLU6: on a CPU by the compiled kernels. A norm
-whose statistics are fixed becomes part of the convolution before it.
+That is ReLU6, a depthwise convolution, its norm and another ReLU6. Where norms stay as they are in training, on
+a CPU, they are part of the convolutions, and the middle is run by the compiled kernels.
 """
 
 from __future__ import annotations
@@ -19,21 +19,14 @@ from snt_zoo.networks.device import quick_dtype
 from snt_zoo.networks.spaces.mobile.convolution import Convolution
 
 
-def compiled(x: Tensor, conv: nn.Conv2d) -> bool:
-    """Whether the kernels take what a convolution of an inverted residual block takes.
-
-    They take images in bfloat16 too, if the weights are in float32.
-    """
-    return kernels.usable(x, compile=conv.training, halves=conv.weight.dtype == torch.float32)
-
-
 def fixed(conv: nn.Conv2d, norm: nn.BatchNorm2d, x: Tensor) -> bool:
-    """Whether a convolution is trained and the norm behind it stays as it is, so that the two can be one.
+    """Whether a convolution is trained by the kernels and the norm behind it stays: the two are one.
 
-    By PyTorch's operations, and to evaluate few images, that takes longer than it saves
-    (`python -m benchmarks.photo_step`).
+    Folding gains nothing by PyTorch's operations, nor do the kernels with norms that are measured, or to
+    evaluate (docs/decisions.md, 140). Images may be in bfloat16, with weights in float32.
     """
-    return conv.training and not norm.training and compiled(x, conv)
+    halves = conv.weight.dtype == torch.float32
+    return conv.training and not norm.training and kernels.usable(x, halves=halves)
 
 
 def quick(x: Tensor, conv: nn.Conv2d, norm: nn.BatchNorm2d) -> Tensor:
@@ -83,16 +76,12 @@ def widened(
         depthwise_norm: of it.
         x: ``batch x c x h x w``.
     """
-    if not compiled(x, depthwise):
-        wide = functional.relu6(normed(expand, expand_norm, x), inplace=True)
-        return functional.relu6(normed(depthwise, depthwise_norm, wide), inplace=True)
     if fixed(expand, expand_norm, x) and fixed(depthwise, depthwise_norm, x):
         weight, shift = folded(expand.weight, expand_norm)
         wide = _convolved(expand, x, weight, None)
-        return _depthwise(depthwise, wide, shift, *folded(depthwise.weight, depthwise_norm), True)
-    wide = normed(expand, expand_norm, x)
-    wide = _depthwise(depthwise, wide, None, depthwise.weight, depthwise.bias, False)
-    return functional.relu6(depthwise_norm(wide), inplace=True)
+        return _depthwise(depthwise, wide, shift, *folded(depthwise.weight, depthwise_norm))
+    wide = functional.relu6(normed(expand, expand_norm, x), inplace=True)
+    return functional.relu6(normed(depthwise, depthwise_norm, wide), inplace=True)
 
 
 def _convolved(conv: nn.Conv2d, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -111,24 +100,18 @@ def _depthwise(*arguments: Any) -> Tensor:
 
 
 class _Depthwise(Function):
-    """ReLU6 and a depthwise convolution by the compiled kernels; with `bounds` another ReLU6 behind it."""
+    """ReLU6 of what is shifted, a depthwise convolution with a bias, and ReLU6, by the compiled kernels."""
 
     @staticmethod
     def forward(
-        ctx: Any,
-        conv: Convolution,
-        x: Tensor,
-        shift: Tensor | None,
-        weight: Tensor,
-        bias: Tensor | None,
-        bounds: bool,
+        ctx: Any, conv: Convolution, x: Tensor, shift: Tensor, weight: Tensor, bias: Tensor
     ) -> Tensor:
         window, image, weight = conv.window(x), _pixels(x), weight.contiguous()
         n, h, w, c = window.out_shape
         out = torch.empty(n, c, h, w, dtype=x.dtype, memory_format=torch.channels_last)
-        kernels.depthwise_forward(window, image, shift, weight, bias=bias, bounds=bounds, out=_pixels(out))
-        ctx.window, ctx.biased = window, bias is not None
-        ctx.save_for_backward(image, shift, weight, out if bounds else None)
+        kernels.depthwise_forward(window, image, shift, weight, bias=bias, out=_pixels(out))
+        ctx.window = window
+        ctx.save_for_backward(image, shift, weight, out)
         return out
 
     @staticmethod
@@ -136,26 +119,20 @@ class _Depthwise(Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         image, shift, weight, out = ctx.saved_tensors
         grad_x = torch.empty_like(image)
-        of_channels = [torch.empty(len(weight), dtype=torch.float64) for _ in range(2)]
-        of_weight = torch.empty(weight.shape, dtype=torch.float64)
-        grad_shift = None if shift is None else of_channels[0]
-        grad_bias = of_channels[1] if ctx.biased else None
+        found = [torch.empty(each.shape, dtype=torch.float64) for each in (shift, weight, shift)]
         kernels.depthwise_backward(
             ctx.window,
             image,
             shift,
             weight,
-            out=None if out is None else _pixels(out),
+            out=_pixels(out),
             grad=_pixels(grad),
             grad_x=grad_x,
-            grad_shift=grad_shift,
-            grad_weight=of_weight,
-            grad_bias=grad_bias,
+            grad_shift=found[0],
+            grad_weight=found[1],
+            grad_bias=found[2],
         )
-        found = [
-            None if part is None else part.to(weight.dtype) for part in (grad_shift, of_weight, grad_bias)
-        ]
-        return None, grad_x.permute(0, 3, 1, 2), *found, None
+        return None, grad_x.permute(0, 3, 1, 2), *(each.to(weight.dtype) for each in found)
 
 
 def _pixels(x: Tensor) -> Tensor:
