@@ -1,7 +1,7 @@
 """Convolutions with their batch norms, and the middle of an inverted residual block.
 
-That is ReLU6, a depthwise convolution, its norm and another ReLU6. Where norms stay as they are in training, on
-a CPU, they are part of the convolutions, and the middle is run by the compiled kernels.
+That is ReLU6, a depthwise convolution, its norm and another ReLU6. Where norms stay as they are in training,
+on a CPU, they are part of the convolutions, and the middle is run by the compiled kernels.
 """
 
 from __future__ import annotations
